@@ -1,0 +1,35 @@
+# `make` lists the targets. Variables: LUA (to serve with), LUAS and SPEC (to narrow a test run), JOBS (runs at a time).
+
+LUAS ?= lua5.1 lua5.2 lua5.3 lua5.4 luajit
+SPEC ?=
+JOBS ?= 2
+LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec test-server bench examples)
+
+.PHONY: help serve test lint docs bench-quick
+
+help:
+	@echo "make serve        install what is missing, start the test server, print its address"
+	@echo "make test         install what is missing, then lint, docs, every spec under every Lua, the contract"
+	@echo "                  narrower: make test LUAS=lua5.4 SPEC=spec/websocket_spec.lua"
+	@echo "make lint         luacheck"
+	@echo "make docs         the reference, into build/doc"
+	@echo "make bench-quick  what masking costs under each Lua"
+
+serve:
+	@.ci/install serve
+	@lua=$$(.ci/lua) && LUA_PATH="lua/?.lua;lua/?/init.lua;;" exec $$lua test-server/test-server.lua test-server/
+
+# A run of single specs leaves out lint and docs.
+test:
+	@.ci/install test
+	@lua=$$(.ci/lua) && \
+	  LUAS="$(LUAS)" SPEC="$(SPEC)" JOBS="$(JOBS)" CHECKS="$(if $(SPEC),,lint docs)" $$lua spec/run.lua
+
+lint:
+	@luacheck -q $(LINTED)
+
+docs:
+	@ldoc -q --fatalwarnings .
+
+bench-quick:
+	@for lua in $(LUAS); do $$lua bench/mask.lua || exit 1; done

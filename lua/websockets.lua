@@ -1,0 +1,45 @@
+--- WebSocket servers for Lua.
+-- @module websockets
+local context = require("websockets.context")
+local engine = require("websockets.engine")
+
+local websockets = {
+  --- Which engine is at work: `"native"` or `"pure"`.
+  engine = engine.choose().name,
+
+  --- Kinds of message for `ws:write`; these are the numbers of 2012, not opcodes.
+  WRITE_TEXT = 0,
+  WRITE_BINARY = 1,
+  WRITE_CONTINUATION = 2,
+  WRITE_HTTP = 3,
+  WRITE_CLOSE = 4,
+  WRITE_PING = 5,
+  WRITE_PONG = 6,
+  --- To be added to a kind: this is not the last fragment.
+  WRITE_NO_FIN = 0x40,
+  WRITE_CLIENT_IGNORE_XOR_MASK = 0x80,
+
+  --- What a descriptor is ready for.
+  POLLIN = 1,
+  POLLOUT = 4,
+  POLLERR = 8,
+  POLLHUP = 16,
+
+  --- Numbers for `options`.
+  SERVER_OPTIONS_DEFEAT_CLIENT_MASK = 1,
+  SERVER_OPTION_DEFEAT_CLIENT_MASK = 1,
+  SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT = 2,
+  SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME = 4,
+}
+
+--- Makes a context: a server, or a room for clients.
+-- @tparam table options see the README
+-- @treturn context
+-- @raise for a wrong or unknown option, naming it; `websocket could not create context: ` and the reason
+function websockets.context(options)
+  -- No tail call: the level of an error counts this function.
+  local made = context.new(options, 3)
+  return made
+end
+
+return websockets

@@ -1,0 +1,229 @@
+--- One connection: a wire and its protocol state, from the first byte on.
+-- @module websockets.connection
+local agenda = require("websockets.agenda")
+local descriptor = require("websockets.descriptor")
+local ending = require("websockets.ending")
+local keepalive = require("websockets.keepalive")
+local session = require("websockets.session")
+
+local connection = {}
+
+local LAST_READS = 64
+
+local read_messages
+
+-- The peer takes nothing any more, but what it sent before, its close frame above all, may still be here.
+local function end_broken(ws, why)
+  local reads = 0
+  while reads < LAST_READS and not ws.paused and (ws.state == "open" or ws.state == "closing") do
+    reads = reads + 1
+    read_messages(ws)
+  end
+  -- Our close frame has not left.
+  if ws.state == "ending" then ws.outcome[3] = false end
+  ending.abort(ws, why)
+end
+
+--- Takes note of what a flush of the wire did.
+-- @tparam table ws
+-- @tparam ?integer pending bytes that still wait; nil when the connection broke
+-- @tparam boolean|string took whether any byte was taken, or why it broke
+function connection.flushed(ws, pending, took)
+  if ws.state == "closed" then return end
+  if not pending then return end_broken(ws, took) end
+  if ws.state == "ending" then ending.begin(ws) end
+  if took and ws.blocked then ws.seen = ws.context.now end
+  descriptor.block(ws, pending > 0)
+  if ws.state == "http" then return ws.exchange:flushed(ws, pending, took) end
+  if pending > 0 then
+    ws.was_full = true
+    if took and ws.exchange then ending.await_taking(ws) end
+  elseif ws.state == "ending" then
+    ending.drained(ws)
+  elseif ws.was_full then
+    ws.was_full = false
+    local handler = ws.drain_handler
+    if handler and ws.state == "open" then agenda.call(ws.context, ws, handler, ws) end
+  end
+end
+
+--- Sends what is queued, as far as it goes.
+-- @tparam table ws
+function connection.flush(ws)
+  if ws.state ~= "closed" then connection.flushed(ws, ws.wire:flush()) end
+end
+
+-- Messages behind a pause wait here, in the order they came.
+local function hold(ws, batch, from, count)
+  local held = ws.held or {}
+  ws.held = held
+  for i = 2 * from - 1, 2 * count do
+    held[#held + 1] = batch[i]
+    batch[i] = false
+  end
+end
+
+local function take_batch(ws, batch, cursor, count)
+  while cursor.at < count do
+    local at = cursor.at + 1
+    if ws.paused then
+      cursor.at = count
+      return hold(ws, batch, at, count)
+    end
+    cursor.at = at
+    local opcode, payload = batch[2 * at - 1], batch[2 * at]
+    batch[2 * at] = false
+    session.receive(ws, opcode, payload)
+  end
+end
+
+-- One pcall for the whole batch, the position outside: an error of a callback costs nobody a message.
+local function dispatch(ws, batch, count)
+  local context = ws.context
+  local cursor = context.cursor
+  cursor.at = 0
+  repeat
+    local is_good, err = pcall(take_batch, ws, batch, cursor, count)
+    if not is_good then agenda.fail(context, err, ws) end
+  until cursor.at >= count
+  if ws.state == "ending" then ending.begin(ws) end
+end
+
+-- Pings and pongs are no use of a connection: idle_timeout counts messages.
+local function has_message(batch, count)
+  for i = 1, count do
+    if batch[2 * i - 1] <= 2 then return true end
+  end
+  return false
+end
+
+function read_messages(ws)
+  local context, held = ws.context, ws.held
+  if held then
+    ws.held = nil
+    dispatch(ws, held, #held / 2)
+    if ws.paused then return end
+  end
+  local batch = context.batch
+  local count, again = ws.wire:read(batch)
+  if not count then
+    if again ~= "timeout" then ending.abort(ws, again) end
+    return
+  end
+  ws.seen = context.now
+  if count > 0 then
+    if ws.idle_slot and has_message(batch, count) then ws.active = context.now end
+    dispatch(ws, batch, count)
+  end
+  if again then agenda.again(context, ws) end
+end
+
+local function discard(ws)
+  local bytes, why = ws.wire:receive()
+  if bytes then
+    if why then agenda.again(ws.context, ws) end
+  elseif why == "closed" and ws.wire:buffered() > 0 then
+    -- The peer has only ended its sending direction: what is queued still leaves.
+    ws.peer_ended = true
+    descriptor.pause(ws, true)
+  elseif why ~= "timeout" then
+    ending.abort(ws, why)
+  end
+end
+
+local function read_http(ws)
+  local bytes, why = ws.wire:receive()
+  if bytes then
+    if why then agenda.again(ws.context, ws) end
+    ws.exchange:feed(ws, bytes)
+  elseif why == "timeout" then
+    ws.exchange:feed(ws, "")
+  elseif why == "closed" then
+    ws.exchange:ended(ws)
+  else
+    ending.abort(ws, why)
+  end
+end
+
+--- Reads once and does everything that follows from it.
+-- @tparam table ws
+function connection.readable(ws)
+  local state = ws.state
+  if ws.paused then
+    -- A file that is on its way, or requests that wait, go on without reading.
+    if state == "http" then ws.exchange:feed(ws, "") end
+    return
+  end
+  if state == "open" or state == "closing" then
+    read_messages(ws)
+  elseif state == "http" then
+    read_http(ws)
+  elseif state == "ending" then
+    discard(ws)
+  end
+end
+
+--- Begins the closing handshake and its deadline.
+-- @tparam table ws
+-- @tparam ?integer code
+-- @tparam ?string reason
+function connection.close(ws, code, reason)
+  if not session.close(ws, code, reason) then return end
+  ending.await_close(ws)
+end
+
+--- Turns a connection of the HTTP phase into an open WebSocket.
+-- @tparam table ws
+-- @tparam string answer bytes of the opening handshake
+-- @tparam string leftover bytes that came behind the request
+-- @tparam ?string subprotocol
+-- @tparam function handler the application's connect callback
+function connection.open(ws, answer, leftover, subprotocol, handler)
+  local context, settings = ws.context, ws.settings
+  ws.exchange = false
+  ws.wire:raw(answer)
+  ws.wire:start({
+    role = "server", max_message_bytes = settings.max_message_bytes, max_fragments = settings.max_fragments,
+    budget = context.budget, leftover = leftover,
+  })
+  ws.state, ws.seen, ws.protocol = "open", context.now, subprotocol
+  keepalive.start(ws)
+  context:group_of(subprotocol):join(ws)
+  if not agenda.call(context, ws, handler, ws) and ws.state == "open" then
+    session.fail(ws, 1011, "", "error")
+  end
+  -- Not here: a callback may be adopting this connection, in the midst of another one's batch.
+  if leftover ~= "" then agenda.again(context, ws) end
+end
+
+local function expire_handshake(ws)
+  ws.timer_slot = false
+  ending.abort(ws, "timeout")
+end
+
+--- Takes a connected transport into a context.
+-- @tparam table context
+-- @tparam table transport
+-- @tparam integer fd
+-- @tparam table http_phase what takes the bytes until the WebSocket is open: `feed`, `flushed`, `ended`,
+-- `release`
+-- @treturn table ws
+function connection.new(context, transport, fd, http_phase)
+  local settings = context.settings
+  local ws = setmetatable({
+    context = context, transport = transport, fd = fd, settings = settings, state = "http",
+    wire = context.wire_class.new(context.hub, transport, context.engine, settings),
+    group = false, list = false, slot = false, broadcast_mode = 1, receive_handler = false, closed_handler = false,
+    timer_lane = false, timer_slot = false, blocked = false, paused = false, seen = context.now,
+    exchange = http_phase,
+  }, context.ws_class)
+  ws.wire.owner = ws
+  context.owners[fd] = ws
+  context.connection_count = context.connection_count + 1
+  ending.deadline(ws, context.half_open, expire_handshake)
+  descriptor.watch(ws)
+  descriptor.announce(ws, true)
+  return ws
+end
+
+return connection

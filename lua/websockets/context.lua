@@ -1,0 +1,222 @@
+--- A context: sockets, connections and timers that are served together, and the methods that users call on it.
+-- @classmod websockets.context
+local agenda = require("websockets.agenda")
+local clock = require("websockets.clock")
+local engine = require("websockets.engine")
+local errors = require("websockets.errors")
+local group = require("websockets.group")
+local listener = require("websockets.listener")
+local options = require("websockets.options")
+local privileges = require("websockets.privileges")
+local timers = require("websockets.timers")
+local turn = require("websockets.turn")
+local websocket = require("websockets.websocket")
+
+local context = {}
+context.__index = context
+
+local SKIP_HOSTNAME = 4
+
+local function check(self)
+  if self.destroyed or self.destroying then error("websocket context destroyed", 3) end
+end
+
+local function new_state(settings)
+  local wire_class = require("websockets.wire.stream")
+  local self = {
+    settings = settings, engine = engine.choose(), clock = clock.new(), timers = timers.new(),
+    wire_class = wire_class, hub = wire_class.hub(), poller = require("websockets.poller.select").new(),
+    ws_class = websocket, owners = {}, connection_count = 0, groups = {}, anonymous = false,
+    half_open = { seconds = settings.handshake_timeout or math.huge },
+    budget = { used = 0, limit = settings.max_unfinished_total_bytes },
+    batch = {}, cursor = { at = 0 }, readable = {}, writable = {},
+    turn = 0, told = 0, retry_at = 0, destroyed = false, destroying = false, stopping = false,
+  }
+  self.now = self.clock()
+  agenda.init(self)
+  self.anonymous = group.new(self)
+  for name in pairs(settings.protocols or {}) do self.groups[name] = group.new(self) end
+  return self
+end
+
+local function announce_listener(self)
+  self.listener:watch(true)
+  self.owners[self.listener.fd] = self.listener
+end
+
+--- Makes a context. Called as `websockets.context`.
+-- @tparam table given options by name
+-- @tparam integer level whose fault a mistake is, as for `error`
+-- @treturn context
+-- @raise for a wrong or unknown option; `websocket could not create context: ` and the reason
+function context.new(given, level)
+  if type(given) ~= "table" then errors.argument(1, "context", "table", given, level + 1) end
+  local settings = options.read(given, level + 1)
+  local self = setmetatable(new_state(settings), context)
+  local opened, why = listener.open(self)
+  if opened == false then error("websocket could not create context: " .. why, level) end
+  self.listener = opened
+  local dropped
+  dropped, why = privileges.drop(settings.gid, settings.uid)
+  if not dropped then
+    if opened and not opened.adopted then opened.socket:close() end
+    error("websocket could not create context: " .. why, level)
+  end
+  if opened then
+    local announced, err = pcall(turn.within, self, announce_listener, self)
+    if not announced then
+      self:destroy()
+      error(err, 0)
+    end
+  end
+  return self
+end
+
+--- Finds the group of a subprotocol.
+-- @tparam ?string name nil for connections without one
+-- @treturn ?table group
+function context:group_of(name)
+  if name == nil then return self.anonymous end
+  return self.groups[name]
+end
+
+--- Waits for the sockets and serves those that are ready.
+-- @tparam[opt=0] number ms milliseconds at most; 0 at once; below 0 without end. Returns as soon as something was
+-- served
+-- @treturn integer 0
+-- @raise inside a callback; the first error of a callback without `on_error`; `websocket context destroyed`
+function context:service(ms)
+  check(self)
+  if ms == nil then ms = 0 end
+  if type(ms) ~= "number" or ms ~= ms then errors.argument(1, "service", "milliseconds", ms) end
+  turn.service(self, ms >= 0 and ms / 1000 or nil)
+  return 0
+end
+
+--- Serves one descriptor that an outside loop found ready. Masks behind it, as in 2012, are hints: none is needed.
+-- @tparam integer fd as `on_add_fd` announced it
+-- @treturn integer 0, also for a descriptor that is not ours
+-- @raise as `service`
+function context:service_fd(fd)
+  check(self)
+  if type(fd) ~= "number" then errors.argument(1, "service_fd", "descriptor", fd) end
+  turn.service_fd(self, self.owners[fd])
+  return 0
+end
+
+--- Serves until `stop` is called or the context is destroyed.
+-- @treturn nil
+-- @raise as `service`
+function context:run()
+  check(self)
+  self.stopping = false
+  repeat
+    turn.service(self, nil)
+  until self.stopping or self.destroyed
+end
+
+--- Has `run` return after the current turn.
+-- @treturn nil
+function context:stop()
+  check(self)
+  self.stopping = true
+end
+
+--- Tells how long an outside loop may wait before it calls `service` or `service_fd` again.
+-- @treturn ?number seconds; nil when no timer is due
+function context:timeout()
+  check(self)
+  local seconds = turn.timeout(self)
+  -- Who cannot watch for writing comes back to try full sockets again.
+  if self.blocked_count > 0 and not self.settings.on_set_mode_fd then return math.min(seconds or 1, 0.02) end
+  return seconds
+end
+
+--- Names one descriptor that is readable whenever this context has something to do.
+-- @treturn ?integer nil: pure Lua has none
+function context:get_fd()
+  check(self)
+  return nil
+end
+
+--- Names the port that is listened on.
+-- @treturn ?integer nil without a listener
+function context:get_port()
+  check(self)
+  return self.listener and self.listener:port()
+end
+
+--- Sends a message to all open connections of a subprotocol, on each as its `on_broadcast` says.
+-- @tparam string protocol
+-- @tparam string|number data
+-- @treturn[1] integer 0
+-- @treturn[2] integer -1
+-- @treturn[2] string `utf8`: there are text recipients and it is not; nobody gets it
+-- @raise `websocket unknown protocol`
+function context:broadcast(protocol, data)
+  check(self)
+  local members = self.groups[protocol]
+  if not members then error("websocket unknown protocol", 2) end
+  if type(data) == "number" then data = tostring(data) end
+  if type(data) ~= "string" then errors.argument(2, "broadcast", "string", data) end
+  return turn.within(self, members.broadcast, members, data)
+end
+
+local function take(self, socket, bytes)
+  local ws, why, code = listener.take(self, socket)
+  if not ws then return ws, why, code end
+  if bytes ~= "" then ws.exchange:feed(ws, bytes) end
+  -- What LuaSocket has read ahead shows in no descriptor.
+  agenda.again(self, ws)
+  return ws
+end
+
+local function is_client(socket)
+  local kind = type(socket)
+  if kind ~= "userdata" and kind ~= "table" then return false end
+  for _, name in ipairs({ "receive", "send", "getfd" }) do
+    if type(socket[name]) ~= "function" then return false end
+  end
+  -- LuaSocket's listening sockets have all methods too; this one refuses to work on them, and disturbs nothing.
+  return not socket.getstats or (pcall(socket.getstats, socket))
+end
+
+--- Takes a connection that another LuaSocket server has accepted.
+-- @tparam userdata socket connected LuaSocket object; belongs to the context from now on
+-- @tparam[opt=""] string bytes what has been read from it already
+-- @treturn[1] table ws
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string `limit`
+function context:adopt(socket, bytes)
+  check(self)
+  if not is_client(socket) then
+    errors.argument(1, "adopt", "connected LuaSocket object", socket)
+  end
+  if bytes ~= nil and type(bytes) ~= "string" then errors.argument(2, "adopt", "string", bytes) end
+  local fd = socket:getfd()
+  if fd < 0 or self.owners[fd] then errors.argument(1, "adopt", "open socket that is not served yet", socket) end
+  return turn.within(self, take, self, socket, bytes or "")
+end
+
+--- Names this host.
+-- @treturn string "unknown" with option 4, or where the system has no name
+function context:canonical_hostname()
+  check(self)
+  if self.settings.options >= SKIP_HOSTNAME then return "unknown" end
+  return require("socket").dns.gethostname() or "unknown"
+end
+
+--- Ends all connections with close code 1001 and everything else; inside a callback at the end of the turn.
+-- A second call does nothing.
+-- @treturn nil
+function context:destroy()
+  if self.destroyed or self.destroying then return end
+  turn.destroy(self)
+end
+
+function context:__tostring()
+  return "context " .. turn.address(self)
+end
+
+return context

@@ -1,0 +1,18 @@
+--- Which engine turns bytes into messages: the accelerator where it can be loaded, else pure Lua.
+-- @module websockets.engine
+local engine = {}
+
+--- Chooses by the environment variable WEBSOCKETS_NATIVE: `on` insists, `off` declines, else what is there.
+-- @treturn table the engine
+-- @raise when `on` and the accelerator cannot be loaded
+function engine.choose()
+  local wish = os.getenv("WEBSOCKETS_NATIVE")
+  if wish ~= "off" then
+    local found, native = pcall(require, "websockets.engine.native")
+    if found then return native end
+    if wish == "on" then error("WEBSOCKETS_NATIVE=on, but: " .. tostring(native), 0) end
+  end
+  return require("websockets.engine.pure")
+end
+
+return engine

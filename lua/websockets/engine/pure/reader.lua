@@ -1,0 +1,189 @@
+--- Messages out of bytes, cut anywhere: whole messages and control frames in the order of the wire.
+-- @module websockets.engine.pure.reader
+
+local header = require "websockets.engine.pure.header"
+local mask = require "websockets.engine.pure.mask"
+local message = require "websockets.engine.pure.message"
+local utf8 = require "websockets.engine.pure.utf8"
+
+local byte, sub = string.byte, string.sub
+local unmask, valid_utf8, next_utf8 = mask.range, utf8.valid, utf8.next
+local read_header, check_close, open_message = header.read, header.check_close, message.open
+
+local BATCH_MESSAGES = 256
+local BATCH_BYTES = 1048576
+local TEXT_FRAME, BINARY_FRAME = 0x81, 0x82
+local CLOSE = 8
+local FIRST_CLOSE_CODE = 1000
+local NOT_UTF8, TOO_BIG = 1007, 1009
+
+local Reader = {}
+Reader.__index = Reader
+
+--- Makes a reader.
+-- @tparam table options kept, not copied: readers may share one. `role` (ours, `"server"` or `"client"`),
+-- `max_message_bytes`, `max_fragments`, `budget` (nil or `{ used = 0, limit = bytes }`, shared by many readers)
+-- @treturn table
+local function new_reader(options)
+  -- Eight fields at most: Lua then gives the table 248 bytes, one more and it is 440.
+  return setmetatable({
+    options = options,
+    mask_bit = options.role == "server" and 128 or 0,
+    small = math.min(options.max_message_bytes, 125),
+    rest = false,
+    position = 1,
+    message = false,
+    ended = false,
+  }, Reader)
+end
+
+local function finish(self)
+  if self.message then self.message:refund(self.options.budget) end
+  self.message, self.rest, self.ended = false, false, true
+end
+
+-- The payload that stands between two positions, unmasked where the peer masks.
+local function cut(self, chunk, first, last, k1, k2, k3, k4)
+  if self.mask_bit == 128 then return unmask(chunk, first, last, k1, k2, k3, k4) end
+  return sub(chunk, first, last)
+end
+
+-- Takes what has come of the current frame's payload. Like all steps it returns the next position, and
+-- where there is something for the batch, an opcode and a payload or a close code and what is wrong.
+local function take_payload(self, current, chunk, position, size)
+  local last = position + current.remaining - 1
+  if last > size then last = size end
+  local count = last - position + 1
+  local piece = cut(self, chunk, position, last, current.k1, current.k2, current.k3, current.k4)
+  current.remaining = current.remaining - count
+  if current.utf8_state then
+    current.utf8_state = next_utf8(current.utf8_state, piece, 1, count)
+    -- 8.1, as soon as the bad byte is here: the rest of the frame need not come.
+    if not current.utf8_state then return last + 1, NOT_UTF8, "a text that is not UTF-8" end
+  end
+  local budget = self.options.budget
+  if current.remaining > 0 or not current.final then
+    current:turn_key(count)
+    if count > 0 and not current:keep(piece, budget) then
+      return last + 1, TOO_BIG, "no room for unfinished messages"
+    end
+    return last + 1
+  end
+  if current.utf8_state and current.utf8_state ~= 0 then
+    return last + 1, NOT_UTF8, "a text that ends inside a character"
+  end
+  current:refund(budget)
+  self.message = false
+  return last + 1, current.opcode, current:join(piece)
+end
+
+-- Control frames are small: one that has not come whole is read again from its header.
+local function take_control(self, opcode, chunk, from, start, stop, k1, k2, k3, k4)
+  if stop > #chunk then return from end
+  local payload = cut(self, chunk, start, stop, k1, k2, k3, k4)
+  if opcode == CLOSE then
+    local code, why = check_close(payload)
+    if code then return stop + 1, code, why end
+  end
+  return stop + 1, opcode, payload
+end
+
+-- A message of one frame that is here whole needs nothing kept; nil where it is not that, or not UTF-8:
+-- the way of the pieces then says what is wrong.
+local function take_whole(self, first, chunk, start, stop, k1, k2, k3, k4)
+  if first < 128 or stop > #chunk then return nil end
+  local payload = cut(self, chunk, start, stop, k1, k2, k3, k4)
+  if first == TEXT_FRAME and not valid_utf8(payload) then return nil end
+  return payload
+end
+
+-- One frame, or what has come of it. A position that did not move: the header needs more bytes.
+local function step(self, chunk, position, size)
+  local current = self.message
+  if current and current.remaining > 0 then return take_payload(self, current, chunk, position, size) end
+  local first, length, start = read_header(self, chunk, position)
+  if not first then return position, length, start end
+  local k1, k2, k3, k4
+  if self.mask_bit == 128 then
+    k1, k2, k3, k4 = byte(chunk, start, start + 3)
+    if not k4 then return position end
+    start = start + 4
+  end
+  local opcode = first % 16
+  if opcode >= CLOSE then
+    return take_control(self, opcode, chunk, position, start, start + length - 1, k1, k2, k3, k4)
+  end
+  if not current then
+    local payload = take_whole(self, first, chunk, start, start + length - 1, k1, k2, k3, k4)
+    if payload then return start + length, opcode, payload end
+    current = open_message(opcode)
+    self.message = current
+  end
+  current:begin_frame(length, first >= 128, k1, k2, k3, k4)
+  return take_payload(self, current, chunk, start, size)
+end
+
+local function is_full(count, total)
+  return count >= BATCH_MESSAGES or total >= BATCH_BYTES
+end
+
+-- Nearly every message is one small whole frame: those are taken here. Anything else, and whatever is wrong
+-- with a small one, is found by `step`.
+local function read_frames(self, chunk, position, batch)
+  local size, mask_bit, small = #chunk, self.mask_bit, self.small
+  local head_bytes = mask_bit == 128 and 6 or 2
+  local count, total = 0, 0
+  while position <= size do
+    local first, second, k1, k2, k3, k4 = byte(chunk, position, position + 5)
+    local start, length = position + head_bytes, (second or 0) - mask_bit
+    local after = start + length
+    local opcode, payload
+    if (first == TEXT_FRAME or first == BINARY_FRAME) and length >= 0 and length <= small
+      and after <= size + 1 and not self.message then
+      payload = mask_bit == 128 and unmask(chunk, start, after - 1, k1, k2, k3, k4)
+        or sub(chunk, start, after - 1)
+      if first == BINARY_FRAME or valid_utf8(payload) then opcode = first - 128 end
+    end
+    if not opcode then after, opcode, payload = step(self, chunk, position, size) end
+    if opcode then
+      count = count + 1
+      batch[2 * count - 1], batch[2 * count] = opcode, payload
+      if opcode == CLOSE or opcode >= FIRST_CLOSE_CODE then
+        finish(self)
+        return count, false
+      end
+      total = total + #payload
+      if after <= size and is_full(count, total) then
+        self.rest, self.position = chunk, after
+        return count, true
+      end
+    elseif after == position then
+      self.rest, self.position = sub(chunk, position), 1
+      return count, false
+    end
+    position = after
+  end
+  return count, false
+end
+
+--- Reads bytes.
+-- @tparam string bytes as they came, cut anywhere; `""` to go on after `again`
+-- @tparam table batch gets the pairs `batch[2 * i - 1]`, `batch[2 * i]`: opcode (1, 2, 8, 9, 10) and payload of a
+-- whole message or control frame; the last pair may be a close code (1002, 1007, 1009) and what the peer did wrong
+-- @treturn number how many pairs; 0 for ever after a close frame, a breach or `release`
+-- @treturn boolean whether unread bytes are here: go on with `feed("", batch)` before more are received
+function Reader:feed(bytes, batch)
+  if self.ended then return 0, false end
+  local rest, position = self.rest, self.position
+  if not rest then return read_frames(self, bytes, 1, batch) end
+  self.rest = false
+  if bytes == "" then return read_frames(self, rest, position, batch) end
+  return read_frames(self, sub(rest, position) .. bytes, 1, batch)
+end
+
+--- Ends the reader and gives back to the budget what it holds; it reads nothing more.
+function Reader:release()
+  finish(self)
+end
+
+return new_reader

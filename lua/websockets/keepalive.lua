@@ -1,0 +1,71 @@
+--- Signs of life: pings to a silent peer, and the end of a connection that nobody uses.
+-- @module websockets.keepalive
+local ending = require("websockets.ending")
+local session = require("websockets.session")
+
+local keepalive = {}
+
+-- Stands for "nothing since the last ping".
+local NEVER = -math.huge
+
+local expire_pong, expire_stuck
+
+local function expire_ping(ws, now)
+  local settings = ws.settings
+  ws.timer_slot = false
+  if ws.paused or now - ws.seen < settings.ping_interval then
+    return ending.deadline(ws, settings.ping_interval, expire_ping)
+  end
+  -- Behind bytes that the peer does not take, the ping cannot have been answered.
+  local expire = ws.blocked and expire_stuck or expire_pong
+  ws.seen = NEVER
+  session.send_control(ws, 9, "")
+  if ws.state ~= "open" then return end
+  if settings.ping_timeout then
+    ending.deadline(ws, settings.ping_timeout, expire)
+  else
+    ending.deadline(ws, settings.ping_interval, expire_ping)
+  end
+end
+
+-- Only when the ping has left our queue does the peer owe an answer; a byte taken is a sign of life anyway.
+function expire_stuck(ws)
+  ws.timer_slot = false
+  if ws.paused or ws.seen ~= NEVER then
+    return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
+  end
+  ending.deadline(ws, ws.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
+end
+
+function expire_pong(ws)
+  ws.timer_slot = false
+  if ws.paused or ws.seen ~= NEVER then
+    return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
+  end
+  ending.abort(ws, "timeout")
+end
+
+local function expire_idle(ws, now)
+  local settings = ws.settings
+  ws.idle_slot = nil
+  if now - ws.active >= settings.idle_timeout then
+    if ws.state == "open" then
+      session.fail(ws, 1001, "", "idle")
+    end
+  else
+    ws.idle_slot = ws.context.timers:start(settings.idle_timeout, now, ws, expire_idle)
+  end
+end
+
+--- Begins to watch an open connection.
+-- @tparam table ws
+function keepalive.start(ws)
+  local context, settings = ws.context, ws.settings
+  ending.deadline(ws, settings.ping_interval, expire_ping)
+  if settings.idle_timeout then
+    ws.active = context.now
+    ws.idle_slot = context.timers:start(settings.idle_timeout, context.now, ws, expire_idle)
+  end
+end
+
+return keepalive

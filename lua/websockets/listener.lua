@@ -1,0 +1,182 @@
+--- Where connections come from: a listening socket, or one that the application accepted itself.
+-- @module websockets.listener
+local agenda = require("websockets.agenda")
+local connection = require("websockets.connection")
+local ending = require("websockets.ending")
+local exchange = require("websockets.exchange")
+local http = require("websockets.http")
+local luasocket = require("websockets.transport.luasocket")
+
+local listener = {}
+listener.__index = listener
+
+local POLLIN = 1
+local BACKLOG = 4096
+local ACCEPTS_A_TURN = 64
+local REST_SECONDS = 1
+
+local function try_listen(make, address, port, dual)
+  local socket, why = make()
+  if not socket then return nil, why end
+  socket:setoption("reuseaddr", true)
+  if dual ~= nil then socket:setoption("ipv6-v6only", not dual) end
+  local done
+  done, why = socket:bind(address, port)
+  if done then done, why = socket:listen(BACKLOG) end
+  if done then return socket end
+  socket:close()
+  return nil, why
+end
+
+-- Dual-stack where the system has it.
+local function listen_everywhere(sockets, port)
+  local socket, why = try_listen(sockets.tcp6, "::", port, true)
+  if socket or (why and why:find("in use", 1, true)) then return socket, why, "*" end
+  socket, why = try_listen(sockets.tcp4, "0.0.0.0", port)
+  return socket, why, "*"
+end
+
+local function listen(interf, port)
+  local sockets = require("socket")
+  if not interf then return listen_everywhere(sockets, port) end
+  local address = interf == "lo" and "127.0.0.1" or interf
+  if address:find("^%d+%.%d+%.%d+%.%d+$") then
+    local socket, why = try_listen(sockets.tcp4, address, port)
+    return socket, why, address
+  elseif address:find(":", 1, true) then
+    local socket, why = try_listen(sockets.tcp6, address, port, false)
+    return socket, why, "[" .. address .. "]"
+  end
+  return nil, "only an IP address or 'lo' can be resolved here", interf
+end
+
+--- Opens the listening socket that the settings ask for.
+-- @tparam table context
+-- @treturn[1] ?listener nil when the settings ask for none
+-- @treturn[2] boolean false
+-- @treturn[2] string address and reason
+function listener.open(context)
+  local settings = context.settings
+  local socket = settings.socket
+  if not socket then
+    local port = settings.port
+    if not port or port == 0 then return nil end
+    local why, address
+    socket, why, address = listen(settings.interf, port == "any" and 0 or port)
+    if not socket then
+      return false, ("cannot listen on %s:%s: %s"):format(address, tostring(port), tostring(why))
+    end
+  end
+  socket:settimeout(0)
+  return setmetatable({
+    context = context, socket = socket, adopted = settings.socket ~= nil, state = "listening", announced = false,
+    fd = socket.getfd and math.floor(socket:getfd()) or -1, spare = require("socket").tcp4(), resting = false,
+  }, listener)
+end
+
+--- Names the descriptor, for the poller.
+-- @treturn integer
+function listener:getfd() return self.fd end
+
+--- Names the port.
+-- @treturn ?integer
+function listener:port()
+  local _, port = self.socket:getsockname()
+  return port and math.floor(tonumber(port))
+end
+
+--- Begins or stops waiting for connections.
+-- @tparam boolean is_on
+function listener:watch(is_on)
+  local context = self.context
+  context.poller:watch(self, self, is_on, false)
+  if self.announced == is_on then return end
+  self.announced = is_on
+  local tell = is_on and context.settings.on_add_fd or not is_on and context.settings.on_del_fd
+  if tell then agenda.call(context, nil, tell, self.fd, POLLIN) end
+end
+
+local function turn_away(socket)
+  socket:settimeout(0)
+  -- Unread bytes would turn the end into a reset, and the answer would be lost.
+  socket:receive(8192)
+  socket:send(http.response_head(503, { ["Retry-After"] = "1" }, 0, "close"))
+  pcall(socket.shutdown, socket, "send")
+  socket:close()
+end
+
+local function wake(self)
+  self.resting = false
+  if self.state == "listening" then self:watch(true) end
+end
+
+-- Out of descriptors: the spare one lets the first in the row be told, then the listener rests.
+local function rest(self, why)
+  local context = self.context
+  agenda.log(context, "warning", "accepting rests a second: " .. tostring(why))
+  if self.spare then
+    self.spare:close()
+    local socket = self.socket:accept()
+    if socket then turn_away(socket) end
+    self.spare = require("socket").tcp4()
+  end
+  self.resting = true
+  self:watch(false)
+  context.timers:start(REST_SECONDS, context.now, self, wake)
+end
+
+local function limit_half_open(context)
+  local running, oldest = context.timers:running(context.half_open)
+  if running > context.settings.max_half_open then ending.abort(oldest, "limit") end
+end
+
+local function can_take(context, fd)
+  if context.connection_count >= context.settings.max_connections then return false end
+  -- An outside loop may serve what select cannot.
+  return context.poller:can_watch(fd) or context.settings.on_add_fd ~= nil
+end
+
+--- Takes a connected LuaSocket object into a context.
+-- @tparam table context
+-- @tparam userdata socket
+-- @treturn[1] table ws
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string `limit`
+function listener.take(context, socket)
+  local transport = luasocket.new(socket)
+  local fd = transport:getfd()
+  if not can_take(context, fd) then
+    turn_away(socket)
+    return nil, "no more connections can be taken", "limit"
+  end
+  local ws = connection.new(context, transport, fd, exchange.new())
+  limit_half_open(context)
+  return ws
+end
+
+--- Accepts what waits, so many a turn.
+function listener:accept()
+  if self.state ~= "listening" or self.resting then return end
+  for _ = 1, ACCEPTS_A_TURN do
+    local socket, why = self.socket:accept()
+    if socket then
+      listener.take(self.context, socket)
+    elseif why == "timeout" then
+      return
+    elseif why ~= "closed" then
+      -- Out of descriptors or memory: to go on would spin.
+      return rest(self, why)
+    end
+  end
+end
+
+--- Stops listening; a socket that the application gave stays open.
+function listener:close()
+  self.state = "closed"
+  self:watch(false)
+  if self.spare then self.spare:close() end
+  if not self.adopted then self.socket:close() end
+end
+
+return listener

@@ -1,0 +1,77 @@
+--- Which sockets are ready, by LuaSocket's `select`: everywhere, up to 1,024 descriptors.
+-- @module websockets.poller.select
+local select_poller = {}
+select_poller.__index = select_poller
+
+-- Longer waits overflow the system's own count of seconds.
+local MAX_SECONDS = 1000000
+
+--- Makes a poller that watches nothing.
+-- @treturn select_poller
+function select_poller.new()
+  local socket = require("socket")
+  return setmetatable({
+    select = socket.select,
+    limit = socket._SETSIZE or 1024,
+    reading = {}, writing = {}, read_slot = {}, write_slot = {}, owner = {},
+  }, select_poller)
+end
+
+--- Tells whether a descriptor can be watched here.
+-- @tparam integer fd
+-- @treturn boolean
+function select_poller:can_watch(fd)
+  return fd >= 0 and fd < self.limit
+end
+
+local function put(list, slots, socket, wanted)
+  local slot = slots[socket]
+  if wanted and not slot then
+    list[#list + 1] = socket
+    slots[socket] = #list
+  elseif slot and not wanted then
+    local last = list[#list]
+    list[slot] = last
+    slots[last] = slot
+    list[#list] = nil
+    slots[socket] = nil
+  end
+end
+
+--- Sets what is waited for on a transport; neither ends the watch.
+-- @tparam table transport with `socket` and `getfd()`
+-- @param owner what `wait` reports
+-- @tparam boolean read
+-- @tparam boolean write
+function select_poller:watch(transport, owner, read, write)
+  local socket = transport.socket
+  if not (read or write or self.owner[socket]) then return end
+  -- select raises on a descriptor past its set; an outside loop may still serve it by service_fd.
+  if (read or write) and not self:can_watch(transport:getfd()) then return end
+  self.owner[socket] = (read or write) and owner or nil
+  put(self.reading, self.read_slot, socket, read)
+  put(self.writing, self.write_slot, socket, write)
+end
+
+--- Waits until something is ready.
+-- @tparam ?number seconds at most, nil without end
+-- @tparam table readable filled with owners
+-- @tparam table writable filled with owners
+-- @treturn integer how many readable
+-- @treturn integer how many writable
+function select_poller:wait(seconds, readable, writable)
+  if seconds and seconds > MAX_SECONDS then seconds = MAX_SECONDS end
+  local can_read, can_write = self.select(self.reading, self.writing, seconds)
+  local owner, reads, writes = self.owner, 0, 0
+  for i = 1, #can_read do
+    reads = reads + 1
+    readable[reads] = owner[can_read[i]]
+  end
+  for i = 1, #can_write do
+    writes = writes + 1
+    writable[writes] = owner[can_write[i]]
+  end
+  return reads, writes
+end
+
+return select_poller

@@ -1,0 +1,119 @@
+--- Deadlines: one first-in-first-out queue for each duration, so that starting, stopping and asking for the next cost
+-- nothing that grows with the number of connections.
+-- @module websockets.timers
+local timers = {}
+timers.__index = timers
+
+--- Makes an empty set of timers.
+-- @treturn timers
+function timers.new()
+  return setmetatable({ queues = {} }, timers)
+end
+
+local function queue_of(self, lane)
+  local queue = self.queues[lane]
+  if not queue then
+    queue = {
+      seconds = type(lane) == "number" and lane or lane.seconds,
+      first = 1, last = 0, live = 0, due = {}, owner = {}, fire = {},
+    }
+    self.queues[lane] = queue
+  end
+  return queue
+end
+
+--- Starts a timer.
+-- @tparam number|table lane the duration in seconds; or a table with `seconds`, for a queue that no other use
+-- shares
+-- @tparam number now seconds, not less than at any call before
+-- @param owner what `fire` is called with (never nil or false)
+-- @tparam function fire `fire(owner, now)`, called once when the time has come
+-- @treturn integer slot: names this timer together with its lane
+function timers:start(lane, now, owner, fire)
+  local queue = queue_of(self, lane)
+  local slot = queue.last + 1
+  queue.last = slot
+  queue.due[slot] = now + queue.seconds
+  queue.owner[slot] = owner
+  queue.fire[slot] = fire
+  queue.live = queue.live + 1
+  return slot
+end
+
+-- Steps over what was stopped, so that `first` is a live timer or the queue is empty.
+local function trim(queue)
+  local first, last, owner = queue.first, queue.last, queue.owner
+  while first <= last and not owner[first] do first = first + 1 end
+  queue.first = first
+end
+
+--- Stops a timer; one that has fired or was stopped is left alone.
+-- @tparam number|table lane as given to `start`
+-- @tparam integer slot what `start` returned
+function timers:stop(lane, slot)
+  local queue = self.queues[lane]
+  if not queue or not queue.owner[slot] then return end
+  -- Not `false`: one timer that never ends would keep the places of all that came after it.
+  queue.due[slot], queue.owner[slot], queue.fire[slot] = nil, nil, nil
+  queue.live = queue.live - 1
+  if slot == queue.first then trim(queue) end
+end
+
+--- Counts the live timers of one lane and names the oldest.
+-- @tparam number|table lane as given to `start`
+-- @treturn integer how many are running
+-- @return the owner of the oldest, or nil
+function timers:running(lane)
+  local queue = self.queues[lane]
+  if not queue or queue.live == 0 then return 0, nil end
+  return queue.live, queue.owner[queue.first]
+end
+
+--- Tells when the next timer is due.
+-- @treturn ?number seconds on the clock that `start` was given, or nil
+function timers:next_due()
+  local soonest
+  for _, queue in pairs(self.queues) do
+    if queue.live > 0 then
+      local due = queue.due[queue.first]
+      if not soonest or due < soonest then soonest = due end
+    end
+  end
+  return soonest
+end
+
+local function pop(queue)
+  local first = queue.first
+  local owner, fire = queue.owner[first], queue.fire[first]
+  queue.due[first], queue.owner[first], queue.fire[first] = nil, nil, nil
+  queue.first = first + 1
+  queue.live = queue.live - 1
+  trim(queue)
+  return owner, fire
+end
+
+--- Fires what is due. Timers that `fire` starts are not fired in the same call.
+-- @tparam number now seconds
+-- @treturn integer how many fired
+function timers:run(now)
+  local due_queues, fired = nil, 0
+  for _, queue in pairs(self.queues) do
+    if queue.live > 0 and queue.due[queue.first] <= now then
+      due_queues = due_queues or {}
+      due_queues[#due_queues + 1] = queue
+      queue.until_slot = queue.last
+    end
+  end
+  if not due_queues then return 0 end
+  for i = 1, #due_queues do
+    local queue = due_queues[i]
+    while queue.live > 0 and queue.first <= queue.until_slot and queue.due[queue.first] <= now do
+      local owner, fire = pop(queue)
+      fired = fired + 1
+      fire(owner, now)
+    end
+  end
+  return fired
+end
+
+return timers

@@ -1,0 +1,286 @@
+--- One turn of a context: wait, read, dispatch, write, timers, ends.
+-- @module websockets.turn
+local agenda = require("websockets.agenda")
+local connection = require("websockets.connection")
+local ending = require("websockets.ending")
+local session = require("websockets.session")
+
+local turn = {}
+
+local max = math.max
+
+-- An outside loop that watches READ only has us try full sockets again at each entry, but not more often than this.
+local RETRY_SECONDS = 0.001
+local ROUNDS_AN_ENTRY = 64
+
+--- Gives an object's address, for `tostring`.
+-- @tparam table object
+-- @treturn string
+function turn.address(object)
+  local meta = getmetatable(object)
+  setmetatable(object, nil)
+  local text = tostring(object)
+  setmetatable(object, meta)
+  return (text:gsub("^table: ", ""))
+end
+
+local function flush_queued(context)
+  local hub, touched = context.hub, context.touched
+  local at = 0
+  while at < hub.count do
+    at = at + 1
+    local wire = hub[at]
+    hub[at] = false
+    -- False where an interrupted turn (Ctrl-C) had got so far.
+    if wire then
+      wire.listed = false
+      connection.flush(wire.owner)
+    end
+  end
+  hub.count = 0
+  local count = context.touched_count
+  for i = 1, count do
+    local ws = touched[i]
+    touched[i] = false
+    if ws then connection.flush(ws) end
+  end
+  if context.touched_count == count then
+    context.touched_count = 0
+  else
+    -- Flushing touched more: those go to the front, for the next round.
+    for i = count + 1, context.touched_count do touched[i - count], touched[i] = touched[i], false end
+    context.touched_count = context.touched_count - count
+  end
+end
+
+-- limits.md, max_buffered_total_bytes: the largest queue first, by its policy.
+local function relieve(context)
+  local limit = context.settings.max_buffered_total_bytes
+  for _ = 1, context.blocked_count do
+    if context.hub.buffered <= limit then return end
+    local largest, size
+    for i = 1, context.blocked_count do
+      local ws = context.blocked[i]
+      local waiting = ws.wire:buffered()
+      -- Once a turn: a queue that has nothing to drop must not keep the others from being looked at.
+      if ws.state == "open" and ws.relieved ~= context.turn and (not size or waiting > size) then
+        largest, size = ws, waiting
+      end
+    end
+    if not largest then return end
+    largest.relieved = context.turn
+    local policy = largest.settings.slow_consumer
+    if policy == "close" or policy == "conflate" then
+      session.overflow(largest)
+    else
+      largest.wire:drop(context.hub.buffered - limit)
+    end
+    connection.flush(largest)
+  end
+end
+
+local function tell_ends(context)
+  local retired, count = context.retired, context.retired_count
+  for i = context.told + 1, count do
+    ending.tell(retired[i])
+  end
+  context.told = count
+end
+
+-- Descriptors are closed last, so that no number comes back inside a turn.
+local function close_retired(context)
+  local retired = context.retired
+  for i = 1, context.retired_count do
+    local ws = retired[i]
+    retired[i] = nil
+    context.owners[ws.fd] = nil
+    context.connection_count = context.connection_count - 1
+    ws.wire:close()
+    ws.fd = -1
+  end
+  context.retired_count, context.told = 0, 0
+end
+
+local function finish(context)
+  repeat
+    flush_queued(context)
+    relieve(context)
+    tell_ends(context)
+  until context.hub.count == 0 and context.touched_count == 0 and context.told == context.retired_count
+  close_retired(context)
+end
+
+local function retry_blocked(context)
+  if context.blocked_count == 0 or context.settings.on_set_mode_fd or context.now < context.retry_at then return end
+  context.retry_at = context.now + RETRY_SECONDS
+  for i = context.blocked_count, 1, -1 do
+    local ws = context.blocked[i]
+    if ws then connection.flush(ws) end
+  end
+end
+
+local function serve(owner)
+  if owner.state == "listening" then
+    owner:accept()
+  elseif owner.state ~= "closed" then
+    connection.readable(owner)
+  end
+end
+
+local function serve_again(context)
+  local count, again = context.again_count, context.again
+  if count == 0 then return end
+  context.again, context.again_count = {}, 0
+  for i = 1, count do
+    local ws = again[i]
+    ws.in_again = false
+    serve(ws)
+  end
+end
+
+local function end_at_once(ws)
+  if ws.state == "open" then session.fail(ws, 1001, "", "destroyed") end
+  if ws.state ~= "closed" then ws.wire:flush() end
+  ending.abort(ws, "destroyed")
+end
+
+local function close_all(context)
+  for _, owner in pairs(context.owners) do
+    if owner ~= context.listener then end_at_once(owner) end
+  end
+  if context.listener then context.listener:close() end
+end
+
+local function destroy(context)
+  local is_good, err = pcall(close_all, context)
+  if not is_good then agenda.fail(context, err) end
+  is_good, err = pcall(finish, context)
+  if not is_good then agenda.fail(context, err) end
+  context.destroyed = true
+end
+
+local function raise_failure(context)
+  local failure = context.failure
+  if failure then
+    context.failure = false
+    error(failure[1], 0)
+  end
+end
+
+-- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
+local function run(context, work, ...)
+  context.busy = true
+  context.turn = context.turn + 1
+  context.now = context.clock()
+  local is_good, first, second, third = pcall(work, context, ...)
+  if not is_good then agenda.fail(context, first) end
+  local is_finished, err = pcall(finish, context)
+  if not is_finished then agenda.fail(context, err) end
+  if context.destroying then destroy(context) end
+  context.busy = false
+  raise_failure(context)
+  return first, second, third
+end
+
+--- Tells how long may be waited.
+-- @tparam table context
+-- @treturn ?number seconds until the next timer, 0 when something is ready, nil when nothing is due
+function turn.timeout(context)
+  if context.again_count > 0 then return 0 end
+  local due = context.timers:next_due()
+  if not due or due == math.huge then return nil end
+  return max(0, due - context.clock())
+end
+
+local function service(context, seconds)
+  local due = turn.timeout(context)
+  if due and (not seconds or due < seconds) then seconds = due end
+  local readable, writable = context.readable, context.writable
+  local reads, writes = context.poller:wait(seconds, readable, writable)
+  context.now = context.clock()
+  for i = 1, writes do
+    local ws = writable[i]
+    writable[i] = false
+    connection.flush(ws)
+  end
+  for i = 1, reads do
+    local owner = readable[i]
+    readable[i] = false
+    serve(owner)
+  end
+  serve_again(context)
+  context.timers:run(context.now)
+end
+
+-- What every entry does, for a loop that only watches READ.
+local function settle(context)
+  -- What has been read ahead shows in no descriptor: it is served now or never.
+  for _ = 1, ROUNDS_AN_ENTRY do
+    if context.again_count == 0 then break end
+    serve_again(context)
+  end
+  retry_blocked(context)
+  context.timers:run(context.now)
+end
+
+local function service_fd(context, owner)
+  if owner then
+    if owner.blocked then connection.flush(owner) end
+    serve(owner)
+  end
+  settle(context)
+end
+
+local function work_and_settle(context, work, ...)
+  local first, second, third = work(...)
+  settle(context)
+  return first, second, third
+end
+
+local function enter(context, name)
+  if context.busy then error(name .. " may not be called inside a callback", 3) end
+end
+
+--- Waits for the sockets and serves those that are ready.
+-- @tparam table context
+-- @tparam ?number seconds at most; nil without end
+function turn.service(context, seconds)
+  enter(context, "service")
+  run(context, service, seconds)
+end
+
+--- Serves one descriptor that an outside loop found ready.
+-- @tparam table context
+-- @tparam ?table owner connection or listener
+function turn.service_fd(context, owner)
+  enter(context, "service_fd")
+  run(context, service_fd, owner)
+end
+
+--- Does at once what a call from outside of a turn has queued.
+-- @tparam table context
+function turn.settle(context)
+  if context.destroyed then return end
+  run(context, settle)
+end
+
+--- Ends everything; inside a callback at the end of the turn.
+-- @tparam table context
+function turn.destroy(context)
+  context.destroying = true
+  if not context.busy then run(context, function() end) end
+end
+
+--- Runs a function as a turn of its own, or as part of the one that is running.
+-- @tparam table context
+-- @tparam function work `work(...)`
+-- @param ... its arguments
+-- @return up to three of its results
+function turn.within(context, work, ...)
+  if context.busy then return work(...) end
+  -- Nothing is alive in a destroyed context, so nothing is left to be done at the end.
+  if context.destroyed then return work(...) end
+  return run(context, work_and_settle, work, ...)
+end
+
+return turn

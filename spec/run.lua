@@ -1,0 +1,181 @@
+--- Runs every spec, holds the contract against what ran, and ends with `N passed, N failed, N skipped`.
+-- @script run
+--
+-- `lua spec/run.lua` runs under the Lua it is started with, as `luarocks test` does. `make test` says more by these:
+-- `LUAS` interpreters; `SPEC` spec files, only these; `CHECKS` targets of the Makefile to run first; `JOBS` how many
+-- runs at a time (2).
+
+package.path = "./?.lua;" .. package.path
+
+local contract_check = require "spec.support.contract_check"
+local results = require "spec.support.results"
+
+local CONTRACT = "spec/contract.lua"
+local RUN_LIMIT_SECONDS = 900
+local CONDITIONS = { native = false }
+local WHICH = [[io.write(jit and "luajit" or "lua" .. _VERSION:match("%d+%.%d+"))]]
+
+local function words(text)
+  local list = {}
+  for word in (text or ""):gmatch("%S+") do list[#list + 1] = word end
+  return list
+end
+
+local function set(list)
+  local made = {}
+  for _, value in ipairs(list) do made[value] = true end
+  return made
+end
+
+local function quote(word)
+  return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+local function output_of(command)
+  local pipe = assert(io.popen(command, "r"))
+  local text = pipe:read("*a")
+  pipe:close()
+  return text
+end
+
+local function read(path)
+  local file = io.open(path, "r")
+  local text = file and file:read("*a") or ""
+  if file then file:close() end
+  return text
+end
+
+local function say(...)
+  io.stdout:write(...)
+  io.stdout:write("\n")
+  io.stdout:flush()
+end
+
+local function running_lua()
+  local first = -1
+  while arg[first - 1] do first = first - 1 end
+  return arg[first]
+end
+
+-- A run that hangs would take its results with it; not every system has a `timeout` that leaves Ctrl-C alone.
+local function limit_prefix()
+  local probe = output_of("timeout --foreground 5 echo yes 2>/dev/null")
+  return probe:find("yes") and ("timeout --foreground " .. RUN_LIMIT_SECONDS .. " ") or ""
+end
+
+local function check_job(name)
+  return { title = name, command = "${MAKE:-make} -s --no-print-directory " .. quote(name) }
+end
+
+local function lua_job(lua, position, run)
+  local name = output_of(quote(lua) .. " -e " .. quote(WHICH) .. " 2>/dev/null </dev/null")
+  if name == "" then return { title = lua, missing = true } end
+  run.luas[name] = true
+  local tally = run.dir .. "/" .. position .. ".results"
+  local specs = {}
+  for _, spec in ipairs(run.spec_list) do specs[#specs + 1] = quote(spec) end
+  local command = ("TALLY_FILE=%s TALLY_NAME=%s %s%s spec/support/busted_start.lua --output=spec/support/tally.lua %s")
+    :format(quote(tally), quote(name), run.limit, quote(lua), table.concat(specs, " "))
+  return { title = name, tally = tally, command = command }
+end
+
+local function start(job, position, run)
+  if job.missing then return end
+  job.log = run.dir .. "/" .. position .. ".log"
+  job.pipe = assert(io.popen(("{ %s; } >%s 2>&1 </dev/null; echo $?"):format(job.command, quote(job.log)), "r"))
+end
+
+local function fail(run, ...)
+  run.sum.failed = run.sum.failed + 1
+  say("FAILED: ", ...)
+end
+
+local function finish_check(job, run, code)
+  if code == "0" then
+    say(job.title, ": passed")
+  else
+    io.stdout:write(read(job.log))
+    fail(run, job.title)
+  end
+end
+
+local function finish_lua(job, run, code)
+  io.stdout:write(read(job.log))
+  local found, seconds = results.read(job.tally)
+  local sum = results.count(found)
+  for status, count in pairs(sum) do run.sum[status] = run.sum[status] + count end
+  for _, outcome in ipairs(found) do table.insert(run.outcomes, outcome) end
+  if not seconds then
+    local last = found[#found] and found[#found].name or "nothing"
+    fail(run, job.title, ": the run broke off (exit code ", code, ") after: ", last)
+  elseif code ~= "0" and sum.failed == 0 then
+    fail(run, job.title, ": exit code ", code)
+  elseif sum.passed + sum.failed == 0 then
+    fail(run, job.title, ": no test ran")
+  end
+end
+
+local function finish(job, run)
+  if job.missing then return fail(run, job.title, ": no such interpreter") end
+  local code = job.pipe:read("*a"):match("%d+") or "none"
+  job.pipe:close()
+  return (job.tally and finish_lua or finish_check)(job, run, code)
+end
+
+local function run_jobs(jobs, run)
+  local at_once = tonumber(os.getenv("JOBS")) or 2
+  for position = 1, #jobs + at_once do
+    if jobs[position] then start(jobs[position], position, run) end
+    local ended = position - at_once + 1
+    if ended >= 1 and jobs[ended] then finish(jobs[ended], run) end
+  end
+end
+
+local function say_skipped(outcomes)
+  local order, luas = {}, {}
+  for _, outcome in ipairs(outcomes) do
+    if outcome.status == "skipped" then
+      local note = outcome.note ~= "" and " (" .. outcome.note .. ")" or ""
+      local text = outcome.file .. ": " .. outcome.name .. note
+      if not luas[text] then
+        order[#order + 1] = text
+        luas[text] = {}
+      end
+      table.insert(luas[text], outcome.interpreter)
+    end
+  end
+  for _, text in ipairs(order) do say("skipped: ", text, " [", table.concat(luas[text], " "), "]") end
+end
+
+local function check_contract(run)
+  local chunk, why = loadfile(CONTRACT)
+  local ok, rows = pcall(chunk or error, why)
+  if not ok or type(rows) ~= "table" or #rows == 0 then
+    return fail(run, CONTRACT, ": ", ok and "no rows" or tostring(rows))
+  end
+  local problems, checked, left_out = contract_check.check(rows, run.outcomes, run)
+  for _, problem in ipairs(problems) do fail(run, "contract ", problem) end
+  say("contract: ", checked - #problems, " rows proved, ", #problems, " not, ", left_out, " not asked for in this run")
+end
+
+local function main()
+  local luas = words(os.getenv("LUAS"))
+  if #luas == 0 then luas = { running_lua() } end
+  local spec_list = words(os.getenv("SPEC"))
+  local run = {
+    dir = output_of("mktemp -d"):match("[^\n]+"), limit = limit_prefix(), luas = {}, conditions = CONDITIONS,
+    spec_list = spec_list, specs = spec_list[1] and set(spec_list) or nil,
+    outcomes = {}, sum = { passed = 0, failed = 0, skipped = 0 },
+  }
+  local jobs = {}
+  for _, name in ipairs(words(os.getenv("CHECKS"))) do jobs[#jobs + 1] = check_job(name) end
+  for position, lua in ipairs(luas) do jobs[#jobs + 1] = lua_job(lua, position, run) end
+  run_jobs(jobs, run)
+  os.execute("rm -rf " .. quote(run.dir))
+  say_skipped(run.outcomes)
+  check_contract(run)
+  say(run.sum.passed, " passed, ", run.sum.failed, " failed, ", run.sum.skipped, " skipped")
+  os.exit(run.sum.failed == 0 and 0 or 1)
+end
+
+main()

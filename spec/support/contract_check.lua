@@ -1,0 +1,107 @@
+--- Holds the rows of the contract against the results of a run.
+-- @module spec.support.contract_check
+--
+-- A row promises something and names its proof:
+-- `{ area = "ws", name = "write", spec = "spec/websocket_spec.lua", test = "part of the tests' full names" }`.
+-- `luas = { ... }` asks for the proof under each of these interpreters; `when = "native"` only where that is there.
+
+local KNOWN_LUAS = {
+  ["lua5.1"] = true, ["lua5.2"] = true, ["lua5.3"] = true, ["lua5.4"] = true, ["lua5.5"] = true, luajit = true,
+}
+local KNOWN_FIELDS = { area = true, name = true, spec = true, test = true, luas = true, when = true }
+local NEEDED_FIELDS = { "area", "name", "spec", "test" }
+
+local contract_check = {}
+
+local function malformed(row, conditions)
+  if type(row) ~= "table" then return "is no table" end
+  for _, field in ipairs(NEEDED_FIELDS) do
+    if type(row[field]) ~= "string" or row[field] == "" then return "has no " .. field end
+  end
+  for field in pairs(row) do
+    if not KNOWN_FIELDS[field] then return "has an unknown field " .. tostring(field) end
+  end
+  if row.luas ~= nil and (type(row.luas) ~= "table" or #row.luas == 0) then return "has no list in luas" end
+  for _, lua in ipairs(row.luas or {}) do
+    if not KNOWN_LUAS[lua] then return "names an unknown Lua " .. tostring(lua) end
+  end
+  if row.when ~= nil and conditions[row.when] == nil then
+    return "has an unknown condition " .. tostring(row.when)
+  end
+  return nil
+end
+
+-- The interpreters of this run under which the row has to be proved one by one; nil: none of them is asked.
+local function asked(row, run)
+  if row.when and not run.conditions[row.when] then return nil end
+  if run.specs and not run.specs[row.spec] then return nil end
+  if not row.luas then return {} end
+  local luas = {}
+  for _, lua in ipairs(row.luas) do
+    if run.luas[lua] then luas[#luas + 1] = lua end
+  end
+  return luas[1] and luas or nil
+end
+
+local function by_file(outcomes)
+  local files = {}
+  for _, outcome in ipairs(outcomes) do
+    files[outcome.file] = files[outcome.file] or {}
+    table.insert(files[outcome.file], outcome)
+  end
+  return files
+end
+
+local function unproved(row, luas, outcomes)
+  local passed, matched = {}, false
+  for _, outcome in ipairs(outcomes) do
+    if outcome.name:find(row.test, 1, true) then
+      if outcome.status == "failed" then return "failed under " .. outcome.interpreter end
+      matched = true
+      if outcome.status == "passed" then passed[outcome.interpreter] = true end
+    end
+  end
+  if not matched then return "no test that ran matches" end
+  if next(passed) == nil then return "its tests were only skipped" end
+  for _, lua in ipairs(luas) do
+    if not passed[lua] then return "not passed under " .. lua end
+  end
+  return nil
+end
+
+local function exists(path)
+  local file = io.open(path, "r")
+  if file then file:close() end
+  return file ~= nil
+end
+
+local function describe(row, position)
+  if type(row) ~= "table" then return "row " .. position end
+  return ("row %d, %s: %s (%s: %q)"):format(position, tostring(row.area), tostring(row.name), tostring(row.spec),
+    tostring(row.test))
+end
+
+--- Checks every row.
+-- @tparam table rows the contract
+-- @tparam table outcomes results of the run, see `spec.support.results`
+-- @tparam table run `luas`: set of the interpreters that ran; `specs`: set of the files that ran, nil for all;
+--   `conditions`: what a row's `when` may name, and whether it is there
+-- @treturn table the problems, one text for each row that is not proved
+-- @treturn number how many rows were checked
+-- @treturn number how many rows this run does not ask for
+function contract_check.check(rows, outcomes, run)
+  local problems, checked, left_out = {}, 0, 0
+  local files = by_file(outcomes)
+  for position, row in ipairs(rows) do
+    local problem = malformed(row, run.conditions)
+    local luas = not problem and asked(row, run)
+    if luas then
+      problem = not exists(row.spec) and "no such spec file" or unproved(row, luas, files[row.spec] or {})
+    end
+    if problem or luas then checked = checked + 1 else left_out = left_out + 1 end
+    if problem then problems[#problems + 1] = describe(row, position) .. ": " .. problem end
+  end
+  return problems, checked, left_out
+end
+
+return contract_check

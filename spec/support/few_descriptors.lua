@@ -1,0 +1,71 @@
+--- A program that runs out of descriptors while it serves; `listener_spec` starts it with a low limit.
+-- It prints one line for each fact, `name=value`.
+-- @script few_descriptors
+package.path = "lua/?.lua;lua/?/init.lua;./?.lua;" .. package.path
+
+local client = require("spec.support.client")
+local server = require("spec.support.server")
+
+local PEERS = 34
+local warnings, watched = 0, {}
+local run = server.start({
+  protocols = { echo = server.echo },
+  log = function(level) if level == "warning" then warnings = warnings + 1 end end,
+})
+local context = run.context
+run:fake_time()
+
+-- What each turn asks of the listener, to see that it rests.
+local listener = context.listener
+local accepts, accept = 0, listener.accept
+listener.accept = function(self)
+  accepts = accepts + 1
+  return accept(self)
+end
+local watch = listener.watch
+listener.watch = function(self, is_on)
+  watched[#watched + 1] = is_on
+  return watch(self, is_on)
+end
+
+local function tell(name, value) print(name .. "=" .. tostring(value)) end
+
+local first = client.open(run, "echo")
+-- Masking takes random bytes, and those a descriptor: not to be had later.
+local message = first:frame(1, "still here")
+local peers = {}
+for i = 1, PEERS do peers[i] = client.connect(run) end
+run:settle()
+tell("refused", listener.resting)
+tell("warnings", warnings)
+tell("unwatched", watched[1])
+
+local turned_away = 0
+for i = 1, PEERS do
+  peers[i]:poll()
+  if peers[i].buffer:find("^HTTP/1%.1 503 ") and peers[i].ended then turned_away = turned_away + 1 end
+end
+tell("turned_away", turned_away)
+
+local before = accepts
+run:turns(100)
+tell("accepts_while_resting", accepts - before)
+first:send(message)
+tell("echo", select(2, first:message()))
+
+local held = context.connection_count
+for i = 1, PEERS / 2 do peers[i]:close() end
+run:settle()
+tell("freed", context.connection_count < held)
+before = context.connection_count
+-- The row holds peers that are gone: taking those may fill the table once more.
+for _ = 1, 4 do
+  run:advance(1)
+  run:settle()
+end
+tell("watched_again", watched[2])
+tell("took_more", context.connection_count > before)
+local last = client.open(run, "echo")
+last:text("new")
+tell("new", select(2, last:message()))
+server.stop_all()

@@ -1,0 +1,133 @@
+--- A server inside the spec that tests it: served by hand, with time under control, ended for certain.
+-- @module spec.support.server
+local socket = require("socket")
+local websockets = require("websockets")
+
+local server = {}
+server.__index = server
+
+local DEADLINE_SECONDS = 5
+-- After so many turns without success the pump lets the system wait a millisecond.
+local BUSY_ROUNDS = 50
+
+local running = {}
+
+--- Start a server on a port that the system chooses.
+-- @tparam table options of `websockets.context`; port "any" and interf "127.0.0.1" are filled in
+-- @treturn table with `context` and `port`
+function server.start(options)
+  local all = { port = "any", interf = "127.0.0.1" }
+  if options.socket then all = {} end
+  for name, value in pairs(options) do all[name] = value end
+  local context = websockets.context(all)
+  local self = setmetatable({ context = context, port = context:get_port(), clients = {} }, server)
+  running[#running + 1] = self
+  return self
+end
+
+--- Serve one turn; replaced by specs that have a loop of their own.
+-- @tparam number ms
+function server:turn(ms)
+  self.context:service(ms)
+end
+
+--- Serve so many turns without waiting.
+-- @tparam[opt=1] number count
+function server:turns(count)
+  for _ = 1, count or 1 do self:turn(0) end
+end
+
+--- Serve until a condition holds; raises after five seconds.
+-- @tparam function condition called after each turn
+-- @tparam[opt] string what is waited for
+-- @return what the condition returned
+function server:pump(condition, what)
+  local rounds, deadline = 0, socket.gettime() + DEADLINE_SECONDS
+  while true do
+    local result = condition()
+    if result then return result end
+    rounds = rounds + 1
+    self:turn(rounds > BUSY_ROUNDS and 1 or 0)
+    if rounds > BUSY_ROUNDS and socket.gettime() > deadline then
+      error("waited too long for " .. (what or "a condition"), 2)
+    end
+  end
+end
+
+--- Serve until the server is quiet: turns enough for anything on its way over the loopback to be done.
+function server:settle()
+  for _ = 1, 10 do self:turn(0) end
+  self:turn(1)
+  self:turn(0)
+end
+
+--- Take the time into the spec's own hands: it stands still but for `advance`.
+function server:fake_time()
+  local now = self.context.clock()
+  self.fake_now = now
+  self.context.clock = function() return self.fake_now end
+end
+
+--- Let fake time pass and serve one turn.
+-- @tparam number seconds
+function server:advance(seconds)
+  self.fake_now = self.fake_now + seconds
+  self:turns(1)
+end
+
+--- Serve one turn that must raise.
+-- @treturn any what came out of `service`, nil where nothing did
+function server:failure()
+  local is_good, err = pcall(self.turn, self, 0)
+  if not is_good then return err end
+end
+
+--- Serve until a turn raises.
+-- @treturn any what came out of `service`
+function server:pump_failure()
+  local deadline = socket.gettime() + DEADLINE_SECONDS
+  while socket.gettime() < deadline do
+    local is_good, err = pcall(self.turn, self, 1)
+    if not is_good then return err end
+  end
+  error("no turn raised", 2)
+end
+
+--- End the server and its clients.
+function server:stop()
+  for i = 1, #self.clients do self.clients[i]:close() end
+  self.clients = {}
+  pcall(self.context.destroy, self.context)
+  if self.on_stop then self.on_stop() end
+end
+
+--- End all servers; for `after_each`.
+function server.stop_all()
+  for i = #running, 1, -1 do
+    running[i]:stop()
+    running[i] = nil
+  end
+end
+
+--- Make a handler that collects what happens to the connections of a subprotocol.
+-- @tparam[opt] function also called with each ws, after the callbacks are set
+-- @treturn function handler
+-- @treturn table log: `ws` (all of them), `messages` ({ws, data, type}), `closed` ({ws, code, reason, clean, why})
+function server.recorder(also)
+  local log = { ws = {}, messages = {}, closed = {} }
+  local function handler(ws)
+    log.ws[#log.ws + 1] = ws
+    ws:on_receive(function(...) log.messages[#log.messages + 1] = { ... } end)
+    ws:on_closed(function(...) log.closed[#log.closed + 1] = { ... } end)
+    if also then also(ws) end
+  end
+  return handler, log
+end
+
+--- Handler that sends each message back.
+-- @tparam table ws
+function server.echo(ws)
+  ws:on_receive(function(from, data, kind) from:write(data, kind) end)
+end
+
+return server
