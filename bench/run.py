@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""Measures our servers, the machine's limits and the peers on 127.0.0.1, and writes RESULTS.md and chart.svg.
+
+    bench/run.py                     everything, three rounds: about half an hour
+    bench/run.py --quick             the limit and ours, one round, a few cases: about a minute; prints only
+    bench/run.py --only echo64x100,fan64p4 --servers raw,ours54,lws --rounds 5
+    bench/run.py --install           unpacks the peers named in bench/packages into bench/.deps, then measures
+"""
+
+import argparse
+import glob
+import json
+import os
+import random
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import cases
+import report
+
+DEADLINE_S = 120
+START_S = 15
+SERVER_PORTS = (20000, 32000)
+
+
+def install():
+    """Brings the peers into bench/.deps: nothing is installed outside it."""
+    wanted = {"apt": [], "npm": [], "pip": []}
+    with open(os.path.join(cases.BENCH, "packages")) as lines:
+        for line in lines:
+            if line.strip() and not line.startswith("#"):
+                _, kind, name = line.split()
+                wanted[kind].append(name)
+    os.makedirs(cases.DEPS, exist_ok=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", cases.DEPS + "/python"]
+    npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", cases.DEPS + "/npm"]
+    for command in (pip + wanted["pip"], npm + wanted["npm"]):
+        if subprocess.run(command).returncode != 0:
+            print("could not install: " + " ".join(command[-3:]), file=sys.stderr)
+    unpack(wanted["apt"])
+
+
+def unpack(names):
+    """Unpacks Debian packages, and those that they need and the system lacks."""
+    simulate = ["apt-get", "install", "-s", "--no-install-recommends"] + names
+    plan = subprocess.run(simulate, capture_output=True, text=True).stdout
+    packages = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["apt-get", "download", "-qq"] + sorted(packages), cwd=folder, stderr=subprocess.DEVNULL)
+        for package in glob.glob(folder + "/*.deb"):
+            subprocess.run(["dpkg", "-x", package, cases.DEPS + "/apt"])
+
+
+def build(servers):
+    """Builds the generator and the raw server, and the peer in C where its headers are."""
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=cases.BENCH, check=True)
+    if not any(server.name.startswith("lws") for server in servers):
+        return
+    os.makedirs(cases.DEPS, exist_ok=True)
+    flags = ["-I" + cases.DEPS + "/apt/usr/include"]
+    for folder in glob.glob(cases.DEPS + "/apt/usr/lib/*-linux-*"):
+        flags += ["-L" + folder, "-Wl,-rpath," + folder]
+    source = os.path.join(cases.BENCH, "servers", "lws.c")
+    command = ["cc", "-O2", "-o", cases.DEPS + "/lws", source] + flags + ["-lwebsockets"]
+    subprocess.run(command, stderr=subprocess.DEVNULL)
+
+
+def free_port():
+    """Finds a port below those that the system gives to clients: closed connections may still occupy these."""
+    while True:
+        port = random.randrange(*SERVER_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def pinned(core):
+    """Gives what a child does before it becomes the program."""
+
+    def prepare():
+        os.sched_setaffinity(0, {core})
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    return prepare
+
+
+def wait_for(process, port):
+    """Waits until the server listens; tells whether it does."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            time.sleep(0.02)
+    return False
+
+
+def stop(process):
+    process.terminate()
+    try:
+        process.wait(3)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def measure(server, case, cores, options):
+    """Runs one server under one load and gives the generator's report, or what went wrong."""
+    port = free_port()
+    raw = server.name == "raw"
+    command = server.command + ["--port", str(port)] + (list(case.raw) if raw else [])
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command, env=server.environment(), preexec_fn=pinned(cores[0]), stdout=log, stderr=log
+        )
+        try:
+            if not wait_for(process, port):
+                return {"error": "it did not start: " + last_line(log)}
+            return generate(process.pid, port, case, cores[1], options, raw)
+        finally:
+            stop(process)
+
+
+def generate(pid, port, case, core, options, raw):
+    command = [cases.RELEASE + "/generator", "--port", str(port), "--pid", str(pid), *case.load]
+    command += ["--seconds", str(options.seconds)] + (["--lengths-only"] if raw else [])
+    try:
+        done = subprocess.run(
+            command, preexec_fn=pinned(core), capture_output=True, text=True, timeout=DEADLINE_S
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": "not done after %d s" % DEADLINE_S}
+    if done.returncode != 0:
+        return {"error": done.stderr.strip() or "the generator failed"}
+    return json.loads(done.stdout)
+
+
+def last_line(log):
+    log.seek(0)
+    return (log.read().strip().splitlines() or ["without a word"])[-1]
+
+
+def in_turn(servers):
+    """Orders one round: the limit, two servers, the limit, two servers and so on."""
+    limits = [server for server in servers if server.name == "raw"]
+    others = [server for server in servers if server.name != "raw"]
+    order = [limits + others[at : at + 2] for at in range(0, len(others), 2)]
+    return sum(order, []) or limits
+
+
+def run_all(servers, chosen, cores, options):
+    """Measures every case in rounds; each result keeps the limit that was measured just before it."""
+    results = {}
+    for case in chosen:
+        limit = None
+        for turn in range(min(options.rounds, case.rounds or options.rounds)):
+            for server in in_turn(servers):
+                result = measure(server, case, cores, options)
+                if server.name == "raw":
+                    limit = result.get("server_us")
+                result["limit_us"] = limit
+                results.setdefault((case.name, server.name), []).append(result)
+                shown = result.get("error") or "%.2f us, %d/s" % (result["server_us"], result["per_second"])
+                print("%-14s %d  %-13s %s" % (case.name, turn + 1, server.name, shown), file=sys.stderr, flush=True)
+    return results
+
+
+def choose(known, names, what):
+    """Picks by name, in the order of `known`."""
+    wanted = names.split(",")
+    unknown = set(wanted) - {one.name for one in known}
+    if unknown:
+        sys.exit("no %s %s; there are: %s" % (what, ", ".join(unknown), ", ".join(one.name for one in known)))
+    return [one for one in known if one.name in wanted]
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="limit and ours, few cases, one round")
+    parser.add_argument("--install", action="store_true", help="bring the peers into bench/.deps first")
+    parser.add_argument("--only", metavar="CASES", help="names of cases, separated by commas")
+    parser.add_argument("--servers", metavar="NAMES", help="names of servers, separated by commas")
+    parser.add_argument("--rounds", type=int, help="rounds of each case (3; quick: 1)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a measurement")
+    parser.add_argument("--output", metavar="FOLDER", help="where to write RESULTS.md and chart.svg")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    if not (options.output or options.quick or options.only or options.servers):
+        options.output = cases.BENCH
+    return options
+
+
+def main():
+    options = parse()
+    if options.install:
+        install()
+    servers = cases.all_servers()
+    chosen = [case for case in cases.CASES if case.quick or not options.quick]
+    if options.only:
+        chosen = choose(cases.CASES, options.only, "case")
+    if options.servers:
+        servers = choose(servers, options.servers, "server")
+    elif options.quick:
+        servers = [server for server in servers if server.name == "raw" or server.name.startswith("ours")]
+    build(servers)
+    for server in servers:
+        server.look()
+    options.load = os.getloadavg()[0]
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        print("only one core: server and generator share it", file=sys.stderr)
+    present = [server for server in servers if not server.missing]
+    results = run_all(present, chosen, (cores[0], cores[-1]), options)
+    report.write(results, servers, chosen, options)
+
+
+if __name__ == "__main__":
+    main()
