@@ -11,7 +11,7 @@ local ROOMY = { high_water_bytes = 65536, max_buffered_bytes = 16777216 }
 local hub
 
 local function start(wire, role, leftover)
-  wire:start({ role = role, max_message_bytes = 16777216, max_fragments = 1024, leftover = leftover })
+  wire:start({ role = role, max_message_bytes = 16777216, max_fragments = 1024 }, leftover or "")
   return wire
 end
 
@@ -235,6 +235,20 @@ describe("wire/stream limits", function()
     assert.same({ 704, false }, { server:flush() })
   end)
 
+  it("takes many tiny messages for more than their bytes", function()
+    local server = pair({ capacity = 0 }, { high_water_bytes = 1, max_buffered_bytes = 9000 * 128 })
+    local count = 0
+    repeat
+      count = count + 1
+      local done, why = server:push(TEXT, "")
+    until not done or count > 20000 or why
+    assert.equal(9002, count)
+    assert.equal(0, stream.excess(hub, 9001 * 128))
+    assert.equal(128, stream.excess(hub, 9000 * 128))
+    server:close()
+    assert.same({ 0, 0 }, { hub.buffered, hub.pieces })
+  end)
+
   it("keeps few strings for control frames that wait", function()
     local server, client, one = pair({ capacity = 0 })
     local expected = {}
@@ -269,6 +283,36 @@ describe("wire/stream drop", function()
     assert.same({ 0, true }, { server:flush() })
     assert.equal(expected, bytes_at(other))
     assert.equal(0, server:drop(math.huge))
+  end)
+
+  it("takes back what was offered together with a frame that has begun to leave", function()
+    local server, _, one, other = pair({ capacity = 3 })
+    server:push(TEXT, "begun")
+    server:push(TEXT, "not begun")
+    server:flush()
+    assert.equal(11, server:drop(math.huge))
+    one.script.capacity = nil
+    assert.same({ 0, true }, { server:flush() })
+    assert.equal(frame("begun"), bytes_at(other))
+  end)
+
+  it("offers the same bytes again where the transport wants it, and drops none of them", function()
+    local server, _, one = pair({ capacity = 3 })
+    local offers, send = {}, one.send
+    one.keeps_offer = true
+    function one:send(bytes, from) -- luacheck: ignore
+      offers[#offers + 1] = bytes
+      return send(self, bytes, from)
+    end
+    server:push(TEXT, "begun")
+    server:push(TEXT, "begun too")
+    server:flush()
+    server:push(TEXT, "gone")
+    assert.equal(6, server:drop(math.huge))
+    one.script.capacity = nil
+    assert.same({ 0, true }, { server:flush() })
+    assert.same({ frame("begun") .. frame("begun too"), offers[1] }, offers)
+    assert.equal(0, hub.pieces)
   end)
 
   it("drops the oldest first, and no more than enough", function()

@@ -172,6 +172,19 @@ function connection.close(ws, code, reason)
   ending.await_close(ws)
 end
 
+-- What readers are told is the same for all connections of the same settings, and costs each nothing.
+local function incoming(context, settings)
+  local told = settings.incoming
+  if not told then
+    told = {
+      role = "server", max_message_bytes = settings.max_message_bytes, max_fragments = settings.max_fragments,
+      budget = context.budget,
+    }
+    settings.incoming = told
+  end
+  return told
+end
+
 --- Turns a connection of the HTTP phase into an open WebSocket.
 -- @tparam table ws
 -- @tparam string answer bytes of the opening handshake
@@ -182,10 +195,7 @@ function connection.open(ws, answer, leftover, subprotocol, handler)
   local context, settings = ws.context, ws.settings
   ws.exchange = false
   ws.wire:raw(answer)
-  ws.wire:start({
-    role = "server", max_message_bytes = settings.max_message_bytes, max_fragments = settings.max_fragments,
-    budget = context.budget, leftover = leftover,
-  })
+  ws.wire:start(incoming(context, settings), leftover)
   ws.state, ws.seen, ws.protocol = "open", context.now, subprotocol
   keepalive.start(ws)
   context:group_of(subprotocol):join(ws)

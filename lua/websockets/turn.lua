@@ -57,7 +57,8 @@ end
 local function relieve(context)
   local limit = context.settings.max_buffered_total_bytes
   for _ = 1, context.blocked_count do
-    if context.hub.buffered <= limit then return end
+    local too_much = context.wire_class.excess(context.hub, limit)
+    if too_much <= 0 then return end
     local largest, size
     for i = 1, context.blocked_count do
       local ws = context.blocked[i]
@@ -73,7 +74,7 @@ local function relieve(context)
     if policy == "close" or policy == "conflate" then
       session.overflow(largest)
     else
-      largest.wire:drop(context.hub.buffered - limit)
+      largest.wire:drop(too_much)
     end
     connection.flush(largest)
   end

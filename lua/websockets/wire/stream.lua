@@ -1,23 +1,26 @@
 --- The messages of one connection over any transport: a reader, a writer and a queue of what is still to be sent.
 -- @module websockets.wire.stream
+local queue_of = require("websockets.wire.queue")
+
 local stream = {}
 stream.__index = stream
 
-local concat = table.concat
-
--- Small frames that wait together leave in one send of at most about this size.
-local JOIN_BYTES = 65536
-
--- Control frames that wait are joined up to this size: a peer that sends pings and reads nothing must not make us keep
--- a string for each pong.
-local JOIN_FIXED_BYTES = 512
+local append, next_offer, take_off, weight = queue_of.append, queue_of.next_offer, queue_of.take_off, queue_of.weight
 
 local CLOSE = 8
 
 --- Makes what the wires of one context share: which of them queued something, and how much waits in all.
--- @treturn table hub
+-- @treturn table hub: `count` and the wires that queued, `buffered` bytes and `pieces` that wait in all
 function stream.hub()
-  return { count = 0, buffered = 0 }
+  return { count = 0, buffered = 0, pieces = 0 }
+end
+
+--- Tells how far all that waits is past a limit.
+-- @tparam table hub
+-- @tparam number limit bytes
+-- @treturn number bytes too much, 0 or less when there is room
+function stream.excess(hub, limit)
+  return weight(hub.buffered, hub.pieces) - limit
 end
 
 --- Makes the wire of a connection.
@@ -31,7 +34,7 @@ function stream.new(hub, transport, engine, limits)
     hub = hub, transport = transport, engine = engine, limits = limits,
     reader = false, writer = false, leftover = false,
     queue = false, fixed = false, first = 1, last = 0,
-    pending = 0, sending = false, sent = 0, took = false, listed = false, owner = false,
+    pending = 0, sending = false, sent = 0, took = false, refused = false, listed = false, owner = false,
     shares = false, said_close = false,
   }, stream)
 end
@@ -46,15 +49,14 @@ function stream:receive()
 end
 
 --- From here on the connection speaks WebSocket.
--- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `budget`, and `leftover`: bytes behind the
--- handshake
-function stream:start(settings)
+-- @tparam table settings kept, not copied: `role`, `max_message_bytes`, `max_fragments`, `budget`
+-- @tparam string leftover bytes behind the handshake
+function stream:start(settings, leftover)
   self.reader = self.engine.reader(settings)
   self.writer = self.engine.writer(settings)
   -- A client masks each frame with a key of its own.
   self.shares = settings.role == "server"
-  local leftover = settings.leftover
-  self.leftover = leftover and leftover ~= "" and leftover or false
+  self.leftover = leftover ~= "" and leftover
 end
 
 --- Reads once and takes every whole message.
@@ -78,25 +80,6 @@ function stream:read(batch)
   return count, again or more
 end
 
-local function append(self, bytes, is_fixed)
-  local queue, fixed, last = self.queue, self.fixed, self.last
-  if not queue then
-    queue = {}
-    self.queue = queue
-  end
-  if is_fixed then
-    if last >= self.first and fixed and fixed[last] and #queue[last] + #bytes <= JOIN_FIXED_BYTES then
-      queue[last] = queue[last] .. bytes
-      return
-    end
-    fixed = fixed or {}
-    self.fixed = fixed
-    fixed[last + 1] = true
-  end
-  queue[last + 1] = bytes
-  self.last = last + 1
-end
-
 local function queue_bytes(self, bytes, is_fixed)
   append(self, bytes, is_fixed)
   local size, hub = #bytes, self.hub
@@ -109,16 +92,22 @@ local function queue_bytes(self, bytes, is_fixed)
   end
 end
 
+local function is_over(self)
+  return weight(self.pending, self.last - self.first + 1) > self.limits.max_buffered_bytes
+end
+
 -- Judges what remains after a flush. A socket that refused bytes is asked again only when the answer decides.
 local function is_full(self, size)
   local limits, pending = self.limits, self.pending
   if pending + size <= limits.high_water_bytes and pending <= limits.max_buffered_bytes then return false end
-  if pending > 0 and (not self.sending or pending > limits.max_buffered_bytes) then
+  local over = is_over(self)
+  if pending > 0 and (over or not self.refused) then
     local _, took = self:flush()
     -- The flush at the end of the turn tells of it: bytes taken are a sign of life.
     self.took = took == true
+    over = is_over(self)
   end
-  return self.pending > limits.max_buffered_bytes
+  return over
 end
 
 --- Queues bytes as they are.
@@ -176,30 +165,28 @@ function stream.fanout(wires, count, opcode, payload, troubled)
   return full
 end
 
--- The next string to offer: what was offered once stays the same string until all of it is taken.
-local function next_to_send(self)
-  local queue, first, last = self.queue, self.first, self.last
-  if first > last then return nil end
-  local bytes, upto = queue[first], first
-  if first < last and #bytes < JOIN_BYTES then
-    local size = #bytes
-    while upto < last and size + #queue[upto + 1] <= JOIN_BYTES do
-      upto = upto + 1
-      size = size + #queue[upto]
-    end
-    if upto > first then bytes = concat(queue, "", first, upto) end
+-- One send. Returns whether all of the offer was taken, or why not, and how much was.
+local function send_some(self)
+  local offer, from, upto = self.sending, self.sent, nil
+  if not offer then
+    offer, upto = next_offer(self)
+    if not offer then return nil end
+    from = 0
   end
-  local fixed = self.fixed
-  for i = first, upto do
-    queue[i] = nil
-    if fixed then fixed[i] = nil end
-  end
-  if upto == last then
-    self.first, self.last = 1, 0
+  local done, why, next_position = self.transport:send(offer, from + 1)
+  local sent = (done or next_position) - 1
+  if upto and not done and self.transport.keeps_offer then
+    -- TLS wants the same bytes again: all of them have begun to leave.
+    take_off(self, #offer, upto)
+    self.sending, self.sent = offer, sent
+  elseif upto then
+    take_off(self, sent, upto)
+  elseif done then
+    self.sending, self.sent = false, 0
   else
-    self.first = upto + 1
+    self.sent = sent
   end
-  return bytes
+  return done, why, sent - from
 end
 
 --- Sends what is queued, as far as the socket takes it.
@@ -208,55 +195,29 @@ end
 -- @treturn[2] nil
 -- @treturn[2] string `closed`, `reset`
 function stream:flush()
-  local transport, hub, took = self.transport, self.hub, self.took
-  self.took = false
-  local bytes = self.sending or next_to_send(self)
-  while bytes do
-    local from = self.sent
-    local done, why, upto = transport:send(bytes, from + 1)
-    local sent = (done or upto) - 1
-    local taken = sent - from
+  local hub, took = self.hub, self.took
+  self.took, self.refused = false, false
+  while self.pending > 0 do
+    local done, why, taken = send_some(self)
     if taken > 0 then
       took = true
       self.pending = self.pending - taken
       hub.buffered = hub.buffered - taken
     end
     if not done then
-      self.sending, self.sent = bytes, sent
       if why ~= "timeout" then return nil, why end
+      self.refused = true
       return self.pending, took
     end
-    self.sending, self.sent = false, 0
-    bytes = next_to_send(self)
   end
   return 0, took
 end
 
 --- Drops messages that have not begun to leave, the oldest first; control frames and fragments stay.
+-- @function stream:drop
 -- @tparam number enough stop once so many bytes are dropped
 -- @treturn integer bytes dropped
-function stream:drop(enough)
-  local queue, fixed, dropped, kept = self.queue, self.fixed, 0, 0
-  if not queue then return 0 end
-  local kept_queue, kept_fixed = {}, false
-  for i = self.first, self.last do
-    local is_fixed = fixed and fixed[i]
-    if not is_fixed and dropped < enough then
-      dropped = dropped + #queue[i]
-    else
-      kept = kept + 1
-      kept_queue[kept] = queue[i]
-      if is_fixed then
-        kept_fixed = kept_fixed or {}
-        kept_fixed[kept] = true
-      end
-    end
-  end
-  self.queue, self.fixed, self.first, self.last = kept_queue, kept_fixed, 1, kept
-  self.pending = self.pending - dropped
-  self.hub.buffered = self.hub.buffered - dropped
-  return dropped
-end
+stream.drop = queue_of.drop
 
 --- Tells how much waits to be sent.
 -- @treturn integer bytes
@@ -272,6 +233,7 @@ end
 --- Ends everything and gives back what was held.
 function stream:close()
   self.hub.buffered = self.hub.buffered - self.pending
+  self.hub.pieces = self.hub.pieces - (self.last - self.first + 1)
   self.pending, self.sending, self.queue, self.fixed, self.first, self.last = 0, false, false, false, 1, 0
   if self.reader then self.reader:release() end
   self.transport:close()

@@ -1,0 +1,120 @@
+--- The frames of one wire that still wait to be sent: order, what may be dropped, what they weigh. The fields belong
+-- to the wire (`queue`, `fixed`, `first`, `last`, `sending`, `sent`), so that an idle one costs no table of its own.
+-- @module websockets.wire.queue
+local queue_of = {}
+
+local concat, max = table.concat, math.max
+
+-- Small frames that wait together leave in one send of at most about this size.
+local JOIN_BYTES = 65536
+
+-- Control frames that wait are joined up to this size: a peer that sends pings and reads nothing must not make us keep
+-- a string for each pong.
+local JOIN_FIXED_BYTES = 512
+
+-- What a retained piece of output is taken for at least, where there are more of them than this.
+local PIECE_BYTES, MANY_PIECES = 128, 8192
+
+--- Tells what waiting frames cost: many tiny ones take far more memory than they have bytes.
+-- @tparam number bytes
+-- @tparam integer pieces
+-- @treturn number bytes
+function queue_of.weight(bytes, pieces)
+  return pieces > MANY_PIECES and max(bytes, pieces * PIECE_BYTES) or bytes
+end
+
+--- Puts a frame behind the others.
+-- @tparam stream self
+-- @tparam string bytes
+-- @tparam boolean is_fixed whether it must never be dropped
+function queue_of.append(self, bytes, is_fixed)
+  local queue, fixed, last = self.queue, self.fixed, self.last
+  if not queue then
+    queue = {}
+    self.queue = queue
+  end
+  if is_fixed then
+    if last >= self.first and fixed and fixed[last] and #queue[last] + #bytes <= JOIN_FIXED_BYTES then
+      queue[last] = queue[last] .. bytes
+      return
+    end
+    fixed = fixed or {}
+    self.fixed = fixed
+    fixed[last + 1] = true
+  end
+  queue[last + 1] = bytes
+  self.last = last + 1
+  self.hub.pieces = self.hub.pieces + 1
+end
+
+--- Joins frames from the front into what is offered to the socket; they stay queued until they are taken.
+-- @tparam stream self
+-- @treturn[1] string bytes
+-- @treturn[1] integer position of the last frame in it
+-- @treturn[2] nil nothing waits
+function queue_of.next_offer(self)
+  local queue, first, last = self.queue, self.first, self.last
+  if first > last then return nil end
+  local bytes, upto = queue[first], first
+  if first < last and #bytes < JOIN_BYTES then
+    local size = #bytes
+    while upto < last and size + #queue[upto + 1] <= JOIN_BYTES do
+      upto = upto + 1
+      size = size + #queue[upto]
+    end
+    if upto > first then bytes = concat(queue, "", first, upto) end
+  end
+  return bytes, upto
+end
+
+--- Takes frames off the front: those that were sent whole, and one that has begun to leave.
+-- @tparam stream self
+-- @tparam integer sent bytes of the offer
+-- @tparam integer upto position of the last frame in the offer
+function queue_of.take_off(self, sent, upto)
+  local queue, fixed, at = self.queue, self.fixed, self.first
+  while at <= upto and sent > 0 do
+    local frame = queue[at]
+    queue[at] = nil
+    if fixed then fixed[at] = nil end
+    at = at + 1
+    sent = sent - #frame
+    if sent < 0 then self.sending, self.sent = frame, #frame + sent end
+  end
+  self.hub.pieces = self.hub.pieces - (at - self.first)
+  if at > self.last then
+    self.first, self.last = 1, 0
+  else
+    self.first = at
+  end
+end
+
+--- Drops messages that have not begun to leave, the oldest first; control frames and fragments stay.
+-- @tparam stream self
+-- @tparam number enough stop once so many bytes are dropped
+-- @treturn integer bytes dropped
+function queue_of.drop(self, enough)
+  local queue, fixed, dropped, kept = self.queue, self.fixed, 0, 0
+  if not queue then return 0 end
+  local kept_queue, kept_fixed = {}, false
+  for i = self.first, self.last do
+    local is_fixed = fixed and fixed[i]
+    if not is_fixed and dropped < enough then
+      dropped = dropped + #queue[i]
+      self.hub.pieces = self.hub.pieces - 1
+    else
+      kept = kept + 1
+      kept_queue[kept] = queue[i]
+      if is_fixed then
+        kept_fixed = kept_fixed or {}
+        kept_fixed[kept] = true
+      end
+    end
+  end
+  self.queue, self.fixed, self.first, self.last = kept_queue, kept_fixed, 1, kept
+  self.pending = self.pending - dropped
+  self.hub.buffered = self.hub.buffered - dropped
+  return dropped
+end
+
+return queue_of
