@@ -1,6 +1,8 @@
 --- WebSocket servers for Lua.
 -- @module websockets
 local context = require("websockets.context")
+local credentials = require("websockets.credentials")
+local directory = require("websockets.directory")
 local engine = require("websockets.engine")
 
 local websockets = {
@@ -41,5 +43,15 @@ function websockets.context(options)
   local made = context.new(options, 3)
   return made
 end
+
+--- Makes a handler for `on_http` that serves the files of a folder.
+-- @function websockets.files
+-- @see websockets.directory
+websockets.files = directory.new
+
+--- Compares two strings in a time that tells nothing about where they differ.
+-- @function websockets.constant_time_equal
+-- @see websockets.credentials
+websockets.constant_time_equal = credentials.constant_time_equal
 
 return websockets

@@ -7,6 +7,9 @@ local doc_scan = require "spec.support.doc_scan"
 local FILES = {
   { "lua/websockets.lua", 0 },
   { "lua/websockets/websocket.lua", 1 },
+  { "lua/websockets/answering.lua", 1 },
+  { "lua/websockets/request.lua", 1 },
+  { "lua/websockets/directory.lua", 1 },
   { "lua/websockets/context.lua", 1 },
 }
 

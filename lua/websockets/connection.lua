@@ -178,7 +178,7 @@ local function incoming(context, settings)
   if not told then
     told = {
       role = "server", max_message_bytes = settings.max_message_bytes, max_fragments = settings.max_fragments,
-      budget = context.budget,
+      budget = context.budget, limits = settings,
     }
     settings.incoming = told
   end
@@ -225,7 +225,7 @@ function connection.new(context, transport, fd, http_phase)
     wire = context.wire_class.new(context.hub, transport, context.engine, settings),
     group = false, list = false, slot = false, broadcast_mode = 1, receive_handler = false, closed_handler = false,
     timer_lane = false, timer_slot = false, blocked = false, paused = false, seen = context.now,
-    exchange = http_phase,
+    exchange = http_phase, head = false,
   }, context.ws_class)
   ws.wire.owner = ws
   context.owners[fd] = ws

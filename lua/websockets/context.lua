@@ -8,6 +8,7 @@ local group = require("websockets.group")
 local listener = require("websockets.listener")
 local options = require("websockets.options")
 local privileges = require("websockets.privileges")
+local routes = require("websockets.routes")
 local timers = require("websockets.timers")
 local turn = require("websockets.turn")
 local websocket = require("websockets.websocket")
@@ -35,7 +36,7 @@ local function new_state(settings)
   self.now = self.clock()
   agenda.init(self)
   self.anonymous = group.new(self)
-  for name in pairs(settings.protocols or {}) do self.groups[name] = group.new(self) end
+  for name in pairs(routes.subprotocols(settings)) do self.groups[name] = group.new(self) end
   return self
 end
 

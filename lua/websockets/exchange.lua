@@ -2,12 +2,13 @@
 -- @module websockets.exchange
 local agenda = require("websockets.agenda")
 local body_reader = require("websockets.body")
-local connection = require("websockets.connection")
 local descriptor = require("websockets.descriptor")
 local ending = require("websockets.ending")
 local handshake = require("websockets.handshake")
 local http = require("websockets.http")
 local response = require("websockets.response")
+local upgrade = require("websockets.upgrade")
+local uri = require("websockets.uri")
 
 local exchange = {}
 exchange.__index = exchange
@@ -22,7 +23,7 @@ function exchange.new()
   return setmetatable({
     phase = "head", scanner = http.scanner(), rest = "", position = 1,
     request = false, body = false, file = false, left = 0, pieces = 0, turn = 0, last = false, leaving = false,
-    raw = false, calling = false, stepping = false,
+    raw = false, calling = false, stepping = false, head = false, shown = false,
   }, exchange)
 end
 
@@ -51,38 +52,29 @@ local function call_on_http(self, ws, text)
   end
 end
 
-local function upgrade(self, ws)
-  local context, request, settings = ws.context, self.request, ws.settings
-  local is_good, status, headers = handshake.check(request)
-  if not is_good then return response.refuse(self, ws, status, headers) end
-  local called, allowed = agenda.call(context, ws, handshake.allows_origin, settings.origins, request)
-  if not called then return response.refuse(self, ws, 500) end
-  if not allowed then
-    agenda.log(context, "warning", ("refused a page of another origin; to allow it: origins = { %q }")
-      :format(request.headers.origin or "?"))
-    return response.refuse(self, ws, 403)
-  end
-  local offered, bad = handshake.subprotocols(request)
-  if not offered then return response.refuse(self, ws, bad) end
-  local handler, subprotocol = handshake.choose(offered, settings.protocols, settings.default)
-  if not handler then return response.refuse(self, ws, 400) end
-  local leftover = sub(self.rest, self.position)
-  self.rest, self.position = "", 1
-  connection.open(ws, handshake.accept(context.engine, request, subprotocol), leftover, subprotocol, handler)
-end
-
 local function run(self, ws, text)
   self.phase, self.raw = "answer", false
   response.await(ws)
-  if handshake.is_upgrade(self.request) then return upgrade(self, ws) end
+  if handshake.is_upgrade(self.request) then return upgrade.run(self, ws) end
   call_on_http(self, ws, text)
 end
 
+-- From here to its answer a request is served by what its route says.
+local function find_route(ws, request)
+  local router = ws.context.settings.router
+  if not router then return true end
+  local match = router:match((uri.split(request.uri)))
+  if match == false then return false end
+  if match then ws.settings = match.settings end
+  return true
+end
+
 local function begin_request(self, ws, head)
-  local settings = ws.settings
   local request, status = http.parse(head)
   if not request then return response.refuse(self, ws, status) end
-  self.request = request
+  self.request, self.head = request, head
+  if not find_route(ws, request) then return response.refuse(self, ws, 400) end
+  local settings = ws.settings
   if request.length == 0 and not request.chunked then return run(self, ws, "") end
   self.body, status = body_reader.new(request, settings.max_body_bytes)
   if not self.body then return response.refuse(self, ws, status) end
@@ -168,7 +160,10 @@ end
 function exchange:ended(ws)
   self:feed(ws, "")
   if ws.state ~= "http" or ws.paused or ws.in_again then return end
-  if phases[self.phase] == nil then
+  if self.phase == "handshake" then
+    -- Who has ended its sending direction will never be a WebSocket.
+    ending.abort(ws, "closed")
+  elseif phases[self.phase] == nil then
     descriptor.pause(ws, true)
   elseif ws.wire:buffered() > 0 then
     ending.finish(ws)

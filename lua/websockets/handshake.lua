@@ -116,14 +116,16 @@ end
 -- @tparam table engine
 -- @tparam table request
 -- @tparam ?string subprotocol
--- @tparam ?table headers further ones, name -> value
+-- @tparam ?table headers further ones, name -> value or list of values
 -- @treturn string bytes
 function handshake.accept(engine, request, subprotocol, headers)
   local bytes = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     .. "Sec-WebSocket-Accept: " .. engine.accept_key(request.headers["sec-websocket-key"]) .. "\r\n"
   if subprotocol then bytes = bytes .. "Sec-WebSocket-Protocol: " .. subprotocol .. "\r\n" end
   for name, value in pairs(headers or {}) do
-    bytes = bytes .. name .. ": " .. value .. "\r\n"
+    for _, one in ipairs(type(value) == "table" and value or { value }) do
+      bytes = bytes .. name .. ": " .. one .. "\r\n"
+    end
   end
   return bytes .. "\r\n"
 end

@@ -239,8 +239,9 @@ end
 -- @tparam ?table headers name -> value or list of values; trusted here
 -- @tparam ?integer length for Content-Length, nil for none
 -- @tparam string connection `close`, `keep-alive`, or "" for neither
+-- @tparam ?string date for Date
 -- @treturn string bytes, with the last empty line
-function http.response_head(status, headers, length, connection)
+function http.response_head(status, headers, length, connection, date)
   local lines = { ("HTTP/1.1 %d %s"):format(status, http.REASONS[status] or "Status") }
   for name, value in pairs(headers or {}) do
     if type(value) == "table" then
@@ -249,6 +250,7 @@ function http.response_head(status, headers, length, connection)
       lines[#lines + 1] = name .. ": " .. value
     end
   end
+  if date then lines[#lines + 1] = "Date: " .. date end
   if length then lines[#lines + 1] = ("Content-Length: %.0f"):format(length) end
   if connection ~= "" then lines[#lines + 1] = "Connection: " .. connection end
   lines[#lines + 1] = "\r\n"

@@ -1,6 +1,7 @@
 --- What `websockets.context` can be told: names, checks, defaults.
 -- @module websockets.options
 local errors = require("websockets.errors")
+local routes = require("websockets.routes")
 
 local options = {}
 
@@ -19,7 +20,7 @@ options.ALIASES = {
 --- Options known by name whose work this version does not do yet: giving one raises.
 options.UNAVAILABLE = {
   ssl_cert_filepath = true, ssl_private_key_filepath = true, ssl_ca_filepath = true,
-  compression = true, routes = true, on_handshake = true,
+  compression = true,
 }
 
 local function is_integer(value, low, high)
@@ -65,6 +66,14 @@ local function is_origins(value)
   return #value > 0
 end
 
+local function is_routes(value)
+  if type(value) ~= "table" then return false end
+  for pattern, route in pairs(value) do
+    if type(pattern) ~= "string" or type(route) ~= "table" then return false end
+  end
+  return true
+end
+
 local function method_of(value, name) return value[name] end
 
 -- A userdata without a metatable raises when it is indexed.
@@ -93,6 +102,8 @@ options.KNOWN = {
   default = define_as(nil, callback),
   origins = define(nil, is_origins, '"*", list of origins, or function'),
   on_http = define_as(nil, callback),
+  on_handshake = define_as(nil, callback),
+  routes = define(nil, is_routes, "table of path pattern -> table of options"),
   on_add_fd = define_as(nil, callback),
   on_del_fd = define_as(nil, callback),
   on_set_mode_fd = define_as(nil, callback),
@@ -166,6 +177,7 @@ function options.read(given, level)
   if settings.socket and (settings.port or settings.interf) then
     error("option 'socket' takes the place of 'port' and 'interf': give one or the other", level)
   end
+  if settings.routes then settings.router = routes.read(options, settings, level + 1) end
   return settings
 end
 

@@ -5,13 +5,14 @@ local descriptor = require("websockets.descriptor")
 local ending = require("websockets.ending")
 local errors = require("websockets.errors")
 local http = require("websockets.http")
+local validators = require("websockets.validators")
 
 local response = {}
 
-local min = math.min
+local lower, min = string.lower, math.min
 
 local PIECE_BYTES = 65536
-local PIECES_A_TURN = 4
+local PIECES_A_TURN = 1
 
 local function expire_idle(ws)
   ws.timer_slot = false
@@ -24,13 +25,29 @@ end
 function response.done(self, ws)
   local keep_alive = self.request and self.request.keep_alive and not self.last
   response.release(self)
-  self.request, self.body, self.phase = false, false, "head"
+  self.request, self.body, self.phase, self.head, self.shown = false, false, "head", false, false
+  -- What a route says ends with its request.
+  ws.settings = ws.context.settings
   if not keep_alive then return ending.finish(ws) end
   self.scanner = http.scanner()
   self.leaving = true
   ending.deadline(ws, ws.settings.response_timeout, expire_idle)
   if ws.paused then descriptor.pause(ws, false) end
   if self.position <= #self.rest and not self.stepping then agenda.again(ws.context, ws) end
+end
+
+-- RFC 9110 6.6.1
+local function date_for(context, headers)
+  for name in pairs(headers or {}) do
+    if lower(name) == "date" then return nil end
+  end
+  local now = os.time()
+  local date = context.date
+  if not date or date.at ~= now then
+    date = { at = now, text = validators.format_date(now) }
+    context.date = date
+  end
+  return date.text
 end
 
 local function send_response(self, ws, status, headers, text)
@@ -40,7 +57,8 @@ local function send_response(self, ws, status, headers, text)
     connection_word = request.minor == 0 and "keep-alive" or ""
   end
   local no_body = status == 204 or status == 304 or status < 200
-  local bytes = http.response_head(status, headers, not no_body and #text or nil, connection_word)
+  local bytes = http.response_head(status, headers, not no_body and #text or nil, connection_word,
+    date_for(ws.context, headers))
   ws.wire:raw(bytes)
   if text ~= "" and not no_body and not (request and request.method == "HEAD") then ws.wire:raw(text) end
 end
@@ -63,26 +81,33 @@ function response.respond(ws, status, headers, text)
 end
 
 local OURS = { ["content-length"] = true, ["transfer-encoding"] = true, connection = true }
+local OURS_IN_HANDSHAKE = {
+  upgrade = true, ["sec-websocket-accept"] = true, ["sec-websocket-protocol"] = true,
+  ["sec-websocket-extensions"] = true, ["sec-websocket-version"] = true,
+}
 
 --- Checks response headers that the application gives.
 -- @rfc 9110 5.5
 -- @tparam ?table headers name -> value or list of values
 -- @tparam string name of the public function
 -- @tparam integer position of the argument
+-- @tparam[opt=3] integer level whose fault a mistake is, as for `error`
+-- @tparam[opt] boolean in_handshake whether they go into the answer that accepts a WebSocket
 -- @raise naming the header
-function response.check_headers(headers, name, position)
+function response.check_headers(headers, name, position, level, in_handshake)
   if headers == nil then return end
-  if type(headers) ~= "table" then errors.argument(position, name, "table of headers", headers, 4) end
+  level = level or 3
+  if type(headers) ~= "table" then errors.argument(position, name, "table of headers", headers, level + 1) end
   for field, value in pairs(headers) do
     if type(field) ~= "string" or not http.is_token(field) then
-      errors.argument(position, name, "header names that are tokens", field, 4)
+      errors.argument(position, name, "header names that are tokens", field, level + 1)
     end
-    if OURS[field:lower()] then
-      error(("header '%s' is set by this library"):format(field), 4)
+    if OURS[lower(field)] or (in_handshake and OURS_IN_HANDSHAKE[lower(field)]) then
+      error(("header '%s' is set by this library"):format(field), level)
     end
     for _, one in ipairs(type(value) == "table" and value or { value }) do
       if (type(one) ~= "string" and type(one) ~= "number") or tostring(one):find("[%z\1-\8\10-\31\127]") then
-        error(("header '%s' must be a string without control characters"):format(field), 4)
+        error(("header '%s' must be a string without control characters"):format(field), level)
       end
     end
   end
@@ -93,12 +118,17 @@ end
 -- @tparam table ws
 -- @tparam integer status
 -- @tparam ?table headers
-function response.refuse(self, ws, status, headers)
+-- @tparam ?string text body, instead of status and reason
+function response.refuse(self, ws, status, headers, text)
   if self.request then self.request.keep_alive = false end
   self.last, self.rest, self.position = true, "", 1
-  local all = { ["Content-Type"] = "text/plain; charset=utf-8" }
-  for name, value in pairs(headers or {}) do all[name] = value end
-  send_response(self, ws, status, all, ("%d %s\n"):format(status, http.REASONS[status]))
+  local all, is_typed = {}, false
+  for name, value in pairs(headers or {}) do
+    all[name] = value
+    is_typed = is_typed or lower(name) == "content-type"
+  end
+  if not is_typed then all["Content-Type"] = "text/plain; charset=utf-8" end
+  send_response(self, ws, status, all, text or ("%d %s\n"):format(status, http.REASONS[status] or "Refused"))
   ending.finish(ws)
 end
 
@@ -169,7 +199,7 @@ function response.flushed(self, ws, pending, took)
     if phase == "head" then ending.deadline(ws, ws.settings.keepalive_timeout, expire_idle) end
   end
   -- Requests that waited for the answers before them to leave.
-  if ws.paused and phase ~= "answer" then descriptor.pause(ws, false) end
+  if ws.paused and phase ~= "answer" and phase ~= "handshake" then descriptor.pause(ws, false) end
 end
 
 --- Answers the request that is due with a part of an open file, piece by piece as the socket takes it.
@@ -182,7 +212,7 @@ end
 function response.respond_file(ws, status, headers, file, length)
   local self, request = ws.exchange, ws.exchange.request
   local word = request.keep_alive and not self.last and (request.minor == 0 and "keep-alive" or "") or "close"
-  ws.wire:raw(http.response_head(status, headers, length, word))
+  ws.wire:raw(http.response_head(status, headers, length, word, date_for(ws.context, headers)))
   self.file = file
   if request.method == "HEAD" or length == 0 then
     response.done(self, ws)

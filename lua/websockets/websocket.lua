@@ -1,11 +1,11 @@
 --- What the application can do with one connection: the methods of `ws`.
 -- @classmod websockets.websocket
+local answering = require("websockets.answering")
 local connection = require("websockets.connection")
 local descriptor = require("websockets.descriptor")
 local ending = require("websockets.ending")
 local errors = require("websockets.errors")
 local response = require("websockets.response")
-local files = require("websockets.files")
 local session = require("websockets.session")
 local turn = require("websockets.turn")
 
@@ -206,36 +206,9 @@ function websocket:ping(data)
   return self:write(data == nil and "" or data, WRITE_PING)
 end
 
---- Answers an HTTP request with a file, in pieces as the socket takes them. Only inside `on_http`.
--- @tparam string path of the file, as for `io.open`
--- @tparam[opt] string content_type for Content-Type
--- @treturn[1] integer 0
--- @treturn[2] integer -1: a 404 or 405 has been sent, or no request waits for an answer
--- @treturn[2] string why
-function websocket:serve_http_file(path, content_type)
-  if type(path) ~= "string" then errors.argument(1, "serve_http_file", "path", path) end
-  if content_type ~= nil and (type(content_type) ~= "string" or content_type:find("[%c]")) then
-    errors.argument(2, "serve_http_file", "content type without control characters", content_type)
-  end
-  return turn.within(self.context, files.serve, self, path, content_type)
-end
-
---- Answers an HTTP request, in `on_http` or later.
--- @tparam integer status 200 to 599
--- @tparam[opt] table headers name -> value or list of values
--- @tparam[opt=""] string body
--- @treturn[1] integer 0
--- @treturn[2] integer -1
--- @treturn[2] string `closed`, or `type`: no request waits for an answer
--- @raise for a status, header or body that cannot be sent
-function websocket:respond(status, headers, body)
-  if type(status) ~= "number" or status % 1 ~= 0 or status < 200 or status > 599 then
-    errors.argument(1, "respond", "status 200 to 599", status)
-  end
-  response.check_headers(headers, "respond", 2)
-  body = body == nil and "" or bytes_argument(3, "respond", body)
-  return turn.within(self.context, response.respond, self, status, headers, body)
-end
+-- HTTP has a room of its own.
+websocket.request, websocket.respond = answering.request, answering.respond
+websocket.serve_http_file = answering.serve_http_file
 
 --- Names the descriptor.
 -- @treturn integer -1 once it is closed

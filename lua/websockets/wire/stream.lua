@@ -49,11 +49,13 @@ function stream:receive()
 end
 
 --- From here on the connection speaks WebSocket.
--- @tparam table settings kept, not copied: `role`, `max_message_bytes`, `max_fragments`, `budget`
+-- @tparam table settings kept, not copied: `role`, `max_message_bytes`, `max_fragments`, `budget`, `limits` in place of
+-- those of `new`
 -- @tparam string leftover bytes behind the handshake
 function stream:start(settings, leftover)
   self.reader = self.engine.reader(settings)
   self.writer = self.engine.writer(settings)
+  self.limits = settings.limits or self.limits
   -- A client masks each frame with a key of its own.
   self.shares = settings.role == "server"
   self.leftover = leftover ~= "" and leftover
