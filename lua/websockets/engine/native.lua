@@ -12,15 +12,13 @@ local native = {
 local Reader = {}
 Reader.__index = Reader
 
-local NO_BUDGET = { used = 0, limit = math.huge }
-
 --- Makes a reader; see `websockets.engine.pure.reader`.
 -- @tparam table options `role` (ours, `"server"` or `"client"`), `max_message_bytes`, `max_fragments`, `budget`
 -- @treturn table
 function native.reader(options)
   return setmetatable({
     core = core.reader(options.role == "server", options.max_message_bytes, options.max_fragments),
-    budget = options.budget or NO_BUDGET,
+    budget = options.budget or { used = 0, limit = math.huge },
   }, Reader)
 end
 
@@ -31,15 +29,14 @@ end
 -- @treturn boolean whether unread bytes are here
 function Reader:feed(bytes, batch)
   local budget = self.budget
-  local count, again, used = feed(self.core, bytes, batch, budget.used, budget.limit)
-  if budget ~= NO_BUDGET then budget.used = used end
+  local count, again
+  count, again, budget.used = feed(self.core, bytes, batch, budget.used, budget.limit)
   return count, again
 end
 
 --- Ends the reader and gives back to the budget what it holds; it reads nothing more.
 function Reader:release()
-  local used = release(self.core, self.budget.used)
-  if self.budget ~= NO_BUDGET then self.budget.used = used end
+  self.budget.used = release(self.core, self.budget.used)
 end
 
 local Writer = {}
