@@ -11,7 +11,7 @@ use crate::digest::Random;
 use crate::header::{self, CLOSE, MAX_HEADER_BYTES};
 use crate::mask;
 use crate::net::{self, Fault};
-use crate::queue::{Held, Queue, Segment, MAX_SLICES};
+use crate::queue::{Held, Queue, Segment, MAX_SLICES, MIN_SHARED_BYTES};
 
 /// A turn's log that has grown so far is sent before it grows further.
 pub const LOG_BYTES: usize = 1 << 20;
@@ -68,6 +68,8 @@ pub struct Outgoing {
     pub is_client: bool,
     /// Whether the socket took less than it was offered, and has not said since that it takes more.
     pub is_blocked: bool,
+    /// Whether a close frame was queued: nothing may follow it.
+    pub has_said_close: bool,
     /// Whether the end of the turn comes past here.
     pub is_listed: bool,
     /// Whether Lua hears of the next flush whatever it did.
@@ -170,7 +172,7 @@ impl Output {
 
     // Judges what remains after a flush. A socket that refused bytes is asked again only when the answer decides.
     fn is_full(&mut self, fd: &OwnedFd, out: &mut Outgoing, size: usize) -> bool {
-        if out.pending + size <= self.high_water_bytes {
+        if out.pending + size <= self.high_water_bytes && out.pending <= self.max_buffered_bytes {
             return false;
         }
         if out.pending > 0 && (!out.is_blocked || out.pending > self.max_buffered_bytes) {
@@ -200,7 +202,9 @@ impl Output {
         };
         let size = frame_size(frame.payload.len(), key.is_some());
         // A close frame always finds room: it is the last.
-        if frame.opcode != CLOSE && self.is_full(fd, out, size) {
+        if frame.opcode == CLOSE {
+            out.has_said_close = true;
+        } else if self.is_full(fd, out, size) {
             return Err(Refused::Full);
         }
         self.append(number, out, false, size, |target| frame.encode(target, key));
@@ -248,11 +252,17 @@ impl Output {
         fanout: &mut Fanout,
     ) -> Result<(), Refused> {
         let size = fanout.end - fanout.start;
+        // 5.5.1: nothing follows a close frame.
+        if out.has_said_close {
+            return Ok(());
+        }
         if self.is_full(fd, out, size) {
             return Err(Refused::Full);
         }
-        if out.is_blocked {
-            let bytes = &self.log[fanout.start..fanout.end];
+        let bytes = &self.log[fanout.start..fanout.end];
+        if out.is_blocked && size < MIN_SHARED_BYTES {
+            out.queue(&mut self.spare).write(false, |target| target.extend_from_slice(bytes));
+        } else if out.is_blocked {
             let shared = fanout.shared.get_or_insert_with(|| Rc::new(bytes.to_vec()));
             out.queue(&mut self.spare).put(Segment::shared(Rc::clone(shared)));
         } else {

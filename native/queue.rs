@@ -10,6 +10,8 @@ use crate::header::{self, MAX_HEADER_BYTES};
 pub type Held = Box<dyn AsRef<[u8]>>;
 
 const TAIL_BYTES: usize = 1 << 16;
+/// What is smaller is copied: a reference to it would cost as much.
+pub const MIN_SHARED_BYTES: usize = 512;
 /// How many slices leave in one call.
 pub const MAX_SLICES: usize = 64;
 
@@ -238,5 +240,5 @@ impl Queue {
 
 // Who needs little of the log must not keep much of it alive.
 fn is_worth_sharing(size: usize, log_size: usize) -> bool {
-    size >= 512 && size >= log_size / 8
+    size >= MIN_SHARED_BYTES && size >= log_size / 8
 }

@@ -203,7 +203,7 @@ end
 
 --- Takes a connected transport into a context.
 -- @tparam table context
--- @tparam table transport
+-- @tparam table|userdata transport, or a wire of the accelerator's
 -- @tparam integer fd
 -- @tparam table http_phase what takes the bytes until the WebSocket is open: `feed`, `flushed`, `ended`,
 -- `release`
@@ -211,13 +211,12 @@ end
 function connection.new(context, transport, fd, http_phase)
   local settings = context.settings
   local ws = setmetatable({
-    context = context, transport = transport, fd = fd, settings = settings, state = "http",
-    wire = context.wire_class.new(context.hub, transport, context.engine, settings),
+    context = context, transport = transport, fd = fd, settings = settings, state = "http", wire = false,
     group = false, list = false, slot = false, broadcast_mode = 1, receive_handler = false, closed_handler = false,
     timer_lane = false, timer_slot = false, blocked = false, paused = false, seen = context.now,
     exchange = http_phase,
   }, context.ws_class)
-  ws.wire.owner = ws
+  ws.wire = context.wire_class.new(context.hub, transport, context.engine, settings, ws)
   context.owners[fd] = ws
   context.connection_count = context.connection_count + 1
   ending.deadline(ws, context.half_open, expire_handshake)

@@ -21,18 +21,25 @@ local function check(self)
   if self.destroyed or self.destroying then error("websocket context destroyed", 3) end
 end
 
+-- What carries bytes: the accelerator where it is, else LuaSocket.
+local function add_sockets(self, settings)
+  local is_native = self.engine.name == "native"
+  self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
+  self.hub = self.wire_class.hub(settings)
+  self.poller = require(is_native and "websockets.poller.native" or "websockets.poller.select").new(self.hub, self.owners)
+end
+
 local function new_state(settings)
-  local wire_class = require("websockets.wire.stream")
   local self = {
     settings = settings, engine = engine.choose(), clock = clock.new(), timers = timers.new(),
-    wire_class = wire_class, hub = wire_class.hub(), poller = require("websockets.poller.select").new(),
-    ws_class = websocket, owners = {}, connection_count = 0, groups = {}, anonymous = false,
+    ws_class = websocket, owners = {}, connection_count = 0, groups = {}, anonymous = false, reports = {},
     half_open = { seconds = settings.handshake_timeout or math.huge },
     budget = { used = 0, limit = settings.max_unfinished_total_bytes },
     batch = {}, cursor = { at = 0 }, readable = {}, writable = {},
     turn = 0, told = 0, retry_at = 0, destroyed = false, destroying = false, stopping = false,
   }
   self.now = self.clock()
+  add_sockets(self, settings)
   agenda.init(self)
   self.anonymous = group.new(self)
   for name in pairs(settings.protocols or {}) do self.groups[name] = group.new(self) end

@@ -24,21 +24,17 @@ function turn.address(object)
   return (text:gsub("^table: ", ""))
 end
 
+-- Returns whether anything came of it that may have queued more.
 local function flush_queued(context)
-  local hub, touched = context.hub, context.touched
-  local at = 0
-  while at < hub.count do
-    at = at + 1
-    local wire = hub[at]
-    hub[at] = false
-    -- False where an interrupted turn (Ctrl-C) had got so far.
-    if wire then
-      wire.listed = false
-      connection.flush(wire.owner)
-    end
+  local touched, reports = context.touched, context.reports
+  local reported = context.hub:flush(reports, context.owners)
+  for i = 1, 3 * reported, 3 do
+    local ws, pending, took = reports[i], reports[i + 1], reports[i + 2]
+    reports[i] = false
+    connection.flushed(ws, pending, took)
   end
-  hub.count = 0
   local count = context.touched_count
+  if count == 0 then return reported > 0 end
   for i = 1, count do
     local ws = touched[i]
     touched[i] = false
@@ -51,6 +47,7 @@ local function flush_queued(context)
     for i = count + 1, context.touched_count do touched[i - count], touched[i] = touched[i], false end
     context.touched_count = context.touched_count - count
   end
+  return true
 end
 
 -- limits.md, max_buffered_total_bytes: the largest queue first, by its policy.
@@ -103,11 +100,14 @@ end
 
 local function finish(context)
   repeat
-    flush_queued(context)
+    local has_more = flush_queued(context)
     relieve(context)
-    tell_ends(context)
-  until context.hub.count == 0 and context.touched_count == 0 and context.told == context.retired_count
-  close_retired(context)
+    if context.told < context.retired_count then
+      tell_ends(context)
+      has_more = true
+    end
+  until not has_more
+  if context.retired_count > 0 then close_retired(context) end
 end
 
 local function retry_blocked(context)
