@@ -290,6 +290,17 @@ impl Hub {
         self.output.buffered
     }
 
+    /// How many times sockets were offered bytes.
+    pub fn sends(&self) -> usize {
+        self.output.sends
+    }
+
+    /// Ends waiting and gives up its descriptors.
+    pub fn close_polls(&mut self) {
+        self.poll.close();
+        self.side = None;
+    }
+
     /// Watches one of our connections: for new bytes always, for room to send where it is asked for.
     pub fn watch(&mut self, fd: i32, write: bool) -> bool {
         let Some(Some(wire)) = self.wires.get_mut(fd as usize) else { return false };

@@ -106,6 +106,8 @@ pub struct Output {
     pub touched: Vec<i32>,
     /// Bytes that wait in all.
     pub buffered: usize,
+    /// How many times a socket was offered bytes.
+    pub sends: usize,
     high_water_bytes: usize,
     max_buffered_bytes: usize,
 }
@@ -119,6 +121,7 @@ impl Output {
             random: Random::default(),
             touched: Vec::new(),
             buffered: 0,
+            sends: 0,
             high_water_bytes,
             max_buffered_bytes,
         }
@@ -277,6 +280,7 @@ impl Output {
         if out.queue.is_none() && !out.span.is_empty() {
             let bytes = &self.log[out.span.clone()];
             let offered = bytes.len();
+            self.sends += 1;
             match net::send(fd, bytes) {
                 Ok(count) if count == offered => {
                     out.span = 0..0;
@@ -303,6 +307,7 @@ impl Output {
         if count == 0 {
             return false;
         }
+        self.sends += 1;
         let result = net::send_all(fd, &slices[..count]);
         self.note(out, result, offered)
     }

@@ -29,7 +29,8 @@ pub struct Ready {
 
 /// An epoll instance.
 pub struct Poll {
-    epoll: OwnedFd,
+    // None once closed.
+    epoll: Option<OwnedFd>,
     timer: Option<OwnedFd>,
     events: Vec<Event>,
     /// What the last wait found.
@@ -68,27 +69,34 @@ impl Poll {
     /// What the operating system says.
     pub fn new() -> Result<Poll, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Poll { epoll, timer: None, events: Vec::with_capacity(EVENTS_A_WAIT), ready: Vec::new() })
+        Ok(Poll { epoll: Some(epoll), timer: None, events: Vec::with_capacity(EVENTS_A_WAIT), ready: Vec::new() })
     }
 
-    /// Its own descriptor: readable when something that is watched is ready.
+    /// Its own descriptor: readable when something that is watched is ready; -1 once closed.
     pub fn fd(&self) -> i32 {
-        self.epoll.as_raw_fd()
+        self.epoll.as_ref().map_or(-1, |epoll| epoll.as_raw_fd())
+    }
+
+    /// Gives up its descriptors.
+    pub fn close(&mut self) {
+        (self.epoll, self.timer) = (None, None);
     }
 
     /// Watches a descriptor, or changes how.
     pub fn watch(&self, fd: impl AsFd, interest: Interest) -> bool {
-        let fd = fd.as_fd();
+        let (Some(epoll), fd) = (&self.epoll, fd.as_fd()) else { return false };
         let data = EventData::new_u64(fd.as_raw_fd() as u64);
-        match epoll::add(&self.epoll, fd, data, interest.flags()) {
-            Err(Errno::EXIST) => epoll::modify(&self.epoll, fd, data, interest.flags()).is_ok(),
+        match epoll::add(epoll, fd, data, interest.flags()) {
+            Err(Errno::EXIST) => epoll::modify(epoll, fd, data, interest.flags()).is_ok(),
             result => result.is_ok(),
         }
     }
 
     /// Stops watching a descriptor.
     pub fn forget(&self, fd: impl AsFd) {
-        let _ = epoll::delete(&self.epoll, fd);
+        if let Some(epoll) = &self.epoll {
+            let _ = epoll::delete(epoll, fd);
+        }
     }
 
     /// Makes it readable after a time; `None` takes that back.
@@ -96,12 +104,13 @@ impl Poll {
     /// # Errors
     /// What the operating system says.
     pub fn set_timer(&mut self, time: Option<Duration>) -> Result<(), Errno> {
+        let Some(epoll) = &self.epoll else { return Ok(()) };
         if self.timer.is_none() {
             let timer = timerfd_create(
                 TimerfdClockId::Monotonic,
                 TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
             )?;
-            epoll::add(&self.epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
+            epoll::add(epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
             self.timer = Some(timer);
         }
         let Some(timer) = &self.timer else { return Ok(()) };
@@ -119,7 +128,8 @@ impl Poll {
         self.events.clear();
         self.ready.clear();
         let room = rustix::buffer::spare_capacity(&mut self.events);
-        if epoll::wait(&self.epoll, room, time.as_ref()).is_err() {
+        let Some(epoll) = &self.epoll else { return };
+        if epoll::wait(epoll, room, time.as_ref()).is_err() {
             return;
         }
         for event in &self.events {

@@ -39,18 +39,23 @@ local function listen_everywhere(sockets, port)
   return socket, why, "*"
 end
 
-local function listen(interf, port)
+local function resolve(interf, interface_address)
+  if interf == "lo" then return "127.0.0.1" end
+  if interf:find("^%d+%.%d+%.%d+%.%d+$") or interf:find(":", 1, true) then return interf end
+  return interface_address and interface_address(interf)
+end
+
+local function listen(interf, port, interface_address)
   local sockets = require("socket")
   if not interf then return listen_everywhere(sockets, port) end
-  local address = interf == "lo" and "127.0.0.1" or interf
+  local address = resolve(interf, interface_address)
+  if not address then return nil, "neither an IP address nor an interface that can be resolved here", interf end
   if address:find("^%d+%.%d+%.%d+%.%d+$") then
     local socket, why = try_listen(sockets.tcp4, address, port)
     return socket, why, address
-  elseif address:find(":", 1, true) then
-    local socket, why = try_listen(sockets.tcp6, address, port, false)
-    return socket, why, "[" .. address .. "]"
   end
-  return nil, "only an IP address or 'lo' can be resolved here", interf
+  local socket, why = try_listen(sockets.tcp6, address, port, false)
+  return socket, why, "[" .. address .. "]"
 end
 
 --- Opens the listening socket that the settings ask for.
@@ -65,7 +70,7 @@ function listener.open(context)
     local port = settings.port
     if not port or port == 0 then return nil end
     local why, address
-    socket, why, address = listen(settings.interf, port == "any" and 0 or port)
+    socket, why, address = listen(settings.interf, port == "any" and 0 or port, context.engine.interface_address)
     if not socket then
       return false, ("cannot listen on %s:%s: %s"):format(address, tostring(port), tostring(why))
     end

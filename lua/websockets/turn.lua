@@ -111,7 +111,8 @@ local function finish(context)
 end
 
 local function retry_blocked(context)
-  if context.blocked_count == 0 or context.settings.on_set_mode_fd or context.now < context.retry_at then return end
+  if context.blocked_count == 0 or context.settings.on_set_mode_fd or context.side then return end
+  if context.now < context.retry_at then return end
   context.retry_at = context.now + RETRY_SECONDS
   for i = context.blocked_count, 1, -1 do
     local ws = context.blocked[i]
@@ -119,9 +120,21 @@ local function retry_blocked(context)
   end
 end
 
-local function serve(owner)
+-- Full sockets that take bytes again.
+local function flush_ready(context)
+  local writable = context.writable
+  for i = 1, context.poller:wait_side(writable) do
+    local ws = writable[i]
+    writable[i] = false
+    connection.flush(ws)
+  end
+end
+
+local function serve(context, owner)
   if owner.state == "listening" then
     owner:accept()
+  elseif owner.state == "side" then
+    flush_ready(context)
   elseif owner.state ~= "closed" then
     connection.readable(owner)
   end
@@ -134,7 +147,7 @@ local function serve_again(context)
   for i = 1, count do
     local ws = again[i]
     ws.in_again = false
-    serve(ws)
+    serve(context, ws)
   end
 end
 
@@ -145,10 +158,12 @@ local function end_at_once(ws)
 end
 
 local function close_all(context)
+  local side, on_del_fd = context.side, context.settings.on_del_fd
   for _, owner in pairs(context.owners) do
-    if owner ~= context.listener then end_at_once(owner) end
+    if owner ~= context.listener and owner ~= side then end_at_once(owner) end
   end
   if context.listener then context.listener:close() end
+  if side and on_del_fd then agenda.call(context, nil, on_del_fd, side.fd) end
 end
 
 local function destroy(context)
@@ -156,7 +171,8 @@ local function destroy(context)
   if not is_good then agenda.fail(context, err) end
   is_good, err = pcall(finish, context)
   if not is_good then agenda.fail(context, err) end
-  context.destroyed = true
+  context.poller:close()
+  context.destroyed, context.has_alarm = true, false
 end
 
 local function raise_failure(context)
@@ -165,6 +181,15 @@ local function raise_failure(context)
     context.failure = false
     error(failure[1], 0)
   end
+end
+
+--- Has the descriptors that stand for the whole context become readable when the next timer is due.
+-- @tparam table context
+function turn.set_alarm(context)
+  local due = context.again_count > 0 and 0 or context.timers:next_due() or math.huge
+  if due == context.alarm then return end
+  context.alarm = due
+  context.poller:set_alarm(due < math.huge and max(0, due - context.clock()) or nil)
 end
 
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
@@ -178,6 +203,7 @@ local function run(context, work, ...)
   if not is_finished then agenda.fail(context, err) end
   if context.destroying then destroy(context) end
   context.busy = false
+  if context.has_alarm then turn.set_alarm(context) end
   raise_failure(context)
   return first, second, third
 end
@@ -206,7 +232,7 @@ local function service(context, seconds)
   for i = 1, reads do
     local owner = readable[i]
     readable[i] = false
-    serve(owner)
+    serve(context, owner)
   end
   serve_again(context)
   context.timers:run(context.now)
@@ -226,7 +252,7 @@ end
 local function service_fd(context, owner)
   if owner then
     if owner.blocked then connection.flush(owner) end
-    serve(owner)
+    serve(context, owner)
   end
   settle(context)
 end

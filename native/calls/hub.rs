@@ -28,7 +28,7 @@ impl Object for HubObject {
 }
 
 /// What `hub:name()` finds.
-pub fn methods() -> [(&'static CStr, lua_CFunction); 9] {
+pub fn methods() -> [(&'static CStr, lua_CFunction); 12] {
     [
         (c"wire", entry(wire)),
         (c"accept", entry(accept)),
@@ -36,6 +36,9 @@ pub fn methods() -> [(&'static CStr, lua_CFunction); 9] {
         (c"wait", entry(wait)),
         (c"watch", entry(watch)),
         (c"total", entry(total)),
+        (c"held", entry(held)),
+        (c"sends", entry(sends)),
+        (c"close", entry(close)),
         (c"getfd", entry(getfd)),
         (c"wait_side", entry(wait_side)),
         (c"set_timer", entry(set_timer)),
@@ -197,6 +200,25 @@ fn total(lua: &Lua) -> c_int {
     let Some(buffered) = with(lua, |hub| hub.buffered()) else { return lua.fail() };
     lua.push_integer(buffered);
     1
+}
+
+/// `hub:held()`: what unfinished messages hold.
+fn held(lua: &Lua) -> c_int {
+    let Some(held) = with(lua, |hub| hub.budget.used) else { return lua.fail() };
+    lua.push_number(held as f64);
+    1
+}
+
+/// `hub:sends()`: how many times sockets were offered bytes.
+fn sends(lua: &Lua) -> c_int {
+    let Some(sends) = with(lua, |hub| hub.sends()) else { return lua.fail() };
+    lua.push_integer(sends);
+    1
+}
+
+/// `hub:close()`: ends waiting.
+fn close(lua: &Lua) -> c_int {
+    if with(lua, Hub::close_polls).is_some() { 0 } else { lua.fail() }
 }
 
 /// `hub:getfd(is_side)`: the descriptor of its waiting, or nil.

@@ -100,4 +100,35 @@ native.valid_utf8 = core.valid_utf8
 --- See `websockets.engine.pure.utf8`.
 native.utf8_next = core.utf8_next
 
+--- Tells the time on a clock that only goes forward.
+-- @function native.now
+-- @treturn number seconds from an arbitrary start
+native.now = core.now
+
+--- Tells what a path names.
+-- @function native.stat
+-- @tparam string path
+-- @treturn[1] number size in bytes
+-- @treturn[1] number time of the last change, seconds since 1970
+-- @treturn[1] string `file`, `directory` or `other`
+-- @treturn[1] number device
+-- @treturn[1] number inode
+-- @treturn[2] nil nothing that can be seen
+native.stat = core.stat
+
+--- Gives up root: group with its supplementary groups, then user.
+-- @function native.drop_privileges
+-- @tparam integer gid -1 leaves it
+-- @tparam integer uid -1 leaves it
+-- @treturn[1] boolean true
+-- @treturn[2] boolean false
+-- @treturn[2] string `gid` or `uid`: which could not be set
+native.drop_privileges = core.drop_privileges
+
+--- Finds the address of a network interface, IPv4 where it has one.
+-- @function native.interface_address
+-- @tparam string name
+-- @treturn ?string
+native.interface_address = core.interface_address
+
 return native

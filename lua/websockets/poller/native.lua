@@ -8,7 +8,7 @@ native_poller.__index = native_poller
 -- @tparam table owners descriptor -> what `wait` reports
 -- @treturn native_poller
 function native_poller.new(hub, owners)
-  return setmetatable({ core = hub.core, owners = owners }, native_poller)
+  return setmetatable({ core = hub.core, owners = owners, has_fd = false, has_side = false }, native_poller)
 end
 
 --- Tells whether a descriptor can be watched here.
@@ -18,8 +18,8 @@ function native_poller.can_watch(_, fd)
   return fd >= 0
 end
 
---- Sets what is waited for. A wire of the accelerator's is told of what is new, and must be read until nothing is there;
--- anything else for as long as it is ready, and neither ends the watch.
+--- Sets what is waited for. A wire of the accelerator's is reported once for what is new, and must be read until nothing
+-- is there; anything else for as long as it is ready, and neither ends the watch.
 -- @tparam table|userdata transport
 -- @param owner what `wait` reports
 -- @tparam boolean read
@@ -40,6 +40,40 @@ end
 -- @treturn integer how many writable
 function native_poller:wait(seconds, readable, writable)
   return self.core:wait(seconds, self.owners, readable, writable)
+end
+
+--- Names a descriptor that is readable when anything that is watched is ready, or the alarm is due.
+-- @treturn integer
+function native_poller:get_fd()
+  self.has_fd = true
+  return math.floor(self.core:getfd(false))
+end
+
+--- Names a descriptor that is readable when a full socket takes bytes again, or the alarm is due.
+-- @treturn ?integer
+function native_poller:get_side_fd()
+  local fd = self.core:getfd(true)
+  self.has_side = fd ~= nil
+  return fd and math.floor(fd)
+end
+
+--- Finds full sockets that take bytes again.
+-- @tparam table writable filled with owners
+-- @treturn integer how many
+function native_poller:wait_side(writable)
+  return self.core:wait_side(self.owners, writable)
+end
+
+--- Sets when those descriptors become readable although nothing else is ready.
+-- @tparam ?number seconds from now; nil for never
+function native_poller:set_alarm(seconds)
+  if self.has_fd then self.core:set_timer(seconds, false) end
+  if self.has_side then self.core:set_timer(seconds, true) end
+end
+
+--- Gives up its descriptors.
+function native_poller:close()
+  self.core:close()
 end
 
 return native_poller

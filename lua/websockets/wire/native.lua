@@ -44,6 +44,20 @@ function native.hub(settings)
   }, hub_meta)
 end
 
+--- Makes the account of what unfinished messages hold, over wires of both kinds.
+-- @tparam table hub
+-- @tparam number limit bytes
+-- @treturn table `used`, `limit`
+function native.budget(hub, limit)
+  local of_streams = 0
+  return setmetatable({ limit = limit }, {
+    __index = function(_, name)
+      if name == "used" then return of_streams + hub.core:held() end
+    end,
+    __newindex = function(_, _, used) of_streams = used - hub.core:held() end,
+  })
+end
+
 --- Makes the wire of a connection.
 -- @tparam table hub
 -- @tparam table|userdata transport, or a wire of the hub's, which is what it is

@@ -40,6 +40,14 @@ function stream.hub()
   return { count = 0, buffered = 0, flush = flush_hub }
 end
 
+--- Makes the account of what unfinished messages hold.
+-- @tparam table _ hub
+-- @tparam number limit bytes
+-- @treturn table `used`, `limit`
+function stream.budget(_, limit)
+  return { used = 0, limit = limit }
+end
+
 --- Makes the wire of a connection.
 -- @tparam table hub shared by the wires of a context; `hub[1..count]` are those that queued since they were flushed
 -- @tparam table transport
