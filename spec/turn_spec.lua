@@ -84,7 +84,7 @@ describe("a turn", function()
     local s = server.start({ protocols = { echo = server.echo } })
     local c = client.open(s, "echo")
     local sends, before, transport = 0, 0, nil
-    for _, owner in pairs(s.context.owners) do if owner.state == "open" then transport = owner.transport end end
+    for _, owner in pairs(s.context.owners) do if owner.state == "open" then transport = owner.wire.transport end end
     if server.is_native then
       before = s.context.hub.core:sends()
     else

@@ -25,9 +25,9 @@ local function retire(ws)
   ws.state = "closed"
   group.leave(ws)
   ending.deadline(ws, nil)
-  if ws.idle_slot then ws.context.timers:stop(ws.settings.idle_timeout, ws.idle_slot) end
+  if ws.idle_slot then ws.context.timers:stop(ws.context.settings.idle_timeout, ws.idle_slot) end
   descriptor.block(ws, false)
-  ws.context.poller:watch(ws.transport, ws, false, false)
+  descriptor.unwatch(ws)
   if ws.exchange then ws.exchange:release() end
   agenda.retire(ws.context, ws)
 end
@@ -78,7 +78,7 @@ function ending.drained(ws)
   if not ws.shut then
     ws.shut = true
     ws.wire:shutdown()
-    ending.deadline(ws, ws.settings.close_timeout, expire_close)
+    ending.deadline(ws, ws.context.settings.close_timeout, expire_close)
   end
 end
 
@@ -86,14 +86,14 @@ end
 -- @tparam table ws
 function ending.await_close(ws)
   group.leave(ws)
-  ending.deadline(ws, ws.settings.close_timeout, expire_close)
+  ending.deadline(ws, ws.context.settings.close_timeout, expire_close)
   if ws.paused then descriptor.pause(ws, false) end
 end
 
 --- Waits for the peer to take the rest of an HTTP answer no longer than `response_timeout` without progress.
 -- @tparam table ws
 function ending.await_taking(ws)
-  ending.deadline(ws, ws.settings.response_timeout, expire_close)
+  ending.deadline(ws, ws.context.settings.response_timeout, expire_close)
 end
 
 --- Tells the application that a connection has ended; its descriptor is still open.

@@ -36,7 +36,7 @@ exchange.flushed = response.flushed
 
 local function call_on_http(self, ws, text)
   local context, request = ws.context, self.request
-  local handler = ws.settings.on_http
+  local handler = ws.context.settings.on_http
   if not handler then
     return response.respond(ws, 404, { ["Content-Type"] = "text/plain; charset=utf-8" }, "404 Not Found\n")
   end
@@ -52,7 +52,8 @@ local function call_on_http(self, ws, text)
 end
 
 local function upgrade(self, ws)
-  local context, request, settings = ws.context, self.request, ws.settings
+  local context, request = ws.context, self.request
+  local settings = context.settings
   local is_good, status, headers = handshake.check(request)
   if not is_good then return response.refuse(self, ws, status, headers) end
   local called, allowed = agenda.call(context, ws, handshake.allows_origin, settings.origins, request)
@@ -79,7 +80,7 @@ local function run(self, ws, text)
 end
 
 local function begin_request(self, ws, head)
-  local settings = ws.settings
+  local settings = ws.context.settings
   local request, status = http.parse(head)
   if not request then return response.refuse(self, ws, status) end
   self.request = request
@@ -99,7 +100,7 @@ end
 local phases = {}
 
 function phases.head(self, ws)
-  local head, next_position = http.scan(self.scanner, self.rest, self.position, ws.settings)
+  local head, next_position = http.scan(self.scanner, self.rest, self.position, ws.context.settings)
   if head == false then return response.refuse(self, ws, next_position) end
   if not head then
     self.position = #self.rest + 1
@@ -134,7 +135,7 @@ local function step_on(self, ws)
       return
     end
     -- Answers that pile up, and a long row of small requests, leave the rest for later.
-    if ws.wire:buffered() > ws.settings.high_water_bytes then return descriptor.pause(ws, true) end
+    if ws.wire:buffered() > ws.context.settings.high_water_bytes then return descriptor.pause(ws, true) end
     rounds = rounds + 1
     if rounds > 2 * REQUESTS_A_TURN then return agenda.again(ws.context, ws) end
     phase(self, ws)

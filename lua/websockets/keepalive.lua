@@ -11,7 +11,7 @@ local NEVER = -math.huge
 local expire_pong, expire_stuck
 
 local function expire_ping(ws, now)
-  local settings = ws.settings
+  local settings = ws.context.settings
   ws.timer_slot = false
   if ws.paused or now - ws.seen < settings.ping_interval then
     return ending.deadline(ws, settings.ping_interval, expire_ping)
@@ -32,21 +32,21 @@ end
 function expire_stuck(ws)
   ws.timer_slot = false
   if ws.paused or ws.seen ~= NEVER then
-    return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
+    return ending.deadline(ws, ws.context.settings.ping_interval, expire_ping)
   end
-  ending.deadline(ws, ws.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
+  ending.deadline(ws, ws.context.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
 end
 
 function expire_pong(ws)
   ws.timer_slot = false
   if ws.paused or ws.seen ~= NEVER then
-    return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
+    return ending.deadline(ws, ws.context.settings.ping_interval, expire_ping)
   end
   ending.abort(ws, "timeout")
 end
 
 local function expire_idle(ws, now)
-  local settings = ws.settings
+  local settings = ws.context.settings
   ws.idle_slot = nil
   if now - ws.active >= settings.idle_timeout then
     if ws.state == "open" then
@@ -60,7 +60,8 @@ end
 --- Begins to watch an open connection.
 -- @tparam table ws
 function keepalive.start(ws)
-  local context, settings = ws.context, ws.settings
+  local context = ws.context
+  local settings = context.settings
   ending.deadline(ws, settings.ping_interval, expire_ping)
   if settings.idle_timeout then
     ws.active = context.now

@@ -28,7 +28,7 @@ function response.done(self, ws)
   if not keep_alive then return ending.finish(ws) end
   self.scanner = http.scanner()
   self.leaving = true
-  ending.deadline(ws, ws.settings.response_timeout, expire_idle)
+  ending.deadline(ws, ws.context.settings.response_timeout, expire_idle)
   if ws.paused then descriptor.pause(ws, false) end
   if self.position <= #self.rest and not self.stepping then agenda.again(ws.context, ws) end
 end
@@ -115,13 +115,13 @@ end
 --- Starts the time that an answer may take.
 -- @tparam table ws
 function response.await(ws)
-  ending.deadline(ws, ws.settings.response_timeout, expire_answer)
+  ending.deadline(ws, ws.context.settings.response_timeout, expire_answer)
 end
 
 --- Starts the time that the peer may take for its body.
 -- @tparam table ws
 function response.await_body(ws)
-  ending.deadline(ws, ws.settings.body_timeout, expire_idle)
+  ending.deadline(ws, ws.context.settings.body_timeout, expire_idle)
 end
 
 --- Closes the file that is being sent.
@@ -166,7 +166,7 @@ function response.flushed(self, ws, pending, took)
   end
   if self.leaving then
     self.leaving = false
-    if phase == "head" then ending.deadline(ws, ws.settings.keepalive_timeout, expire_idle) end
+    if phase == "head" then ending.deadline(ws, ws.context.settings.keepalive_timeout, expire_idle) end
   end
   -- Requests that waited for the answers before them to leave.
   if ws.paused and phase ~= "answer" then descriptor.pause(ws, false) end

@@ -102,7 +102,7 @@ end
 -- @tparam table ws
 -- @treturn boolean whether room was made, so that the message can be tried once more
 function session.overflow(ws)
-  local policy, wire = ws.settings.slow_consumer, ws.wire
+  local policy, wire = ws.context.settings.slow_consumer, ws.wire
   if policy == "close" then
     wire:drop(math.huge)
     session.fail(ws, TRY_AGAIN_LATER, "", "slow")
@@ -110,7 +110,7 @@ function session.overflow(ws)
   elseif policy == "drop_new" then
     return false
   end
-  return wire:drop(policy == "conflate" and math.huge or ws.settings.high_water_bytes) > 0
+  return wire:drop(policy == "conflate" and math.huge or ws.context.settings.high_water_bytes) > 0
 end
 
 local function refuse(ws)
@@ -144,7 +144,7 @@ local function send_fragment(ws, opcode, payload, fin)
       fragment = { text = opcode == TEXT, utf8 = 0, held = {}, held_bytes = 0 }
     else
       if opcode == TEXT and not ws.context.engine.valid_utf8(payload) then return -1, "utf8" end
-      if fragment.held_bytes + ws.wire:buffered() > ws.settings.max_buffered_bytes then return -1, "full" end
+      if fragment.held_bytes + ws.wire:buffered() > ws.context.settings.max_buffered_bytes then return -1, "full" end
       local held = fragment.held
       held[#held + 1], held[#held + 2] = opcode, payload
       fragment.held_bytes = fragment.held_bytes + #payload

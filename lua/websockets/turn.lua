@@ -66,7 +66,7 @@ local function relieve(context)
     end
     if not largest then return end
     largest.relieved = context.turn
-    local policy = largest.settings.slow_consumer
+    local policy = context.settings.slow_consumer
     if policy == "close" or policy == "conflate" then
       session.overflow(largest)
     else
