@@ -17,6 +17,8 @@ local function start(with_modes, options)
   if with_modes then all.on_set_mode_fd, all.on_clear_mode_fd = note("set"), note("clear") end
   for name, value in pairs(options or {}) do all[name] = value end
   local s = server.start(all)
+  -- What the accelerator announces for itself is not of interest here.
+  for _ = 1, server.own_fds do table.remove(events) end
   return s, events, log
 end
 
@@ -37,12 +39,13 @@ describe("on_add_fd", function()
       fds[#fds + 1] = { fd, mask }
     end })
     assert.same({}, during)
-    assert.equal(1, #fds)
-    assert.equal(websockets.POLLIN, fds[1][2])
+    local count = 1 + server.own_fds
+    assert.equal(count, #fds)
+    for i = 1, count do assert.equal(websockets.POLLIN, fds[i][2]) end
     local s = setmetatable({ context = context, port = context:get_port(), clients = {} }, server)
     client.connect(s)
-    s:pump(function() return #fds == 2 end)
-    assert.is_true(fds[2][1] ~= fds[1][1] and fds[2][1] > 2)
+    s:pump(function() return #fds == count + 1 end)
+    assert.is_true(fds[count + 1][1] ~= fds[1][1] and fds[count + 1][1] > 2)
     s:stop()
   end)
 
@@ -129,12 +132,12 @@ describe("interest in writing", function()
     assert.equal("add add set clear del closed", names(events))
   end)
 
-  it("shows in context:timeout() where nobody is told: the loop comes back to try", function()
+  it("shows in context:timeout() where no descriptor tells of it: the loop comes back to try", function()
     local s, _, log = start(false)
     client.open(s, "a")
     assert.is_true(s.context:timeout() > 1)
     log.ws[1]:write(BIG)
-    assert.is_true(s.context:timeout() <= 0.02)
+    assert.equal(not server.is_native, s.context:timeout() <= 0.02)
   end)
 end)
 

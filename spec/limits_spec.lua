@@ -125,7 +125,15 @@ describe("limits of messages", function()
   it("max_unfinished_total_bytes: a retained piece is charged at least 128 bytes", function()
     local run, log, witness = start({ max_unfinished_total_bytes = 128 * 8, max_fragments = 1000000 })
     local peer = client.open(run, "echo")
-    peer:send(peer:frame(BINARY, "a", false) .. rep(peer:frame(0, "a", false), 40))
+    if server.is_native then
+      -- One buffer takes all pieces: there is one to charge for.
+      peer:send(peer:frame(BINARY, "a", false))
+      run:pump(function() return run.context.budget.used == 129 end, "the charge for one byte")
+      peer:send(rep(peer:frame(0, "a", false), 896))
+      peer:send(peer:frame(0, "a", false))
+    else
+      peer:send(peer:frame(BINARY, "a", false) .. rep(peer:frame(0, "a", false), 40))
+    end
     assert_failed(run, log, peer, witness, 1009, "too_big")
   end)
 

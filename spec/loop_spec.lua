@@ -92,7 +92,7 @@ for name, start in pairs(LOOPS) do
       s:pump(function() return #log.closed == 2 end)
       local count = 0
       for _ in pairs(watched) do count = count + 1 end
-      assert.equal(1, count)
+      assert.equal(1 + server.own_fds, count)
     end)
 
     it("a slow reader's file of 4 MiB arrives whole", function()
@@ -192,10 +192,10 @@ describe("descriptors from 1,024 on", function()
     peer:send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     if arg[1] == "loop" then
       context:service_fd(fds[1])
-      assert(fds[2] >= 1024)
-      context:service_fd(fds[2])
+      assert(fds[#fds] >= 1024)
+      context:service_fd(fds[#fds])
     else
-      context:service(1000)
+      for _ = 1, 2 do context:service(1000) end
     end
     peer:settimeout(5)
     io.write((peer:receive("*a")))
@@ -219,9 +219,9 @@ describe("descriptors from 1,024 on", function()
     assert.equal(0, code)
   end)
 
-  it("get 503 under service, which cannot watch them", function()
+  it("get 503 under service where select cannot watch them, and are served by the accelerator", function()
     local text, code = run("service")
-    assert.matches("^HTTP/1.1 503 ", text)
+    assert.matches(server.is_native and "^HTTP/1.1 200 " or "^HTTP/1.1 503 ", text)
     assert.equal(0, code)
   end)
 end)

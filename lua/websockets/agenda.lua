@@ -8,7 +8,7 @@ function agenda.init(context)
   context.busy = false
   context.retired, context.retired_count = {}, 0
   context.touched, context.touched_count = {}, 0
-  context.again, context.again_count = {}, 0
+  context.again, context.again_count, context.is_again = {}, 0, {}
   context.blocked, context.blocked_count = {}, 0
   context.failure = false
 end
@@ -62,8 +62,9 @@ end
 -- @tparam table context
 -- @tparam table ws
 function agenda.again(context, ws)
-  if ws.in_again then return end
-  ws.in_again = true
+  -- A table of its own: a field would be the seventeenth of each connection, and Lua doubles its table then.
+  if context.is_again[ws] then return end
+  context.is_again[ws] = true
   context.again_count = context.again_count + 1
   context.again[context.again_count] = ws
 end

@@ -196,7 +196,7 @@ function connection.open(ws, answer, leftover, subprotocol, handler)
   ws.exchange = false
   ws.wire:raw(answer)
   ws.wire:start(incoming(context, settings), leftover)
-  ws.state, ws.seen, ws.protocol = "open", context.now, subprotocol
+  ws.state, ws.seen = "open", context.now
   keepalive.start(ws)
   context:group_of(subprotocol):join(ws)
   if not agenda.call(context, ws, handler, ws) and ws.state == "open" then
@@ -213,21 +213,20 @@ end
 
 --- Takes a connected transport into a context.
 -- @tparam table context
--- @tparam table transport
+-- @tparam table|userdata transport, or a wire of the accelerator's
 -- @tparam integer fd
 -- @tparam table http_phase what takes the bytes until the WebSocket is open: `feed`, `flushed`, `ended`,
 -- `release`
 -- @treturn table ws
 function connection.new(context, transport, fd, http_phase)
-  local settings = context.settings
+  -- Sixteen fields at most: Lua then gives the table 440 bytes, one more and it is 824. What most connections never
+  -- need stands in the class.
   local ws = setmetatable({
-    context = context, transport = transport, fd = fd, settings = settings, state = "http",
-    wire = context.wire_class.new(context.hub, transport, context.engine, settings),
-    group = false, list = false, slot = false, broadcast_mode = 1, receive_handler = false, closed_handler = false,
-    timer_lane = false, timer_slot = false, blocked = false, paused = false, seen = context.now,
-    exchange = http_phase, head = false,
+    context = context, fd = fd, settings = context.settings, state = "http", wire = false, seen = context.now,
+    exchange = http_phase, head = false, group = false, list = false, slot = false, timer_lane = false,
+    timer_slot = false, paused = false, receive_handler = false, closed_handler = false,
   }, context.ws_class)
-  ws.wire.owner = ws
+  ws.wire = context.wire_class.new(context.hub, transport, context.engine, context.settings, ws)
   context.owners[fd] = ws
   context.connection_count = context.connection_count + 1
   ending.deadline(ws, context.half_open, expire_handshake)

@@ -17,32 +17,55 @@ local context = {}
 context.__index = context
 
 local SKIP_HOSTNAME = 4
+local POLLIN = 1
 
 local function check(self)
   if self.destroyed or self.destroying then error("websocket context destroyed", 3) end
 end
 
+-- What carries bytes: the accelerator where it is, else LuaSocket.
+local function add_sockets(self, settings)
+  local is_native = self.engine.name == "native"
+  self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
+  self.hub = self.wire_class.hub(settings)
+  self.budget = self.wire_class.budget(self.hub, settings.max_unfinished_total_bytes)
+  local poller = require(is_native and "websockets.poller.native" or "websockets.poller.select")
+  self.poller = poller.new(self.hub, self.owners)
+end
+
 local function new_state(settings)
-  local wire_class = require("websockets.wire.stream")
   local self = {
-    settings = settings, engine = engine.choose(), clock = clock.new(), timers = timers.new(),
-    wire_class = wire_class, hub = wire_class.hub(), poller = require("websockets.poller.select").new(),
-    ws_class = websocket, owners = {}, connection_count = 0, groups = {}, anonymous = false,
+    settings = settings, engine = engine.choose(), timers = timers.new(),
+    ws_class = websocket, owners = {}, connection_count = 0, groups = {}, anonymous = false, reports = {},
     half_open = { seconds = settings.handshake_timeout or math.huge },
-    budget = { used = 0, limit = settings.max_unfinished_total_bytes },
     batch = {}, cursor = { at = 0 }, readable = {}, writable = {},
     turn = 0, told = 0, retry_at = 0, destroyed = false, destroying = false, stopping = false,
   }
+  self.clock = clock.new(self.engine.now)
   self.now = self.clock()
+  add_sockets(self, settings)
   agenda.init(self)
   self.anonymous = group.new(self)
-  for name in pairs(routes.subprotocols(settings)) do self.groups[name] = group.new(self) end
+  for name in pairs(routes.subprotocols(settings)) do self.groups[name] = group.new(self, name) end
   return self
 end
 
-local function announce_listener(self)
-  self.listener:watch(true)
-  self.owners[self.listener.fd] = self.listener
+-- Outside loops watch for reading only: one more descriptor tells them that a full socket takes bytes again, or that a
+-- timer is due.
+local function announce_side(self)
+  local fd = self.poller.get_side_fd and self.poller:get_side_fd()
+  if not fd then return end
+  self.side, self.has_alarm = { fd = fd, state = "side" }, true
+  self.owners[fd] = self.side
+  agenda.call(self, nil, self.settings.on_add_fd, fd, POLLIN)
+end
+
+local function announce(self)
+  if self.listener then
+    self.listener:watch(true)
+    self.owners[self.listener.fd] = self.listener
+  end
+  if self.settings.on_add_fd then announce_side(self) end
 end
 
 --- Makes a context. Called as `websockets.context`.
@@ -58,17 +81,15 @@ function context.new(given, level)
   if opened == false then error("websocket could not create context: " .. why, level) end
   self.listener = opened
   local dropped
-  dropped, why = privileges.drop(settings.gid, settings.uid)
+  dropped, why = privileges.drop(settings.gid, settings.uid, self.engine.drop_privileges)
   if not dropped then
     if opened and not opened.adopted then opened.socket:close() end
     error("websocket could not create context: " .. why, level)
   end
-  if opened then
-    local announced, err = pcall(turn.within, self, announce_listener, self)
-    if not announced then
-      self:destroy()
-      error(err, 0)
-    end
+  local announced, err = pcall(turn.within, self, announce, self)
+  if not announced then
+    self:destroy()
+    error(err, 0)
   end
   return self
 end
@@ -128,16 +149,21 @@ end
 function context:timeout()
   check(self)
   local seconds = turn.timeout(self)
+  if self.blocked_count == 0 or self.poller.get_fd or self.settings.on_set_mode_fd then return seconds end
   -- Who cannot watch for writing comes back to try full sockets again.
-  if self.blocked_count > 0 and not self.settings.on_set_mode_fd then return math.min(seconds or 1, 0.02) end
-  return seconds
+  return math.min(seconds or 1, 0.02)
 end
 
---- Names one descriptor that is readable whenever this context has something to do.
--- @treturn ?integer nil: pure Lua has none
+--- Names one descriptor that is readable whenever this context has something to do: `service` then does it.
+-- @treturn ?integer nil without the accelerator
 function context:get_fd()
   check(self)
-  return nil
+  local get_fd = self.poller.get_fd
+  if not get_fd then return nil end
+  local fd = get_fd(self.poller)
+  self.has_alarm, self.alarm = true, nil
+  turn.set_alarm(self)
+  return fd
 end
 
 --- Names the port that is listened on.

@@ -11,7 +11,7 @@ local POLLIN, POLLOUT = 1, 4
 -- @tparam boolean is_on
 function descriptor.announce(ws, is_on)
   local context, settings = ws.context, ws.context.settings
-  if ws.announced == is_on then return end
+  if not (settings.on_add_fd or settings.on_del_fd) or ws.announced == is_on then return end
   ws.announced = is_on
   if is_on then
     if settings.on_add_fd then agenda.call(context, ws, settings.on_add_fd, ws.fd, POLLIN) end
@@ -29,7 +29,15 @@ end
 --- Has the poller wait for what the connection can use.
 -- @tparam table ws
 function descriptor.watch(ws)
-  ws.context.poller:watch(ws.transport, ws, not ws.paused, ws.blocked and true or false)
+  local wire = ws.wire
+  ws.context.poller:watch(wire.transport or wire, ws, not ws.paused, ws.blocked and true or false)
+end
+
+--- Has the poller wait no more.
+-- @tparam table ws
+function descriptor.unwatch(ws)
+  local wire = ws.wire
+  ws.context.poller:watch(wire.transport or wire, ws, false, false)
 end
 
 --- Stops or goes on reading.

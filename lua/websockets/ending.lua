@@ -27,7 +27,7 @@ local function retire(ws)
   ending.deadline(ws, nil)
   if ws.idle_slot then ws.context.timers:stop(ws.settings.idle_timeout, ws.idle_slot) end
   descriptor.block(ws, false)
-  ws.context.poller:watch(ws.transport, ws, false, false)
+  descriptor.unwatch(ws)
   if ws.exchange then ws.exchange:release() end
   agenda.retire(ws.context, ws)
 end

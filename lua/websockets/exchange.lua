@@ -91,7 +91,7 @@ end
 local phases = {}
 
 function phases.head(self, ws)
-  local head, next_position = http.scan(self.scanner, self.rest, self.position, ws.settings)
+  local head, next_position = http.scan(self.scanner, self.rest, self.position, ws.context.settings)
   if head == false then return response.refuse(self, ws, next_position) end
   if not head then
     self.position = #self.rest + 1
@@ -159,7 +159,7 @@ end
 -- @tparam table ws
 function exchange:ended(ws)
   self:feed(ws, "")
-  if ws.state ~= "http" or ws.paused or ws.in_again then return end
+  if ws.state ~= "http" or ws.paused or ws.context.is_again[ws] then return end
   if self.phase == "handshake" then
     -- Who has ended its sending direction will never be a WebSocket.
     ending.abort(ws, "closed")

@@ -12,18 +12,21 @@ local function new_list() return { count = 0, members = {}, wires = {} } end
 
 --- Makes an empty group.
 -- @tparam table context
+-- @tparam[opt] string name the subprotocol
 -- @treturn group
-function group.new(context)
+function group.new(context, name)
   return setmetatable({
-    context = context, [TEXT] = new_list(), [BINARY] = new_list(), single = new_list(), troubled = {},
+    context = context, name = name, [TEXT] = new_list(), [BINARY] = new_list(), single = new_list(), troubled = {},
   }, group)
 end
 
--- Text and binary recipients are lists of wires, so that one call serves them all; who has a function of its own, or
--- is in the middle of a fragmented message, is served one by one.
+-- Text and binary recipients are lists of wires, so that one call serves them all; who has a function of its own, is in
+-- the middle of a fragmented message, or has a wire of another kind, is served one by one.
 local function list_for(self, ws)
   local mode = ws.broadcast_mode
-  if ws.fragment or type(mode) == "function" then return self.single end
+  if ws.fragment or type(mode) == "function" or not self.context.wire_class.is_own(ws.wire) then
+    return self.single
+  end
   return self[mode]
 end
 

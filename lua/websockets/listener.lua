@@ -13,7 +13,10 @@ listener.__index = listener
 local POLLIN = 1
 local BACKLOG = 4096
 local ACCEPTS_A_TURN = 64
+local TURNED_AWAY = http.response_head(503, { ["Retry-After"] = "1" }, 0, "close")
 local REST_SECONDS = 1
+
+local floor = math.floor
 
 local function try_listen(make, address, port, dual)
   local socket, why = make()
@@ -36,18 +39,23 @@ local function listen_everywhere(sockets, port)
   return socket, why, "*"
 end
 
-local function listen(interf, port)
+local function resolve(interf, interface_address)
+  if interf == "lo" then return "127.0.0.1" end
+  if interf:find("^%d+%.%d+%.%d+%.%d+$") or interf:find(":", 1, true) then return interf end
+  return interface_address and interface_address(interf)
+end
+
+local function listen(interf, port, interface_address)
   local sockets = require("socket")
   if not interf then return listen_everywhere(sockets, port) end
-  local address = interf == "lo" and "127.0.0.1" or interf
+  local address = resolve(interf, interface_address)
+  if not address then return nil, "neither an IP address nor an interface that can be resolved here", interf end
   if address:find("^%d+%.%d+%.%d+%.%d+$") then
     local socket, why = try_listen(sockets.tcp4, address, port)
     return socket, why, address
-  elseif address:find(":", 1, true) then
-    local socket, why = try_listen(sockets.tcp6, address, port, false)
-    return socket, why, "[" .. address .. "]"
   end
-  return nil, "only an IP address or 'lo' can be resolved here", interf
+  local socket, why = try_listen(sockets.tcp6, address, port, false)
+  return socket, why, "[" .. address .. "]"
 end
 
 --- Opens the listening socket that the settings ask for.
@@ -62,15 +70,18 @@ function listener.open(context)
     local port = settings.port
     if not port or port == 0 then return nil end
     local why, address
-    socket, why, address = listen(settings.interf, port == "any" and 0 or port)
+    socket, why, address = listen(settings.interf, port == "any" and 0 or port, context.engine.interface_address)
     if not socket then
       return false, ("cannot listen on %s:%s: %s"):format(address, tostring(port), tostring(why))
     end
   end
   socket:settimeout(0)
+  local fd = socket.getfd and floor(socket:getfd()) or -1
   return setmetatable({
     context = context, socket = socket, adopted = settings.socket ~= nil, state = "listening", announced = false,
-    fd = socket.getfd and math.floor(socket:getfd()) or -1, spare = require("socket").tcp4(), resting = false,
+    fd = fd, spare = require("socket").tcp4(), resting = false,
+    -- The accelerator accepts by itself where there is a descriptor.
+    wires = fd >= 0 and context.wire_class.accept and {} or false,
   }, listener)
 end
 
@@ -82,7 +93,7 @@ function listener:getfd() return self.fd end
 -- @treturn ?integer
 function listener:port()
   local _, port = self.socket:getsockname()
-  return port and math.floor(tonumber(port))
+  return port and floor(tonumber(port))
 end
 
 --- Begins or stops waiting for connections.
@@ -100,9 +111,17 @@ local function turn_away(socket)
   socket:settimeout(0)
   -- Unread bytes would turn the end into a reset, and the answer would be lost.
   socket:receive(8192)
-  socket:send(http.response_head(503, { ["Retry-After"] = "1" }, 0, "close"))
+  socket:send(TURNED_AWAY)
   pcall(socket.shutdown, socket, "send")
   socket:close()
+end
+
+local function turn_away_wire(wire)
+  wire:receive()
+  wire:raw(TURNED_AWAY)
+  wire:flush()
+  wire:shutdown()
+  wire:close()
 end
 
 local function wake(self)
@@ -110,8 +129,9 @@ local function wake(self)
   if self.state == "listening" then self:watch(true) end
 end
 
--- Out of descriptors: the spare one lets the first in the row be told, then the listener rests.
-local function rest(self, why)
+--- Stops accepting for a second. Out of descriptors, the spare one lets the first in the row be told.
+-- @tparam string why
+function listener:rest(why)
   local context = self.context
   agenda.log(context, "warning", "accepting rests a second: " .. tostring(why))
   if self.spare then
@@ -136,6 +156,12 @@ local function can_take(context, fd)
   return context.poller:can_watch(fd) or context.settings.on_add_fd ~= nil
 end
 
+local function begin(context, transport, fd)
+  local ws = connection.new(context, transport, fd, exchange.new())
+  limit_half_open(context)
+  return ws
+end
+
 --- Takes a connected LuaSocket object into a context.
 -- @tparam table context
 -- @tparam userdata socket
@@ -144,20 +170,37 @@ end
 -- @treturn[2] string message
 -- @treturn[2] string `limit`
 function listener.take(context, socket)
-  local transport = luasocket.new(socket)
-  local fd = transport:getfd()
-  if not can_take(context, fd) then
+  if not can_take(context, floor(socket:getfd())) then
     turn_away(socket)
     return nil, "no more connections can be taken", "limit"
   end
-  local ws = connection.new(context, transport, fd, exchange.new())
-  limit_half_open(context)
-  return ws
+  local adopt = context.wire_class.adopt
+  local transport = adopt and adopt(context.hub, socket) or luasocket.new(socket)
+  return begin(context, transport, transport:getfd())
+end
+
+local function take_wire(context, wire)
+  local fd = wire:getfd()
+  if can_take(context, fd) then return begin(context, wire, fd) end
+  turn_away_wire(wire)
+end
+
+local function accept_wires(self)
+  local context, wires = self.context, self.wires
+  local count, why = context.wire_class.accept(context.hub, self.fd, wires)
+  for i = 1, count do
+    local wire = wires[i]
+    wires[i] = false
+    take_wire(context, wire)
+  end
+  -- Out of descriptors or memory: to go on would spin.
+  if why and why ~= "timeout" then return self:rest(why) end
 end
 
 --- Accepts what waits, so many a turn.
 function listener:accept()
   if self.state ~= "listening" or self.resting then return end
+  if self.wires then return accept_wires(self) end
   for _ = 1, ACCEPTS_A_TURN do
     local socket, why = self.socket:accept()
     if socket then
@@ -166,7 +209,7 @@ function listener:accept()
       return
     elseif why ~= "closed" then
       -- Out of descriptors or memory: to go on would spin.
-      return rest(self, why)
+      return self:rest(why)
     end
   end
 end

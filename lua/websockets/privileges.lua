@@ -37,11 +37,16 @@ end
 --- Sets group and user.
 -- @tparam integer gid with its supplementary groups; -1 leaves it
 -- @tparam integer uid -1 leaves it
+-- @tparam ?function by_engine the accelerator's way
 -- @treturn[1] boolean true
 -- @treturn[2] boolean false
 -- @treturn[2] string what failed
-function privileges.drop(gid, uid)
+function privileges.drop(gid, uid, by_engine)
   if gid < 0 and uid < 0 then return true end
+  if by_engine then
+    local done, which = by_engine(gid, uid)
+    return done, which and ("cannot set %s %d"):format(which, which == "gid" and gid or uid)
+  end
   local done, why = by_ffi(gid, uid)
   if done == nil then done, why = by_posix(gid, uid) end
   if done == nil then return false, "gid and uid need LuaJIT or lua-posix" end

@@ -15,6 +15,7 @@ local WHY = { [1002] = "protocol", [1007] = "utf8", [1009] = "too_big" }
 local function end_with(ws, code, reason, clean, why)
   ws.state = "ending"
   ws.outcome = { code, reason, clean, why }
+  ws.wire:attend()
   if ws.list then ws.group.leave(ws) end
 end
 
@@ -120,7 +121,9 @@ end
 
 local function push(ws, opcode, payload, fin)
   local wire = ws.wire
-  if wire:push(opcode, payload, fin) then return 0 end
+  local done, why = wire:push(opcode, payload, fin)
+  if done then return 0 end
+  if why == "utf8" then return -1, why end
   if session.overflow(ws) and wire:push(opcode, payload, fin) then return 0 end
   return -1, "full"
 end
@@ -172,7 +175,6 @@ function session.send(ws, opcode, payload, fin)
   if ws.state ~= "open" then return refuse(ws) end
   if ws.idle_slot then ws.active = ws.context.now end
   if ws.fragment or not fin or opcode == CONTINUATION then return send_fragment(ws, opcode, payload, fin) end
-  if opcode == TEXT and not ws.context.engine.valid_utf8(payload) then return -1, "utf8" end
   return push(ws, opcode, payload)
 end
 

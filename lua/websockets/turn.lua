@@ -24,21 +24,17 @@ function turn.address(object)
   return (text:gsub("^table: ", ""))
 end
 
+-- Returns whether anything came of it that may have queued more.
 local function flush_queued(context)
-  local hub, touched = context.hub, context.touched
-  local at = 0
-  while at < hub.count do
-    at = at + 1
-    local wire = hub[at]
-    hub[at] = false
-    -- False where an interrupted turn (Ctrl-C) had got so far.
-    if wire then
-      wire.listed = false
-      connection.flush(wire.owner)
-    end
+  local touched, reports = context.touched, context.reports
+  local reported = context.hub:flush(reports, context.owners)
+  for i = 1, 3 * reported, 3 do
+    local ws, pending, took = reports[i], reports[i + 1], reports[i + 2]
+    reports[i] = false
+    connection.flushed(ws, pending, took)
   end
-  hub.count = 0
   local count = context.touched_count
+  if count == 0 then return reported > 0 end
   for i = 1, count do
     local ws = touched[i]
     touched[i] = false
@@ -51,6 +47,7 @@ local function flush_queued(context)
     for i = count + 1, context.touched_count do touched[i - count], touched[i] = touched[i], false end
     context.touched_count = context.touched_count - count
   end
+  return true
 end
 
 -- limits.md, max_buffered_total_bytes: the largest queue first, by its policy.
@@ -104,15 +101,19 @@ end
 
 local function finish(context)
   repeat
-    flush_queued(context)
+    local has_more = flush_queued(context)
     relieve(context)
-    tell_ends(context)
-  until context.hub.count == 0 and context.touched_count == 0 and context.told == context.retired_count
-  close_retired(context)
+    if context.told < context.retired_count then
+      tell_ends(context)
+      has_more = true
+    end
+  until not has_more
+  if context.retired_count > 0 then close_retired(context) end
 end
 
 local function retry_blocked(context)
-  if context.blocked_count == 0 or context.settings.on_set_mode_fd or context.now < context.retry_at then return end
+  if context.blocked_count == 0 or context.settings.on_set_mode_fd or context.side then return end
+  if context.now < context.retry_at then return end
   context.retry_at = context.now + RETRY_SECONDS
   for i = context.blocked_count, 1, -1 do
     local ws = context.blocked[i]
@@ -120,9 +121,21 @@ local function retry_blocked(context)
   end
 end
 
-local function serve(owner)
+-- Full sockets that take bytes again.
+local function flush_ready(context)
+  local writable = context.writable
+  for i = 1, context.poller:wait_side(writable) do
+    local ws = writable[i]
+    writable[i] = false
+    connection.flush(ws)
+  end
+end
+
+local function serve(context, owner)
   if owner.state == "listening" then
     owner:accept()
+  elseif owner.state == "side" then
+    flush_ready(context)
   elseif owner.state ~= "closed" then
     connection.readable(owner)
   end
@@ -131,12 +144,8 @@ end
 local function serve_again(context)
   local count, again = context.again_count, context.again
   if count == 0 then return end
-  context.again, context.again_count = {}, 0
-  for i = 1, count do
-    local ws = again[i]
-    ws.in_again = false
-    serve(ws)
-  end
+  context.again, context.again_count, context.is_again = {}, 0, {}
+  for i = 1, count do serve(context, again[i]) end
 end
 
 local function end_at_once(ws)
@@ -146,10 +155,12 @@ local function end_at_once(ws)
 end
 
 local function close_all(context)
+  local side, on_del_fd = context.side, context.settings.on_del_fd
   for _, owner in pairs(context.owners) do
-    if owner ~= context.listener then end_at_once(owner) end
+    if owner ~= context.listener and owner ~= side then end_at_once(owner) end
   end
   if context.listener then context.listener:close() end
+  if side and on_del_fd then agenda.call(context, nil, on_del_fd, side.fd) end
 end
 
 local function destroy(context)
@@ -157,7 +168,8 @@ local function destroy(context)
   if not is_good then agenda.fail(context, err) end
   is_good, err = pcall(finish, context)
   if not is_good then agenda.fail(context, err) end
-  context.destroyed = true
+  context.poller:close()
+  context.destroyed, context.has_alarm = true, false
 end
 
 local function raise_failure(context)
@@ -166,6 +178,15 @@ local function raise_failure(context)
     context.failure = false
     error(failure[1], 0)
   end
+end
+
+--- Has the descriptors that stand for the whole context become readable when the next timer is due.
+-- @tparam table context
+function turn.set_alarm(context)
+  local due = context.again_count > 0 and 0 or context.timers:next_due() or math.huge
+  if due == context.alarm then return end
+  context.alarm = due
+  context.poller:set_alarm(due < math.huge and max(0, due - context.clock()) or nil)
 end
 
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
@@ -179,6 +200,7 @@ local function run(context, work, ...)
   if not is_finished then agenda.fail(context, err) end
   if context.destroying then destroy(context) end
   context.busy = false
+  if context.has_alarm then turn.set_alarm(context) end
   raise_failure(context)
   return first, second, third
 end
@@ -207,7 +229,7 @@ local function service(context, seconds)
   for i = 1, reads do
     local owner = readable[i]
     readable[i] = false
-    serve(owner)
+    serve(context, owner)
   end
   serve_again(context)
   context.timers:run(context.now)
@@ -227,7 +249,7 @@ end
 local function service_fd(context, owner)
   if owner then
     if owner.blocked then connection.flush(owner) end
-    serve(owner)
+    serve(context, owner)
   end
   settle(context)
 end

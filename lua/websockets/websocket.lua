@@ -12,6 +12,10 @@ local turn = require("websockets.turn")
 local websocket = {}
 websocket.__index = websocket
 
+-- What a connection has as long as nobody says otherwise.
+websocket.broadcast_mode = 1
+websocket.blocked, websocket.fragment, websocket.held, websocket.idle_slot = false, false, false, false
+
 local WRITE_TEXT, WRITE_BINARY, WRITE_CONTINUATION, WRITE_HTTP = 0, 1, 2, 3
 local WRITE_CLOSE, WRITE_PING, WRITE_PONG = 4, 5, 6
 local NO_FIN, IGNORE_MASK = 0x40, 0x80
@@ -220,7 +224,10 @@ end
 -- @treturn string name: the IP address
 -- @treturn string IP address, "" where it is not known any more
 function websocket:get_peer_addresses()
-  if not self.peer_ip then self.peer_ip = self.transport:peer() end
+  if not self.peer_ip then
+    local wire = self.wire
+    self.peer_ip = (wire.transport or wire):peer()
+  end
   return self.peer_ip, self.peer_ip
 end
 
@@ -252,7 +259,8 @@ end
 --- Names the subprotocol.
 -- @treturn ?string nil without one
 function websocket:get_protocol()
-  return self.protocol
+  local members = self.group
+  return members and members.name or nil
 end
 
 function websocket:__tostring()

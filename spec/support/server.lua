@@ -4,6 +4,12 @@ local socket = require("socket")
 local websockets = require("websockets")
 
 local server = {}
+
+--- Whether the accelerator is at work.
+server.is_native = require("websockets").engine == "native"
+
+--- How many descriptors beside listener and connections a context announces to an outside loop.
+server.own_fds = server.is_native and 1 or 0
 server.__index = server
 
 local DEADLINE_SECONDS = 5

@@ -74,4 +74,9 @@ function select_poller:wait(seconds, readable, writable)
   return reads, writes
 end
 
+--- Forgets everything.
+function select_poller:close()
+  self.reading, self.writing, self.read_slot, self.write_slot, self.owner = {}, {}, {}, {}, {}
+end
+
 return select_poller

@@ -7,12 +7,33 @@ stream.__index = stream
 
 local append, next_offer, take_off, weight = queue_of.append, queue_of.next_offer, queue_of.take_off, queue_of.weight
 
-local CLOSE = 8
+local TEXT, CLOSE = 1, 8
+
+-- Sends what was queued since the last time.
+local function flush_hub(hub, reports)
+  local count, at = 0, 0
+  while at < hub.count do
+    at = at + 1
+    local wire = hub[at]
+    hub[at] = false
+    -- False where an interrupted turn (Ctrl-C) had got so far.
+    if wire then
+      wire.listed = false
+      local pending, took = wire:flush()
+      reports[3 * count + 1], reports[3 * count + 2], reports[3 * count + 3] = wire.owner, pending or false, took
+      count = count + 1
+    end
+  end
+  hub.count = 0
+  return count
+end
 
 --- Makes what the wires of one context share: which of them queued something, and how much waits in all.
--- @treturn table hub: `count` and the wires that queued, `buffered` bytes and `pieces` that wait in all
+-- @treturn table hub: `buffered` bytes and `pieces` that wait in all; `hub:flush(reports)` sends what was queued and
+-- fills the table with triples for which it returns the count: the wire's owner; bytes that wait, or false where it
+-- broke; whether any was taken, or why it broke
 function stream.hub()
-  return { count = 0, buffered = 0, pieces = 0 }
+  return { count = 0, buffered = 0, pieces = 0, flush = flush_hub }
 end
 
 --- Tells how far all that waits is past a limit.
@@ -23,20 +44,36 @@ function stream.excess(hub, limit)
   return weight(hub.buffered, hub.pieces) - limit
 end
 
+--- Makes the account of what unfinished messages hold.
+-- @tparam table _ hub
+-- @tparam number limit bytes
+-- @treturn table `used`, `limit`
+function stream.budget(_, limit)
+  return { used = 0, limit = limit }
+end
+
 --- Makes the wire of a connection.
 -- @tparam table hub shared by the wires of a context; `hub[1..count]` are those that queued since they were flushed
 -- @tparam table transport
 -- @tparam table engine
 -- @tparam table limits `high_water_bytes`, `max_buffered_bytes`
+-- @param owner whom the reports of `hub:flush` name
 -- @treturn stream
-function stream.new(hub, transport, engine, limits)
+function stream.new(hub, transport, engine, limits, owner)
   return setmetatable({
     hub = hub, transport = transport, engine = engine, limits = limits,
     reader = false, writer = false, leftover = false,
     queue = false, fixed = false, first = 1, last = 0,
-    pending = 0, sending = false, sent = 0, took = false, refused = false, listed = false, owner = false,
+    pending = 0, sending = false, sent = 0, took = false, refused = false, listed = false, owner = owner or false,
     shares = false, said_close = false,
   }, stream)
+end
+
+--- Tells whether `fanout` can serve a wire.
+-- @tparam stream wire
+-- @treturn boolean
+function stream.is_own(wire)
+  return wire ~= nil
 end
 
 --- Takes bytes as they are (the HTTP phase, or what is to be thrown away).
@@ -82,16 +119,21 @@ function stream:read(batch)
   return count, again or more
 end
 
+--- Has the next `hub:flush` report this wire, whatever is queued.
+function stream:attend()
+  if self.listed then return end
+  local hub = self.hub
+  self.listed = true
+  hub.count = hub.count + 1
+  hub[hub.count] = self
+end
+
 local function queue_bytes(self, bytes, is_fixed)
   append(self, bytes, is_fixed)
   local size, hub = #bytes, self.hub
   self.pending = self.pending + size
   hub.buffered = hub.buffered + size
-  if not self.listed then
-    self.listed = true
-    hub.count = hub.count + 1
-    hub[hub.count] = self
-  end
+  if not self.listed then self:attend() end
 end
 
 local function is_over(self)
@@ -124,9 +166,10 @@ end
 -- @tparam[opt=true] boolean fin
 -- @treturn[1] boolean true
 -- @treturn[2] nil
--- @treturn[2] string `full`: more than `max_buffered_bytes` wait already, nothing was queued; or `entropy`: a client
--- that can get no random bytes
+-- @treturn[2] string `full`: more than `max_buffered_bytes` wait already, nothing was queued; `utf8`: a whole text that
+-- is not; or `entropy`: a client that can get no random bytes
 function stream:push(opcode, payload, fin)
+  if opcode == TEXT and fin ~= false and not self.engine.valid_utf8(payload) then return nil, "utf8" end
   local bytes = self.writer:encode(opcode, payload, fin)
   if not bytes then return nil, "entropy" end
   -- Parts of a fragmented message and control frames cannot be dropped without breaking the stream.

@@ -1,0 +1,134 @@
+--- The engine of the accelerator: what `websockets.engine.pure` does, in Rust.
+-- @module websockets.engine.native
+local core = require("websockets_native")
+
+local encode, feed, release = core.encode, core.feed, core.release
+
+local native = {
+  --- Which engine this is: `native`.
+  name = "native",
+}
+
+local Reader = {}
+Reader.__index = Reader
+
+--- Makes a reader; see `websockets.engine.pure.reader`.
+-- @tparam table options `role` (ours, `"server"` or `"client"`), `max_message_bytes`, `max_fragments`, `budget`
+-- @treturn table
+function native.reader(options)
+  return setmetatable({
+    core = core.reader(options.role == "server", options.max_message_bytes, options.max_fragments),
+    budget = options.budget or { used = 0, limit = math.huge },
+  }, Reader)
+end
+
+--- Reads bytes.
+-- @tparam string bytes as they came, cut anywhere; `""` to go on after `again`
+-- @tparam table batch gets pairs of opcode and payload; the last may be a close code and what the peer did wrong
+-- @treturn number how many pairs
+-- @treturn boolean whether unread bytes are here
+function Reader:feed(bytes, batch)
+  local budget = self.budget
+  local count, again
+  count, again, budget.used = feed(self.core, bytes, batch, budget.used, budget.limit)
+  return count, again
+end
+
+--- Ends the reader and gives back to the budget what it holds; it reads nothing more.
+function Reader:release()
+  self.budget.used = release(self.core, self.budget.used)
+end
+
+local Writer = {}
+Writer.__index = Writer
+
+--- Encodes one frame; a client masks it with four new random bytes.
+-- @tparam number opcode 0 continuation, 1 text, 2 binary, 8 close, 9 ping, 10 pong
+-- @tparam string payload
+-- @tparam ?boolean fin false where more fragments follow
+-- @treturn[1] string the frame
+-- @treturn[2] nil
+-- @treturn[2] string what failed
+-- @treturn[2] string `entropy`
+-- @rfc 6455 5.2
+-- @rfc 6455 5.3
+function Writer:encode(opcode, payload, fin)
+  return encode(self.masks, opcode, payload, fin)
+end
+
+local WRITERS = {
+  server = setmetatable({ role = "server", masks = false }, Writer),
+  client = setmetatable({ role = "client", masks = true }, Writer),
+}
+
+--- Gives a writer; see `websockets.engine.pure.writer`.
+-- @tparam table options `role`: ours, `"server"` or `"client"`
+-- @treturn table
+function native.writer(options)
+  return WRITERS[options.role]
+end
+
+--- Gives random bytes that nobody can foresee.
+-- @function native.random
+-- @tparam number count how many, 0 or more
+-- @treturn[1] string
+-- @treturn[2] nil
+-- @treturn[2] string what failed
+-- @treturn[2] string `entropy`
+-- @rfc 6455 10.3
+native.random = core.random
+
+--- Computes the value of `Sec-WebSocket-Accept`.
+-- @function native.accept_key
+-- @tparam string key value of `Sec-WebSocket-Key`
+-- @treturn string
+-- @rfc 6455 4.2.2
+native.accept_key = core.accept_key
+
+--- See `websockets.engine.pure.base64`.
+native.base64 = core.base64
+
+--- See `websockets.engine.pure.base64`.
+native.unbase64 = core.unbase64
+
+--- See `websockets.engine.pure.mask`.
+native.mask = core.mask
+
+--- See `websockets.engine.pure.utf8`.
+native.valid_utf8 = core.valid_utf8
+
+--- See `websockets.engine.pure.utf8`.
+native.utf8_next = core.utf8_next
+
+--- Tells the time on a clock that only goes forward.
+-- @function native.now
+-- @treturn number seconds from an arbitrary start
+native.now = core.now
+
+--- Tells what a path names.
+-- @function native.stat
+-- @tparam string path
+-- @treturn[1] number size in bytes
+-- @treturn[1] number time of the last change, seconds since 1970
+-- @treturn[1] string `file`, `directory` or `other`
+-- @treturn[1] number device
+-- @treturn[1] number inode
+-- @treturn[2] nil nothing that can be seen
+native.stat = core.stat
+
+--- Gives up root: group with its supplementary groups, then user.
+-- @function native.drop_privileges
+-- @tparam integer gid -1 leaves it
+-- @tparam integer uid -1 leaves it
+-- @treturn[1] boolean true
+-- @treturn[2] boolean false
+-- @treturn[2] string `gid` or `uid`: which could not be set
+native.drop_privileges = core.drop_privileges
+
+--- Finds the address of a network interface, IPv4 where it has one.
+-- @function native.interface_address
+-- @tparam string name
+-- @treturn ?string
+native.interface_address = core.interface_address
+
+return native

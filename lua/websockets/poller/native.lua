@@ -1,0 +1,79 @@
+--- Which sockets are ready, by the accelerator: any number of them, for what those cost that are.
+-- @module websockets.poller.native
+local native_poller = {}
+native_poller.__index = native_poller
+
+--- Makes a poller.
+-- @tparam table hub of `websockets.wire.native`
+-- @tparam table owners descriptor -> what `wait` reports
+-- @treturn native_poller
+function native_poller.new(hub, owners)
+  return setmetatable({ core = hub.core, owners = owners, has_fd = false, has_side = false }, native_poller)
+end
+
+--- Tells whether a descriptor can be watched here.
+-- @tparam integer fd
+-- @treturn boolean
+function native_poller.can_watch(_, fd)
+  return fd >= 0
+end
+
+--- Sets what is waited for. A wire of the accelerator's is reported once for what is new, and must be read until
+-- nothing is there; anything else for as long as it is ready, and neither ends the watch.
+-- @tparam table|userdata transport
+-- @param owner what `wait` reports
+-- @tparam boolean read
+-- @tparam boolean write
+function native_poller:watch(transport, owner, read, write)
+  if type(transport) == "userdata" then return transport:watch(write) end
+  local fd = transport:getfd()
+  if fd < 0 then return end
+  if read or write then self.owners[fd] = owner end
+  self.core:watch(fd, read, write)
+end
+
+--- Waits until something is ready.
+-- @tparam ?number seconds at most, nil without end
+-- @tparam table readable filled with owners
+-- @tparam table writable filled with owners
+-- @treturn integer how many readable
+-- @treturn integer how many writable
+function native_poller:wait(seconds, readable, writable)
+  return self.core:wait(seconds, self.owners, readable, writable)
+end
+
+--- Names a descriptor that is readable when anything that is watched is ready, or the alarm is due.
+-- @treturn integer
+function native_poller:get_fd()
+  self.has_fd = true
+  return math.floor(self.core:getfd(false))
+end
+
+--- Names a descriptor that is readable when a full socket takes bytes again, or the alarm is due.
+-- @treturn ?integer
+function native_poller:get_side_fd()
+  local fd = self.core:getfd(true)
+  self.has_side = fd ~= nil
+  return fd and math.floor(fd)
+end
+
+--- Finds full sockets that take bytes again.
+-- @tparam table writable filled with owners
+-- @treturn integer how many
+function native_poller:wait_side(writable)
+  return self.core:wait_side(self.owners, writable)
+end
+
+--- Sets when those descriptors become readable although nothing else is ready.
+-- @tparam ?number seconds from now; nil for never
+function native_poller:set_alarm(seconds)
+  if self.has_fd then self.core:set_timer(seconds, false) end
+  if self.has_side then self.core:set_timer(seconds, true) end
+end
+
+--- Gives up its descriptors.
+function native_poller:close()
+  self.core:close()
+end
+
+return native_poller

@@ -1,0 +1,126 @@
+--- The messages of connections on sockets of the accelerator's; what has no descriptor of its own goes over a
+-- `websockets.wire.stream`.
+-- @module websockets.wire.native
+local core = require("websockets_native")
+local stream = require("websockets.wire.stream")
+
+local native = {
+  --- Queues one message on many wires; see `websockets.wire.stream`.
+  fanout = core.fanout,
+}
+
+local methods = core.wire_methods
+
+--- From here on the connection speaks WebSocket.
+-- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`
+-- @tparam string leftover bytes behind the handshake
+function methods:start(settings, leftover)
+  local limits = settings.limits
+  self:begin(settings.role == "server", settings.max_message_bytes, settings.max_fragments,
+    limits.high_water_bytes, limits.max_buffered_bytes, leftover)
+end
+
+local function flush_hub(hub, reports, owners)
+  local streams = hub.streams
+  local count = hub.core:flush(reports, owners)
+  if streams.count == 0 then return count end
+  local others = {}
+  local more = streams:flush(others)
+  for i = 1, 3 * more do reports[3 * count + i] = others[i] end
+  return count + more
+end
+
+local hub_meta = {}
+
+function hub_meta.__index(hub, name)
+  if name == "buffered" then return hub.core:total() + hub.streams.buffered end
+end
+
+--- Makes what the wires of one context share.
+-- @tparam table settings `high_water_bytes`, `max_buffered_bytes`, `max_unfinished_total_bytes`
+-- @treturn table hub; `hub:flush(reports, owners)` is as in `websockets.wire.stream`, but tells only of wires that
+-- broke, that wait for their peer or have ceased to, or that asked by `attend`; `owners` are found by descriptor
+function native.hub(settings)
+  return setmetatable({
+    core = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
+    streams = stream.hub(), flush = flush_hub,
+  }, hub_meta)
+end
+
+--- Tells how far all that waits is past a limit.
+-- @tparam table hub
+-- @tparam number limit bytes
+-- @treturn number bytes too much, 0 or less when there is room
+function native.excess(hub, limit)
+  return hub.core:total() + stream.excess(hub.streams, limit)
+end
+
+--- Makes the account of what unfinished messages hold, over wires of both kinds.
+-- @tparam table hub
+-- @tparam number limit bytes
+-- @treturn table `used`, `limit`
+function native.budget(hub, limit)
+  local of_streams = 0
+  return setmetatable({ limit = limit }, {
+    __index = function(_, name)
+      if name == "used" then return of_streams + hub.core:held() end
+    end,
+    __newindex = function(_, _, used) of_streams = used - hub.core:held() end,
+  })
+end
+
+--- Makes the wire of a connection.
+-- @tparam table hub
+-- @tparam table|userdata transport, or a wire of the hub's, which is what it is
+-- @tparam table engine
+-- @tparam table limits
+-- @param owner
+-- @treturn table|userdata
+function native.new(hub, transport, engine, limits, owner)
+  if type(transport) == "userdata" then return transport end
+  return stream.new(hub.streams, transport, engine, limits, owner)
+end
+
+--- Tells whether `fanout` can serve a wire.
+-- @tparam table|userdata wire
+-- @treturn boolean
+function native.is_own(wire)
+  return type(wire) == "userdata"
+end
+
+-- LuaSocket reads ahead: what it holds comes along, and what it names is no longer its own.
+local function take_over(hub, socket)
+  socket:settimeout(0)
+  local bytes, _, partial = socket:receive("*a")
+  local fd = socket:getfd()
+  if fd < 0 or socket:dirty() then return nil end
+  socket:setfd(-1)
+  local wire = hub.core:wire(fd)
+  wire:unread(bytes or partial or "")
+  return wire
+end
+
+--- Accepts what waits at a listening socket, so many a call.
+-- @tparam table hub
+-- @tparam integer fd
+-- @tparam table wires filled with those that were accepted
+-- @treturn integer how many
+-- @treturn ?string why there are no more now: `timeout` where nobody waits
+function native.accept(hub, fd, wires)
+  return hub.core:accept(fd, wires)
+end
+
+--- Makes a wire out of a connected LuaSocket object, where that can be done.
+-- @tparam table hub
+-- @tparam userdata|table socket
+-- @treturn[1] userdata wire; the object has no descriptor any more
+-- @treturn[2] nil the object is as it was
+function native.adopt(hub, socket)
+  local name = tostring(socket)
+  if type(socket) ~= "userdata" or not (name:find("^tcp{client}") or name:find("^unix")) or not socket.setfd then
+    return nil
+  end
+  return take_over(hub, socket)
+end
+
+return native

@@ -1,0 +1,105 @@
+//! What pure Lua cannot ask the operating system.
+
+use std::ffi::{c_int, CString};
+
+use nix::unistd::{self, Gid, Uid};
+use rustix::fs::FileType;
+use rustix::time::{clock_gettime, ClockId};
+
+use crate::lua::Lua;
+
+/// `now()`: seconds from an arbitrary start, never less than before.
+pub fn now(lua: &Lua) -> c_int {
+    let now = clock_gettime(ClockId::Monotonic);
+    lua.push_number(now.tv_sec as f64 + now.tv_nsec as f64 / 1e9);
+    1
+}
+
+fn kind(mode: u32) -> &'static str {
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => "file",
+        FileType::Directory => "directory",
+        _ => "other",
+    }
+}
+
+/// `stat(path)`: size, time of the last change in seconds, `file`, `directory` or `other`, device, inode; or nil.
+pub fn stat(lua: &Lua) -> c_int {
+    let found = lua.attempt(|| {
+        let path = CString::new(lua.bytes(1)).ok()?;
+        rustix::fs::stat(path.as_c_str()).ok()
+    });
+    match found {
+        Some(Some(facts)) => {
+            lua.push_number(facts.st_size as f64);
+            lua.push_number(facts.st_mtime as f64 + facts.st_mtime_nsec as f64 / 1e9);
+            lua.push_bytes(kind(facts.st_mode).as_bytes());
+            lua.push_number(facts.st_dev as f64);
+            lua.push_number(facts.st_ino as f64);
+            5
+        }
+        Some(None) => {
+            lua.push_nil();
+            1
+        }
+        None => lua.fail(),
+    }
+}
+
+fn drop_to(gid: i64, uid: i64) -> Result<(), &'static str> {
+    if let Ok(gid) = u32::try_from(gid) {
+        let gid = Gid::from_raw(gid);
+        unistd::setgroups(&[gid]).and_then(|()| unistd::setgid(gid)).map_err(|_| "gid")?;
+    }
+    if let Ok(uid) = u32::try_from(uid) {
+        unistd::setuid(Uid::from_raw(uid)).map_err(|_| "uid")?;
+    }
+    Ok(())
+}
+
+/// `drop_privileges(gid, uid)`: true, or false and which failed; -1 leaves one as it is.
+pub fn drop_privileges(lua: &Lua) -> c_int {
+    match lua.attempt(|| drop_to(lua.integer(1), lua.integer(2))) {
+        Some(Ok(())) => {
+            lua.push_boolean(true);
+            1
+        }
+        Some(Err(which)) => {
+            lua.push_boolean(false);
+            lua.push_bytes(which.as_bytes());
+            2
+        }
+        None => lua.fail(),
+    }
+}
+
+fn address_of(name: &[u8]) -> Option<String> {
+    let mut found = None;
+    for interface in nix::ifaddrs::getifaddrs().ok()? {
+        if interface.interface_name.as_bytes() != name {
+            continue;
+        }
+        let Some(address) = interface.address else { continue };
+        if let Some(four) = address.as_sockaddr_in() {
+            return Some(four.ip().to_string());
+        }
+        // A link-local address says nothing without its scope.
+        let six = address.as_sockaddr_in6().filter(|six| !six.ip().is_unicast_link_local());
+        found = found.or(six.map(|six| six.ip().to_string()));
+    }
+    found
+}
+
+/// `interface_address(name)`: the IP address of a network interface, IPv4 where it has one; or nil.
+pub fn interface_address(lua: &Lua) -> c_int {
+    let built = lua.push_built(|target| {
+        target.extend_from_slice(address_of(lua.bytes(1)).ok_or(())?.as_bytes());
+        Ok::<(), ()>(())
+    });
+    match built {
+        Some(Ok(())) => {}
+        Some(Err(())) => lua.push_nil(),
+        None => return lua.fail(),
+    }
+    1
+}

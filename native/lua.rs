@@ -1,0 +1,416 @@
+//! Lua's stack, seen from safe Rust. All `unsafe` code of the crate is here, and does nothing but move values between
+//! the two.
+//!
+//! A Lua error leaves a C function by a jump that runs no destructor. So whatever may raise (making strings, setting
+//! fields) is called only where nothing with a destructor is alive: what is lent to Lua meanwhile is kept in
+//! `ManuallyDrop`, and such an error leaks it, no more. Panics are caught where they begin.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{c_int, c_void, CStr};
+use std::mem::ManuallyDrop;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use mlua_sys as ffi;
+
+use crate::input::Delivery;
+use crate::reader::Payload;
+
+/// The largest buffers that serve again.
+const KEPT_BYTES: usize = 1 << 20;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static DELIVERY: Cell<Option<Box<Delivery>>> = const { Cell::new(None) };
+}
+
+/// The address of one of these tells a kind of object from all others.
+pub struct Kind(pub &'static CStr);
+
+/// What Lua holds as userdata.
+pub trait Object: 'static {
+    /// Always the same static of this module.
+    fn kind() -> &'static Kind;
+}
+
+#[repr(C)]
+struct Holder<T> {
+    kind: *const Kind,
+    value: T,
+}
+
+/// References into Lua's registry that are to be given up.
+pub type Spent = Rc<RefCell<Vec<c_int>>>;
+
+/// Bytes of a Lua string that stays alive until this is dropped.
+pub struct Anchored {
+    start: NonNull<u8>,
+    size: usize,
+    reference: c_int,
+    spent: Spent,
+}
+
+impl AsRef<[u8]> for Anchored {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the registry holds the string until `reference` is given up, which only `Drop` has done; Lua never
+        // moves or changes a string.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.size) }
+    }
+}
+
+impl Drop for Anchored {
+    fn drop(&mut self) {
+        self.spent.borrow_mut().push(self.reference);
+    }
+}
+
+/// The arguments and results of the call that is running.
+pub struct Lua {
+    state: *mut ffi::lua_State,
+}
+
+/// A function that Lua can call; it returns how many results it pushed.
+pub fn entry<F: Fn(&Lua) -> c_int + Copy + 'static>(_: F) -> ffi::lua_CFunction {
+    extern "C-unwind" fn call<F: Fn(&Lua) -> c_int + Copy + 'static>(state: *mut ffi::lua_State) -> c_int {
+        const { assert!(std::mem::size_of::<F>() == 0) };
+        // SAFETY: `F` has no size, so any aligned pointer reads it, and `entry` was given one, so it may be copied.
+        let function = unsafe { NonNull::<F>::dangling().read() };
+        function(&Lua { state })
+    }
+    call::<F>
+}
+
+impl Lua {
+    /// Runs what needs no Lua. A panic becomes `None`; `fail` then tells Lua, when nothing is left to be dropped.
+    pub fn attempt<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(work)).ok()
+    }
+
+    /// Raises a Lua error: a mistake in this library, not in anything that was sent.
+    pub fn fail(&self) -> c_int {
+        // SAFETY: the state is the one of the running call; callers have nothing to drop.
+        unsafe { ffi::luaL_error(self.state, c"websockets_native: internal error".as_ptr()) }
+    }
+
+    /// Tells whether there is an argument other than nil.
+    pub fn has(&self, index: c_int) -> bool {
+        // SAFETY: any index may be asked for its type.
+        unsafe { ffi::lua_type(self.state, index) > ffi::LUA_TNIL }
+    }
+
+    /// Takes a truth value; nil and none are false.
+    pub fn boolean(&self, index: c_int) -> bool {
+        // SAFETY: any index may be tested.
+        unsafe { ffi::lua_toboolean(self.state, index) != 0 }
+    }
+
+    /// Takes a number; 0 where there is none.
+    pub fn number(&self, index: c_int) -> f64 {
+        // SAFETY: any index may be converted to a number, which changes nothing.
+        unsafe { ffi::lua_tonumber(self.state, index) }
+    }
+
+    /// Takes a number as an integer, the nearest one that there is.
+    pub fn integer(&self, index: c_int) -> i64 {
+        self.number(index) as i64
+    }
+
+    /// Takes a string argument; empty where it is none.
+    pub fn bytes(&self, index: c_int) -> &[u8] {
+        let mut size = 0;
+        // SAFETY: only a true string is asked for, so nothing is converted; it is an argument and stays on the stack,
+        // and alive, as long as the call that `self` stands for.
+        unsafe {
+            if ffi::lua_type(self.state, index) != ffi::LUA_TSTRING {
+                return &[];
+            }
+            let start = ffi::lua_tolstring(self.state, index, &mut size);
+            std::slice::from_raw_parts(start.cast(), size)
+        }
+    }
+
+    /// Keeps a string argument alive beyond the call. May raise.
+    pub fn anchor(&self, index: c_int, spent: &Spent) -> Anchored {
+        let bytes = self.bytes(index);
+        let (start, size) = (NonNull::from(bytes).cast(), bytes.len());
+        // SAFETY: the value is pushed and popped by luaL_ref; nothing that must be dropped is alive here.
+        let reference = unsafe {
+            ffi::lua_pushvalue(self.state, index);
+            ffi::luaL_ref(self.state, ffi::LUA_REGISTRYINDEX)
+        };
+        Anchored { start, size, reference, spent: Rc::clone(spent) }
+    }
+
+    /// Gives up references.
+    pub fn release(&self, spent: &Spent) {
+        while let Some(reference) = { spent.borrow_mut().pop() } {
+            // SAFETY: each was made by luaL_ref and is given up once; luaL_unref sets fields that exist already.
+            unsafe { ffi::luaL_unref(self.state, ffi::LUA_REGISTRYINDEX, reference) };
+        }
+    }
+
+    /// Borrows a descriptor that Lua names.
+    pub fn fd(&self, index: c_int) -> Option<BorrowedFd<'_>> {
+        let number = i32::try_from(self.integer(index)).ok().filter(|&number| number >= 0)?;
+        // SAFETY: the caller keeps its socket open for the time of the call.
+        Some(unsafe { BorrowedFd::borrow_raw(number) })
+    }
+
+    /// Takes over a descriptor that Lua names.
+    pub fn take_fd(&self, index: c_int) -> Option<OwnedFd> {
+        let number = i32::try_from(self.integer(index)).ok().filter(|&number| number >= 0)?;
+        // SAFETY: the caller has given it up.
+        Some(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    fn holder<T: Object>(&self, index: c_int) -> Option<NonNull<Holder<T>>> {
+        // SAFETY: a full userdata (a light one has no length) of exactly this size may be read as one, and only
+        // `new_object` writes the address of the kind into the first word.
+        unsafe {
+            let holder = NonNull::new(ffi::lua_touserdata(self.state, index).cast::<Holder<T>>())?;
+            let is_ours = ffi::lua_rawlen(self.state, index) as usize == std::mem::size_of::<Holder<T>>()
+                && std::ptr::eq((*holder.as_ptr()).kind, T::kind());
+            is_ours.then_some(holder)
+        }
+    }
+
+    /// Takes an object of ours.
+    pub fn object<T: Object>(&self, index: c_int) -> Option<&T> {
+        // SAFETY: it is on the stack, so it lives as long as the call; it is only ever shared, and `drop_object` runs
+        // when Lua has let go of it.
+        self.holder::<T>(index).map(|holder| unsafe { &(*holder.as_ptr()).value })
+    }
+
+    /// Takes an object of ours out of an array and gives it to a function that does not call Lua.
+    pub fn with_item<T: Object, R>(&self, table: c_int, index: usize, work: impl FnOnce(&T) -> R) -> Option<R> {
+        // SAFETY: the callers checked that it is a table; the object is on the stack as long as it is used.
+        unsafe {
+            ffi::lua_rawgeti(self.state, table, index as ffi::lua_Integer);
+            let result = self.object::<T>(-1).map(work);
+            ffi::lua_settop(self.state, -2);
+            result
+        }
+    }
+
+    /// Tells whether an argument is a table.
+    pub fn is_table(&self, index: c_int) -> bool {
+        // SAFETY: any index may be asked for its type.
+        unsafe { ffi::lua_type(self.state, index) == ffi::LUA_TTABLE }
+    }
+
+    /// Makes an object of ours and pushes it. May raise; `make` runs when nothing can raise any more.
+    pub fn new_object<T: Object>(&self, make: impl FnOnce() -> Option<T>) -> bool {
+        // SAFETY: the memory is written before it gets the metatable whose finalizer reads it; userdata is aligned for
+        // pointers and numbers, which is all that objects hold.
+        unsafe {
+            let memory = ffi::lua_newuserdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
+            memory.cast::<*const Kind>().write(std::ptr::null());
+            let kind: *const Kind = T::kind();
+            ffi::lua_rawgetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
+            let Some(Some(value)) = self.attempt(make) else { return false };
+            memory.write(Holder { kind, value });
+            ffi::lua_setmetatable(self.state, -2);
+            true
+        }
+    }
+
+    /// The finalizer of an object.
+    pub fn drop_object<T: Object>(&self) {
+        if let Some(holder) = self.holder::<T>(1) {
+            // SAFETY: the kind goes first, so that nobody finds the value again; then it is dropped once.
+            let _ = self.attempt(|| unsafe {
+                (*holder.as_ptr()).kind = std::ptr::null();
+                std::ptr::drop_in_place(&raw mut (*holder.as_ptr()).value);
+            });
+        }
+    }
+
+    /// Pushes nil.
+    pub fn push_nil(&self) {
+        // SAFETY: C functions have room for 20 values, and none of ours pushes more.
+        unsafe { ffi::lua_pushnil(self.state) }
+    }
+
+    /// Pushes a truth value.
+    pub fn push_boolean(&self, value: bool) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushboolean(self.state, value.into()) }
+    }
+
+    /// Pushes an integer.
+    pub fn push_integer(&self, value: usize) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushinteger(self.state, value as ffi::lua_Integer) }
+    }
+
+    /// Pushes a number.
+    pub fn push_number(&self, value: f64) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushnumber(self.state, value) }
+    }
+
+    /// Pushes a string. May raise.
+    pub fn push_bytes(&self, bytes: &[u8]) {
+        // SAFETY: Lua copies the bytes; what may raise has nothing to drop by the rule of this module.
+        unsafe { ffi::lua_pushlstring(self.state, bytes.as_ptr().cast(), bytes.len()) };
+    }
+
+    /// Has bytes built in a buffer and pushes them, unless `build` answers an error. May raise.
+    pub fn push_built<R: Copy, E: Copy>(
+        &self,
+        build: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
+    ) -> Option<Result<R, E>> {
+        let mut scratch = ManuallyDrop::new(SCRATCH.take());
+        scratch.clear();
+        let result = self.attempt(|| build(&mut scratch))?;
+        if result.is_ok() {
+            self.push_bytes(&scratch);
+        }
+        let scratch = ManuallyDrop::into_inner(scratch);
+        if scratch.capacity() <= KEPT_BYTES {
+            SCRATCH.set(scratch);
+        }
+        Some(result)
+    }
+
+    /// Has messages read and puts them into a table as pairs. Returns how many there are. May raise.
+    pub fn deliver<R: Copy, E: Copy>(
+        &self,
+        table: c_int,
+        read: impl FnOnce(&mut Delivery) -> Result<R, E>,
+    ) -> Option<Result<(usize, R), E>> {
+        let mut delivery = ManuallyDrop::new(DELIVERY.take().unwrap_or_default());
+        let result = self.attempt(|| read(&mut delivery))?;
+        for (index, item) in delivery.batch.items.iter().enumerate() {
+            let payload = match &item.payload {
+                Payload::Here(from, size) => &delivery.bytes[*from..*from + *size],
+                Payload::Owned(bytes) => bytes,
+                Payload::Wrong(text) => text.as_bytes(),
+            };
+            self.set_pair(table, index, item.kind, payload);
+        }
+        let count = delivery.batch.items.len();
+        let mut delivery = ManuallyDrop::into_inner(delivery);
+        delivery.batch.clear();
+        if delivery.bytes.len() <= KEPT_BYTES {
+            DELIVERY.set(Some(delivery));
+        }
+        Some(result.map(|result| (count, result)))
+    }
+
+    fn set_pair(&self, table: c_int, index: usize, kind: u16, payload: &[u8]) {
+        // SAFETY: callers checked that it is a table; each value is pushed and popped.
+        unsafe {
+            ffi::lua_pushinteger(self.state, kind.into());
+            ffi::lua_rawseti(self.state, table, 2 * index as ffi::lua_Integer + 1);
+            self.push_bytes(payload);
+            ffi::lua_rawseti(self.state, table, 2 * index as ffi::lua_Integer + 2);
+        }
+    }
+
+    /// Puts `source[key]` into a table, unless it is nil. May raise.
+    pub fn copy_item(&self, source: c_int, key: i32, target: c_int, index: usize) -> bool {
+        // SAFETY: callers checked that both are tables; the value is pushed and popped.
+        unsafe {
+            ffi::lua_rawgeti(self.state, source, key.into());
+            if ffi::lua_type(self.state, -1) == ffi::LUA_TNIL {
+                ffi::lua_settop(self.state, -2);
+                return false;
+            }
+            ffi::lua_rawseti(self.state, target, index as ffi::lua_Integer);
+            true
+        }
+    }
+
+    /// Puts the value on top of the stack into a table. May raise.
+    pub fn set_item(&self, table: c_int, index: usize) {
+        // SAFETY: callers checked that it is a table, and pushed the value.
+        unsafe { ffi::lua_rawseti(self.state, table, index as ffi::lua_Integer) }
+    }
+
+    /// Puts functions into the table on top of the stack. May raise.
+    pub fn set_functions(&self, functions: &[(&CStr, ffi::lua_CFunction)]) {
+        for (name, function) in functions {
+            // SAFETY: the table is on top; the function is pushed and popped.
+            unsafe {
+                ffi::lua_pushcclosure(self.state, *function, 0);
+                ffi::lua_setfield(self.state, -2, name.as_ptr());
+            }
+        }
+    }
+
+    /// Makes the metatable of a kind of objects; leaves the table of its methods on the stack. May raise.
+    pub fn new_kind<T: Object>(&self, methods: &[(&CStr, ffi::lua_CFunction)], finalizer: ffi::lua_CFunction) {
+        let kind: *const Kind = T::kind();
+        // SAFETY: plain table building: each value is pushed and popped, but for the methods in the end.
+        unsafe {
+            ffi::lua_createtable(self.state, 0, 4);
+            ffi::lua_pushstring(self.state, T::kind().0.as_ptr());
+            ffi::lua_setfield(self.state, -2, c"__name".as_ptr());
+            ffi::lua_pushcclosure(self.state, finalizer, 0);
+            ffi::lua_setfield(self.state, -2, c"__gc".as_ptr());
+            ffi::lua_pushboolean(self.state, 0);
+            ffi::lua_setfield(self.state, -2, c"__metatable".as_ptr());
+            ffi::lua_createtable(self.state, 0, methods.len() as c_int);
+            self.set_functions(methods);
+            ffi::lua_pushvalue(self.state, -1);
+            ffi::lua_setfield(self.state, -3, c"__index".as_ptr());
+            ffi::lua_pushvalue(self.state, -2);
+            ffi::lua_rawsetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
+        }
+    }
+
+    /// Makes a table and pushes it. May raise.
+    pub fn new_table(&self) {
+        // SAFETY: there is room.
+        unsafe { ffi::lua_createtable(self.state, 0, 0) }
+    }
+
+    /// Names a value below the top and takes it into the table at `index`. May raise.
+    pub fn set_field(&self, index: c_int, name: &CStr) {
+        // SAFETY: callers made the table; the value on top is popped.
+        unsafe { ffi::lua_setfield(self.state, index, name.as_ptr()) }
+    }
+
+    /// Pops values.
+    pub fn pop(&self, count: c_int) {
+        // SAFETY: callers pushed them.
+        unsafe { ffi::lua_settop(self.state, -count - 1) }
+    }
+}
+
+// Raises where this module was built for another Lua: between 5.4 and 5.5 anything else would crash. Lua 5.1 and LuaJIT
+// cannot be asked, and the loader refuses what they lack.
+fn check_version(state: *mut ffi::lua_State) {
+    // SAFETY: this is the first call, and made for being called with the wrong Lua.
+    #[cfg(feature = "lua52")]
+    unsafe {
+        ffi::luaL_checkversion_(state, 502.0);
+    }
+    #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
+    // SAFETY: as above.
+    unsafe {
+        const VERSION: f64 = if cfg!(feature = "lua53") {
+            503.0
+        } else if cfg!(feature = "lua54") {
+            504.0
+        } else {
+            505.0
+        };
+        const SIZES: usize = 16 * size_of::<ffi::lua_Integer>() + size_of::<ffi::lua_Number>();
+        ffi::luaL_checkversion_(state, VERSION, SIZES);
+    }
+    let _ = state;
+}
+
+/// Where Lua's `require` begins.
+///
+/// # Safety
+/// Only Lua calls it, with its state.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn luaopen_websockets_native(state: *mut ffi::lua_State) -> c_int {
+    check_version(state);
+    crate::calls::open(&Lua { state })
+}

@@ -1,0 +1,61 @@
+//! Masking: exclusive or of a payload with a key of four bytes.
+
+/// Masks or unmasks bytes in place; the key's first byte meets the first byte.
+///
+/// RFC 6455 5.3
+pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
+    let word = u64::from(u32::from_ne_bytes(key)) * 0x1_0000_0001;
+    let mut words = bytes.chunks_exact_mut(8);
+    for chunk in &mut words {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(chunk);
+        chunk.copy_from_slice(&(u64::from_ne_bytes(eight) ^ word).to_ne_bytes());
+    }
+    for (index, byte) in words.into_remainder().iter_mut().enumerate() {
+        *byte ^= key[index % 4];
+    }
+}
+
+/// Turns a key so that its first byte fits the byte behind `count` others.
+pub fn turn(key: [u8; 4], count: usize) -> [u8; 4] {
+    let mut turned = key;
+    turned.rotate_left(count % 4);
+    turned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn naive(bytes: &[u8], key: [u8; 4]) -> Vec<u8> {
+        bytes.iter().enumerate().map(|(index, byte)| byte ^ key[index % 4]).collect()
+    }
+
+    #[test]
+    fn equals_the_naive_one_at_all_lengths_and_alignments() {
+        let source: Vec<u8> = (0..400u32).map(|index| (index * 37 % 251) as u8).collect();
+        let key = [0x12, 0xfe, 0x00, 0x9a];
+        for from in 0..16 {
+            for size in 0..=300 {
+                let mut bytes = source.clone();
+                apply(&mut bytes[from..from + size], key);
+                assert_eq!(bytes[from..from + size], naive(&source[from..from + size], key)[..]);
+                assert_eq!(bytes[..from], source[..from]);
+                assert_eq!(bytes[from + size..], source[from + size..]);
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_with_a_turned_key_equal_the_whole() {
+        let source: Vec<u8> = (0..100).collect();
+        let key = [1, 2, 3, 4];
+        for cut in 0..=source.len() {
+            let mut bytes = source.clone();
+            let (one, other) = bytes.split_at_mut(cut);
+            apply(one, key);
+            apply(other, turn(key, cut));
+            assert_eq!(bytes, naive(&source, key));
+        }
+    }
+}
