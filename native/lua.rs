@@ -194,6 +194,12 @@ impl Lua {
         }
     }
 
+    /// Tells whether an argument is a string.
+    pub fn is_string(&self, index: c_int) -> bool {
+        // SAFETY: any index may be asked for its type.
+        unsafe { ffi::lua_type(self.state, index) == ffi::LUA_TSTRING }
+    }
+
     /// Tells whether an argument is a table.
     pub fn is_table(&self, index: c_int) -> bool {
         // SAFETY: any index may be asked for its type.

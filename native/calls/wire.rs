@@ -128,6 +128,9 @@ fn push(lua: &Lua) -> c_int {
     let Some(wire) = lua.object::<WireObject>(1) else { return lua.fail() };
     let is_final = !lua.has(4) || lua.boolean(4);
     let frame = Frame { opcode: lua.integer(2) as u8, is_final, payload: lua.bytes(3) };
+    if !lua.is_string(3) {
+        return refuse(lua, "type");
+    }
     if frame.opcode == TEXT && is_final && !utf8::is_valid(frame.payload) {
         return refuse(lua, "utf8");
     }

@@ -18,8 +18,8 @@ function native_poller.can_watch(_, fd)
   return fd >= 0
 end
 
---- Sets what is waited for. A wire of the accelerator's is reported once for what is new, and must be read until nothing
--- is there; anything else for as long as it is ready, and neither ends the watch.
+--- Sets what is waited for. A wire of the accelerator's is reported once for what is new, and must be read until
+-- nothing is there; anything else for as long as it is ready, and neither ends the watch.
 -- @tparam table|userdata transport
 -- @param owner what `wait` reports
 -- @tparam boolean read
