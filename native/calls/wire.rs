@@ -68,7 +68,11 @@ fn refuse(lua: &Lua, why: &str) -> c_int {
 }
 
 fn done(lua: &Lua, result: Option<()>) -> c_int {
-    if result.is_some() { 0 } else { lua.fail() }
+    if result.is_some() {
+        0
+    } else {
+        lua.fail()
+    }
 }
 
 fn receive(lua: &Lua) -> c_int {
@@ -137,7 +141,9 @@ fn push(lua: &Lua) -> c_int {
     let is_large = frame.payload.len() >= HELD_BYTES;
     let result = if is_large && with(lua, |hub, fd| hub.is_client(fd)) == Some(false) {
         let payload = lua.anchor(3, &wire.spent);
-        lua.attempt(move || wire.hub.borrow_mut().push_held(wire.fd.get(), Some(frame.first()), Box::new(payload)))
+        lua.attempt(move || {
+            wire.hub.borrow_mut().push_held(wire.fd.get(), Some(frame.first()), Box::new(payload))
+        })
     } else {
         lua.attempt(|| wire.hub.borrow_mut().push(wire.fd.get(), frame))
     };
@@ -260,7 +266,8 @@ pub fn fanout(lua: &Lua) -> c_int {
     let frame = Frame { opcode: lua.integer(3) as u8, is_final: true, payload: lua.bytes(4) };
     let Some(full) = lua.attempt(|| fan_out(lua, count, frame)) else { return lua.fail() };
     for index in 1..=full {
-        let Some(Some(at)) = lua.with_item(1, 1, |wire: &WireObject| wire.hub.borrow().troubled.get(index - 1).copied())
+        let Some(Some(at)) =
+            lua.with_item(1, 1, |wire: &WireObject| wire.hub.borrow().troubled.get(index - 1).copied())
         else {
             return lua.fail();
         };
@@ -277,7 +284,11 @@ fn fan_out(lua: &Lua, count: usize, frame: Frame<'_>) -> usize {
     hub.troubled.clear();
     let mut fanout = hub.begin_fanout(frame);
     for index in 1..=count {
-        let fd = lua.with_item(1, index, |wire: &WireObject| if Rc::ptr_eq(&wire.hub, &shared) { wire.fd.get() } else { -1 });
+        let fd = lua.with_item(
+            1,
+            index,
+            |wire: &WireObject| if Rc::ptr_eq(&wire.hub, &shared) { wire.fd.get() } else { -1 },
+        );
         if hub.fan_out(fd.unwrap_or(-1), &mut fanout, frame).is_err() {
             hub.troubled.push(index);
         }
