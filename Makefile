@@ -5,12 +5,14 @@ SPEC ?=
 JOBS ?= 2
 LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec test-server bench examples)
 
-.PHONY: help serve test lint docs bench-quick
+.PHONY: help serve test native rust lint docs bench-quick
 
 help:
 	@echo "make serve        install what is missing, start the test server, print its address"
 	@echo "make test         install what is missing, then lint, docs, every spec under every Lua, the contract"
 	@echo "                  narrower: make test LUAS=lua5.4 SPEC=spec/websocket_spec.lua"
+	@echo "make native       the accelerator for every Lua that is here, into build/native"
+	@echo "make rust         what Rust's own tools say: tests, clippy, format"
 	@echo "make lint         luacheck"
 	@echo "make docs         the reference, into build/doc"
 	@echo "make bench-quick  what masking costs under each Lua"
@@ -22,8 +24,20 @@ serve:
 # A run of single specs leaves out lint and docs.
 test:
 	@.ci/install test
+	@if command -v cargo >/dev/null 2>&1; then $(MAKE) -s --no-print-directory native LUAS="$(LUAS)"; \
+	  else echo "no cargo: the specs run on the pure engine alone"; fi
 	@lua=$$(.ci/lua) && \
-	  LUAS="$(LUAS)" SPEC="$(SPEC)" JOBS="$(JOBS)" CHECKS="$(if $(SPEC),,lint docs)" $$lua spec/run.lua
+	  LUAS="$(LUAS)" SPEC="$(SPEC)" JOBS="$(JOBS)" CHECKS="$(if $(SPEC),,lint docs $(if $(shell command -v cargo),rust))" $$lua spec/run.lua
+
+native:
+	@for lua in $(LUAS); do \
+	  if command -v $$lua >/dev/null 2>&1; then $$lua rockspecs/build.lua native build/native/$$lua || exit 1; fi; \
+	done
+
+rust:
+	@cargo fmt --check
+	@cargo clippy --quiet --locked --features lua54 --target-dir target/lint -- -D warnings
+	@cargo test --quiet --locked --target-dir target/lint
 
 lint:
 	@luacheck -q $(LINTED)

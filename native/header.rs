@@ -188,7 +188,11 @@ pub fn check_close(payload: &[u8]) -> Result<(), Breach> {
             if !is_wire_code(code) {
                 return Err(Breach::protocol(format!("close code {code} is not for the wire")));
             }
-            if utf8::is_valid(reason) { Ok(()) } else { Err(Breach::utf8("a close reason that is not UTF-8")) }
+            if utf8::is_valid(reason) {
+                Ok(())
+            } else {
+                Err(Breach::utf8("a close reason that is not UTF-8"))
+            }
         }
     }
 }
@@ -278,7 +282,11 @@ mod tests {
                     assert_eq!(read(&bytes[..cut], None, &rules), Ok(None), "{length} cut at {cut}");
                 }
                 let header = Header {
-                    is_final: true, opcode: 2, length: length as u64, key: key.unwrap_or_default(), size,
+                    is_final: true,
+                    opcode: 2,
+                    length: length as u64,
+                    key: key.unwrap_or_default(),
+                    size,
                 };
                 assert_eq!(read(bytes, None, &rules), Ok(Some(header)));
                 assert_eq!(measure(bytes), (size + length, false));

@@ -31,7 +31,11 @@ pub struct Frame<'a> {
 impl Frame<'_> {
     /// The frame's first byte.
     pub fn first(&self) -> u8 {
-        if self.is_final { self.opcode | 0x80 } else { self.opcode }
+        if self.is_final {
+            self.opcode | 0x80
+        } else {
+            self.opcode
+        }
     }
 
     /// Appends the frame; with a key, a client's.
@@ -72,7 +76,7 @@ pub struct Limits {
 pub struct Outgoing {
     span: Range<usize>,
     span_is_raw: bool,
-    queue: Option<Box<Queue>>,
+    queue: Option<Queue>,
     /// Whether frames are masked.
     pub is_client: bool,
     /// Whether the socket took less than it was offered, and has not said since that it takes more.
@@ -96,7 +100,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    fn queue(&mut self, spare: &mut Vec<Box<Queue>>) -> &mut Queue {
+    fn queue(&mut self, spare: &mut Vec<Queue>) -> &mut Queue {
         let (span, is_raw) = (mem::take(&mut self.span), self.span_is_raw);
         self.queue.get_or_insert_with(|| {
             let mut queue = spare.pop().unwrap_or_default();
@@ -111,7 +115,7 @@ impl Outgoing {
 /// What the sending sides of a context share.
 pub struct Output {
     log: Vec<u8>,
-    spare: Vec<Box<Queue>>,
+    spare: Vec<Queue>,
     random: Random,
     /// Descriptors of those that queued something this turn.
     pub touched: Vec<i32>,
@@ -179,7 +183,14 @@ impl Output {
         out.queue(&mut self.spare).put_log(start, end, is_raw);
     }
 
-    fn append(&mut self, fd: i32, out: &mut Outgoing, is_raw: bool, size: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    fn append(
+        &mut self,
+        fd: i32,
+        out: &mut Outgoing,
+        is_raw: bool,
+        size: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         if out.is_blocked {
             out.queue(&mut self.spare).write(is_raw, write);
         } else {
@@ -417,6 +428,12 @@ pub struct Fanout {
 
 /// The size of a frame with its header.
 pub fn frame_size(length: usize, is_masked: bool) -> usize {
-    let head = if length < 126 { 2 } else if length < 65536 { 4 } else { 10 };
+    let head = if length < 126 {
+        2
+    } else if length < 65536 {
+        4
+    } else {
+        10
+    };
     head + length + if is_masked { 4 } else { 0 }
 }

@@ -205,7 +205,11 @@ impl Reader {
         let upto = if is_whole { from + header.length as usize } else { bytes.len() };
         if header.opcode >= CLOSE {
             // Control frames are small: one that has not come whole is read again from its header.
-            return if is_whole { self.take_control(&header, bytes, from, upto, batch) } else { Ok(Step::More) };
+            return if is_whole {
+                self.take_control(&header, bytes, from, upto, batch)
+            } else {
+                Ok(Step::More)
+            };
         }
         if begun.is_none() {
             if is_whole && header.is_final {
@@ -239,7 +243,8 @@ impl Reader {
         self.unmask(payload, header.key);
         if header.opcode == 1 && !utf8::is_valid(payload) {
             let is_cut = utf8::next(utf8::BOUNDARY, payload).is_some();
-            let text = if is_cut { "a text that ends inside a character" } else { "a text that is not UTF-8" };
+            let text =
+                if is_cut { "a text that ends inside a character" } else { "a text that is not UTF-8" };
             return Err(Breach::utf8(text));
         }
         batch.put(header.opcode, Payload::Here(from, upto - from), upto - from);

@@ -54,9 +54,23 @@ mod tests {
     use super::*;
 
     const TEXTS: [&[u8]; 18] = [
-        b"", b"plain", "κόσμε".as_bytes(), "\u{10ffff}\u{fffd}\u{7ff}\u{800}\u{ffff}\u{10000}".as_bytes(),
-        b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf4\x90\x80\x80", b"\xc0\xaf", b"\xc1\x81", b"\xe0\x80\xaf",
-        b"\xf0\x80\x80\xaf", b"\xf8\x88\x80\x80\x80", b"\xfe", b"\xff", b"\x80", b"a\xe2\x82", b"\xf0\x9f\x98",
+        b"",
+        b"plain",
+        "κόσμε".as_bytes(),
+        "\u{10ffff}\u{fffd}\u{7ff}\u{800}\u{ffff}\u{10000}".as_bytes(),
+        b"\xed\xa0\x80",
+        b"\xed\xbf\xbf",
+        b"\xf4\x90\x80\x80",
+        b"\xc0\xaf",
+        b"\xc1\x81",
+        b"\xe0\x80\xaf",
+        b"\xf0\x80\x80\xaf",
+        b"\xf8\x88\x80\x80\x80",
+        b"\xfe",
+        b"\xff",
+        b"\x80",
+        b"a\xe2\x82",
+        b"\xf0\x9f\x98",
         b"\xe2\x28\xa1",
     ];
 
@@ -90,7 +104,8 @@ mod tests {
         for first in 0..=255u8 {
             for second in 0..=255u8 {
                 let pair = [first, second];
-                let is_hopeless = matches!(std::str::from_utf8(&pair), Err(error) if error.error_len().is_some());
+                let is_hopeless =
+                    matches!(std::str::from_utf8(&pair), Err(error) if error.error_len().is_some());
                 assert_eq!(next(BOUNDARY, &pair).is_none(), is_hopeless, "{pair:x?}");
             }
         }

@@ -15,7 +15,7 @@ local context = websockets.context{
     ws:on_receive(function(ws, data, type) ws:write(data, type) end)
   end,
 }
-io.stdout:write(debug.getinfo(websockets.context, "S").source, "\n", context:get_port(), "\n")
+io.stdout:write(debug.getinfo(websockets.context, "S").source, "\n", websockets.engine, "\n", context:get_port(), "\n")
 io.stdout:flush()
 local ends = socket.gettime() + 10
 while socket.gettime() < ends do context:service(100) end
@@ -64,9 +64,11 @@ end
 
 -- LUA_PATH_5_4 and its like would win over LUA_PATH.
 local function environment(tree, version)
-  local share = tree .. "/share/lua/" .. version
-  return "env -u LUA_PATH_5_2 -u LUA_PATH_5_3 -u LUA_PATH_5_4 -u LUA_PATH_5_5 LUA_PATH="
-    .. quote(share .. "/?.lua;" .. share .. "/?/init.lua;;") .. " "
+  local share, lib = tree .. "/share/lua/" .. version, tree .. "/lib/lua/" .. version
+  local unset = "env"
+  for minor = 2, 5 do unset = ("%s -u LUA_PATH_5_%d -u LUA_CPATH_5_%d"):format(unset, minor, minor) end
+  return unset .. " LUA_PATH=" .. quote(share .. "/?.lua;" .. share .. "/?/init.lua;;")
+    .. " LUA_CPATH=" .. quote(lib .. "/?.so;;") .. " "
 end
 
 local function read_response(client)
@@ -80,24 +82,37 @@ end
 
 describe("packaging", function()
   local version = _VERSION:match("%d+%.%d+")
-  local lua, folder, copy, tree
+  local lua, folder, copy, tree, target
+  local is_native = os.getenv("WEBSOCKETS_NATIVE") == "on"
   local _, missing = run("command -v luarocks")
   local it_packs = missing == 0 and it or pending
 
   local function luarocks(arguments)
-    return ("cd %s && luarocks --lua-version=%s %s --tree %s"):format(quote(copy), version, arguments, quote(tree))
+    return ("cd %s && CARGO_TARGET_DIR=%s luarocks --lua-version=%s %s --tree %s"):format(quote(copy), quote(target),
+      version, arguments, quote(tree))
   end
 
   local function make_rock()
     return must(luarocks("make --deps-mode=none " .. ROCKSPEC) .. (jit and " LUA=" .. quote(lua) or ""))
   end
 
+  -- As where there is no Rust.
+  local function make_rock_without_cargo()
+    return must("WEBSOCKETS_NATIVE= PATH=" .. quote(folder .. "/bin") .. ":$PATH; export PATH WEBSOCKETS_NATIVE; "
+      .. luarocks("make --deps-mode=none " .. ROCKSPEC) .. (jit and " LUA=" .. quote(lua) or ""))
+  end
+
   setup(function()
     lua = this_lua()
     folder = must("mktemp -d"):match("[^\n]+")
     copy, tree = folder .. "/clone", folder .. "/tree"
-    must("mkdir " .. quote(copy) .. " " .. quote(folder .. "/elsewhere"))
-    must("cp -R lua rockspecs LICENSE " .. quote(copy))
+    must(("mkdir %s %s %s"):format(quote(copy), quote(folder .. "/elsewhere"), quote(folder .. "/bin")))
+    must("cp -R lua rockspecs native Cargo.toml Cargo.lock LICENSE " .. quote(copy))
+
+    write_file(folder .. "/bin/cargo", "#!/bin/sh\nexit 1\n")
+    must("chmod +x " .. quote(folder .. "/bin/cargo"))
+    -- What other builds have compiled already serves again; and nothing is written where the clone is.
+    target = is_native and must("pwd"):match("[^\n]+") .. "/target" or folder .. "/none"
   end)
 
   teardown(function()
@@ -111,9 +126,23 @@ describe("packaging", function()
   it_packs("installs from a clone and leaves no file in it", function()
     local before = listing(copy)
     local said = make_rock()
-    assert.matches("installing the pure Lua engine for " .. (jit and "LuaJIT" or "Lua " .. version), said, 1, true)
+    local name = jit and "LuaJIT" or "Lua " .. version
+    assert.matches(is_native and "the accelerator for " .. name .. " is built"
+      or "installing the pure Lua engine for " .. name, said, 1, true)
     assert.equal(before, listing(copy))
     assert.equal(listing(copy .. "/lua"), listing(tree .. "/share/lua/" .. version))
+    local _, code = run("test -e " .. quote(tree .. "/lib/lua/" .. version .. "/websockets_native.so"))
+    assert.equal(is_native and 0 or 1, code)
+  end)
+
+  it_packs("installs the pure engine, loudly, where the accelerator cannot be built unless it must be", function()
+    local said = make_rock_without_cargo()
+    assert.matches("WITHOUT the accelerator", said, 1, true)
+    assert.matches("installing the pure Lua engine for", said, 1, true)
+    local text, code = run(("cd %s && PATH=%s:$PATH WEBSOCKETS_NATIVE=on CARGO_TARGET_DIR=%s %s rockspecs/build.lua build")
+      :format(quote(copy), quote(folder .. "/bin"), quote(folder .. "/none"), quote(lua)))
+    assert.equal(1, code)
+    assert.matches("WITHOUT the accelerator", text, 1, true)
   end)
 
   it_packs("serves an echo from another folder with what was installed", function()
@@ -127,9 +156,10 @@ describe("packaging", function()
       run("kill " .. pid)
       server:close()
     end)
-    local source, port = server:read("*l"), server:read("*l")
+    local source, engine, port = server:read("*l"), server:read("*l"), server:read("*l")
     assert(tonumber(port), tostring(source) .. "\n" .. tostring(port))
     assert.equal("@" .. tree, source:sub(1, #tree + 1))
+    assert.equal(is_native and "native" or "pure", engine)
 
     local client = assert(socket.connect("127.0.0.1", tonumber(port)))
     client:settimeout(WAIT_SECONDS)

@@ -2,6 +2,7 @@
 -- @script run
 --
 -- `lua spec/run.lua` runs under the Lua it is started with, as `luarocks test` does. `make test` says more by these:
+-- Where build/native has the accelerator for a Lua, everything runs twice: without it and with it.
 -- `LUAS` interpreters; `SPEC` spec files, only these; `CHECKS` targets of the Makefile to run first; `JOBS` how many
 -- runs at a time (2).
 
@@ -12,7 +13,8 @@ local results = require "spec.support.results"
 
 local CONTRACT = "spec/contract.lua"
 local RUN_LIMIT_SECONDS = 900
-local CONDITIONS = { native = false }
+local NATIVE_PATH = "build/native/%s/"
+local NATIVE_MARK = " native"
 local WHICH = [[io.write(jit and "luajit" or "lua" .. _VERSION:match("%d+%.%d+"))]]
 
 local function words(text)
@@ -67,16 +69,37 @@ local function check_job(name)
   return { title = name, command = "${MAKE:-make} -s --no-print-directory " .. quote(name) }
 end
 
-local function lua_job(lua, position, run)
-  local name = output_of(quote(lua) .. " -e " .. quote(WHICH) .. " 2>/dev/null </dev/null")
-  if name == "" then return { title = lua, missing = true } end
-  run.luas[name] = true
-  local tally = run.dir .. "/" .. position .. ".results"
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+local function one_job(lua, name, is_native, run)
+  run.count = run.count + 1
+  local tally = run.dir .. "/" .. run.count .. ".results"
   local specs = {}
   for _, spec in ipairs(run.spec_list) do specs[#specs + 1] = quote(spec) end
-  local command = ("TALLY_FILE=%s TALLY_NAME=%s %s%s spec/support/busted_start.lua --output=spec/support/tally.lua %s")
-    :format(quote(tally), quote(name), run.limit, quote(lua), table.concat(specs, " "))
-  return { title = name, tally = tally, command = command }
+  local title = is_native and name .. NATIVE_MARK or name
+  local engine = is_native and "WEBSOCKETS_NATIVE=on LUA_CPATH=" .. quote(NATIVE_PATH:format(name) .. "?.so;;")
+    or "WEBSOCKETS_NATIVE=off"
+  local command = ("%s TALLY_FILE=%s TALLY_NAME=%s %s%s %s --output=spec/support/tally.lua %s"):format(engine,
+    quote(tally), quote(title), run.limit, quote(lua), "spec/support/busted_start.lua", table.concat(specs, " "))
+  return { title = title, tally = tally, command = command }
+end
+
+local function add_lua_jobs(jobs, lua, run)
+  local name = output_of(quote(lua) .. " -e " .. quote(WHICH) .. " 2>/dev/null </dev/null")
+  if name == "" then
+    jobs[#jobs + 1] = { title = lua, missing = true }
+    return
+  end
+  run.luas[name] = true
+  jobs[#jobs + 1] = one_job(lua, name, false, run)
+  if exists(NATIVE_PATH:format(name) .. "websockets_native.so") then
+    run.conditions.native = true
+    jobs[#jobs + 1] = one_job(lua, name, true, run)
+  end
 end
 
 local function start(job, position, run)
@@ -104,7 +127,11 @@ local function finish_lua(job, run, code)
   local found, seconds = results.read(job.tally)
   local sum = results.count(found)
   for status, count in pairs(sum) do run.sum[status] = run.sum[status] + count end
-  for _, outcome in ipairs(found) do table.insert(run.outcomes, outcome) end
+  for _, outcome in ipairs(found) do
+    -- The contract asks under which Lua a test passed.
+    if outcome.interpreter then outcome.interpreter = outcome.interpreter:gsub(NATIVE_MARK .. "$", "") end
+    table.insert(run.outcomes, outcome)
+  end
   if not seconds then
     local last = found[#found] and found[#found].name or "nothing"
     fail(run, job.title, ": the run broke off (exit code ", code, ") after: ", last)
@@ -163,13 +190,14 @@ local function main()
   if #luas == 0 then luas = { running_lua() } end
   local spec_list = words(os.getenv("SPEC"))
   local run = {
-    dir = output_of("mktemp -d"):match("[^\n]+"), limit = limit_prefix(), luas = {}, conditions = CONDITIONS,
+    dir = output_of("mktemp -d"):match("[^\n]+"), limit = limit_prefix(), count = 0,
+    luas = {}, conditions = { native = false },
     spec_list = spec_list, specs = spec_list[1] and set(spec_list) or nil,
     outcomes = {}, sum = { passed = 0, failed = 0, skipped = 0 },
   }
   local jobs = {}
   for _, name in ipairs(words(os.getenv("CHECKS"))) do jobs[#jobs + 1] = check_job(name) end
-  for position, lua in ipairs(luas) do jobs[#jobs + 1] = lua_job(lua, position, run) end
+  for _, lua in ipairs(luas) do add_lua_jobs(jobs, lua, run) end
   run_jobs(jobs, run)
   os.execute("rm -rf " .. quote(run.dir))
   say_skipped(run.outcomes)

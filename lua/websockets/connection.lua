@@ -73,7 +73,12 @@ local function take_batch(ws, batch, cursor, count)
     cursor.at = at
     local opcode, payload = batch[2 * at - 1], batch[2 * at]
     batch[2 * at] = false
-    session.receive(ws, opcode, payload)
+    if opcode <= 2 and ws.state == "open" then
+      local handler = ws.receive_handler
+      if handler then handler(ws, payload, opcode - 1) end
+    else
+      session.receive(ws, opcode, payload)
+    end
   end
 end
 
@@ -112,7 +117,7 @@ function read_messages(ws)
   end
   ws.seen = context.now
   if count > 0 then
-    if ws.idle_slot and has_message(batch, count) then ws.active = context.now end
+    if ws.special and ws.idle_slot and has_message(batch, count) then ws.active = context.now end
     dispatch(ws, batch, count)
   end
   if again then agenda.again(context, ws) end
@@ -223,8 +228,8 @@ function connection.new(context, transport, fd, http_phase)
   -- need stands in the class.
   local ws = setmetatable({
     context = context, fd = fd, settings = context.settings, state = "http", wire = false, seen = context.now,
-    exchange = http_phase, head = false, group = false, list = false, slot = false, timer_lane = false,
-    timer_slot = false, paused = false, receive_handler = false, closed_handler = false,
+    exchange = http_phase, head = false, list = false, slot = false, timer_lane = false, timer_slot = false,
+    paused = false, special = false, receive_handler = false, closed_handler = false,
   }, context.ws_class)
   ws.wire = context.wire_class.new(context.hub, transport, context.engine, context.settings, ws)
   context.owners[fd] = ws

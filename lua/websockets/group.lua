@@ -8,16 +8,16 @@ group.__index = group
 
 local TEXT, BINARY = 1, 2
 
-local function new_list() return { count = 0, members = {}, wires = {} } end
+local function new_list(self) return { group = self, count = 0, members = {}, wires = {} } end
 
 --- Makes an empty group.
 -- @tparam table context
 -- @tparam[opt] string name the subprotocol
 -- @treturn group
 function group.new(context, name)
-  return setmetatable({
-    context = context, name = name, [TEXT] = new_list(), [BINARY] = new_list(), single = new_list(), troubled = {},
-  }, group)
+  local self = setmetatable({ context = context, name = name, troubled = {}, counts_idle = false }, group)
+  self[TEXT], self[BINARY], self.single = new_list(self), new_list(self), new_list(self)
+  return self
 end
 
 -- Text and binary recipients are lists of wires, so that one call serves them all; who has a function of its own, is in
@@ -30,7 +30,8 @@ local function list_for(self, ws)
   return self[mode]
 end
 
---- Adds a connection, or moves it where its mode says.
+--- Adds a connection, or moves it where its mode says. `ws.list` stays when it leaves, and says whose it was;
+-- `ws.slot` is its place, false outside.
 -- @tparam table ws with `broadcast_mode`: opcode 1 or 2, or a function
 function group:join(ws)
   group.leave(ws)
@@ -38,27 +39,28 @@ function group:join(ws)
   list.count = list.count + 1
   list.members[list.count] = ws
   list.wires[list.count] = ws.wire
-  ws.group, ws.list, ws.slot = self, list, list.count
+  ws.list, ws.slot = list, list.count
+  if ws.idle_slot then self.counts_idle = true end
 end
 
 --- Takes a connection out of its group, if it is in one.
 -- @tparam table ws
 function group.leave(ws)
   local list, slot = ws.list, ws.slot
-  if not list then return end
+  if not slot then return end
   local count = list.count
   local last = list.members[count]
   list.members[slot], list.wires[slot] = last, list.wires[count]
   last.slot = slot
   list.members[count], list.wires[count] = nil, nil
   list.count = count - 1
-  ws.list, ws.slot = false, false
+  ws.slot = false
 end
 
 local function fan_out(self, opcode, data)
   local list, troubled = self[opcode], self.troubled
   if list.count == 0 then return end
-  if self.context.settings.idle_timeout then
+  if self.counts_idle then
     for i = 1, list.count do list.members[i].active = self.context.now end
   end
   local wire_class = self.context.wire_class

@@ -16,7 +16,7 @@ local function end_with(ws, code, reason, clean, why)
   ws.state = "ending"
   ws.outcome = { code, reason, clean, why }
   ws.wire:attend()
-  if ws.list then ws.group.leave(ws) end
+  if ws.slot then ws.list.group.leave(ws) end
 end
 
 --- Writes the payload of a close frame.
@@ -141,6 +141,7 @@ local function send_fragment(ws, opcode, payload, fin)
   if opcode ~= CONTINUATION then
     if not fin then
       if fragment then return -1, "fragment" end
+      ws.special = true
       fragment = { text = opcode == TEXT, utf8 = 0, held = {}, held_bytes = 0 }
     else
       if opcode == TEXT and not ws.context.engine.valid_utf8(payload) then return -1, "utf8" end

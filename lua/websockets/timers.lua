@@ -7,7 +7,7 @@ timers.__index = timers
 --- Makes an empty set of timers.
 -- @treturn timers
 function timers.new()
-  return setmetatable({ queues = {} }, timers)
+  return setmetatable({ queues = {}, earliest = math.huge }, timers)
 end
 
 local function queue_of(self, lane)
@@ -37,6 +37,7 @@ function timers:start(lane, now, owner, fire)
   queue.owner[slot] = owner
   queue.fire[slot] = fire
   queue.live = queue.live + 1
+  if queue.due[slot] < self.earliest then self.earliest = queue.due[slot] end
   return slot
 end
 
@@ -92,10 +93,20 @@ local function pop(queue)
   return owner, fire
 end
 
+-- Nothing is due before this time. It may be that of a timer that was stopped since: then it is found anew.
+local function find_earliest(self)
+  local earliest = math.huge
+  for _, queue in pairs(self.queues) do
+    if queue.live > 0 then earliest = math.min(earliest, queue.due[queue.first]) end
+  end
+  self.earliest = earliest
+end
+
 --- Fires what is due. Timers that `fire` starts are not fired in the same call.
 -- @tparam number now seconds
 -- @treturn integer how many fired
 function timers:run(now)
+  if now < self.earliest then return 0 end
   local due_queues, fired = nil, 0
   for _, queue in pairs(self.queues) do
     if queue.live > 0 and queue.due[queue.first] <= now then
@@ -104,8 +115,7 @@ function timers:run(now)
       queue.until_slot = queue.last
     end
   end
-  if not due_queues then return 0 end
-  for i = 1, #due_queues do
+  for i = 1, due_queues and #due_queues or 0 do
     local queue = due_queues[i]
     while queue.live > 0 and queue.first <= queue.until_slot and queue.due[queue.first] <= now do
       local owner, fire = pop(queue)
@@ -113,6 +123,7 @@ function timers:run(now)
       fire(owner, now)
     end
   end
+  find_earliest(self)
   return fired
 end
 

@@ -7,7 +7,7 @@ local session = require("websockets.session")
 
 local turn = {}
 
-local max = math.max
+local max, HUGE = math.max, math.huge
 
 -- An outside loop that watches READ only has us try full sockets again at each entry, but not more often than this.
 local RETRY_SECONDS = 0.001
@@ -102,7 +102,7 @@ end
 local function finish(context)
   repeat
     local has_more = flush_queued(context)
-    relieve(context)
+    if context.blocked_count > 0 then relieve(context) end
     if context.told < context.retired_count then
       tell_ends(context)
       has_more = true
@@ -132,11 +132,12 @@ local function flush_ready(context)
 end
 
 local function serve(context, owner)
-  if owner.state == "listening" then
+  local state = owner.state
+  if state == "listening" then
     owner:accept()
-  elseif owner.state == "side" then
+  elseif state == "side" then
     flush_ready(context)
-  elseif owner.state ~= "closed" then
+  elseif state ~= "closed" then
     connection.readable(owner)
   end
 end
@@ -216,8 +217,15 @@ function turn.timeout(context)
 end
 
 local function service(context, seconds)
-  local due = turn.timeout(context)
-  if due and (not seconds or due < seconds) then seconds = due end
+  if context.again_count > 0 then
+    seconds = 0
+  else
+    local due = context.timers.earliest
+    if due < HUGE then
+      due = max(0, due - context.now)
+      if not seconds or due < seconds then seconds = due end
+    end
+  end
   local readable, writable = context.readable, context.writable
   local reads, writes = context.poller:wait(seconds, readable, writable)
   context.now = context.clock()
@@ -229,7 +237,11 @@ local function service(context, seconds)
   for i = 1, reads do
     local owner = readable[i]
     readable[i] = false
-    serve(context, owner)
+    if owner.state == "open" then
+      connection.readable(owner)
+    else
+      serve(context, owner)
+    end
   end
   serve_again(context)
   context.timers:run(context.now)

@@ -21,6 +21,7 @@ local WRITE_CLOSE, WRITE_PING, WRITE_PONG = 4, 5, 6
 local NO_FIN, IGNORE_MASK = 0x40, 0x80
 local MAX_CONTROL_BYTES = 125
 
+local MESSAGES = { [WRITE_TEXT] = 1, [WRITE_BINARY] = 2 }
 local OPCODES = {
   [WRITE_TEXT] = 1, [WRITE_BINARY] = 2, [WRITE_CONTINUATION] = 0, [WRITE_PING] = 9, [WRITE_PONG] = 10,
 }
@@ -44,7 +45,7 @@ end
 local function send_fragment(ws, opcode, data, fin)
   local result, why = session.send(ws, opcode, data, fin)
   -- Broadcasts to a connection in the middle of a fragmented message go their own way.
-  if ws.state == "open" and ws.list then ws.group:join(ws) end
+  if ws.state == "open" and ws.slot then ws.list.group:join(ws) end
   settle(ws)
   return result, why
 end
@@ -87,6 +88,12 @@ end
 -- @raise for a payload that is no string or number, or a control frame of more than 125 bytes
 -- @rfc 6455 5.4, 5.6
 function websocket:write(data, kind)
+  -- Nearly every write is a whole message on a connection without anything special; the rest looks closer.
+  local message = MESSAGES[kind == nil and WRITE_TEXT or kind]
+  if message and self.state == "open" and not self.special and self.wire:push(message, data) then
+    if not self.context.busy then turn.settle(self.context) end
+    return 0
+  end
   if type(data) ~= "string" then data = bytes_argument(1, "write", data) end
   if kind == nil then
     kind = WRITE_TEXT
@@ -126,7 +133,7 @@ function websocket:on_broadcast(mode)
     error("websocket on_broadcast value not supported", 2)
   end
   self.broadcast_mode = mode
-  if self.list then self.group:join(self) end
+  if self.slot then self.list.group:join(self) end
 end
 
 --- Sets what is called when a queue that the socket could not take is empty again.
@@ -157,8 +164,9 @@ end
 -- @treturn[2] string `utf8`, or `type` in the HTTP phase
 function websocket:broadcast(data)
   data = bytes_argument(1, "broadcast", data)
-  if not self.group then return -1, "type" end
-  return turn.within(self.context, self.group.broadcast, self.group, data)
+  local list = self.list
+  if not list then return -1, "type" end
+  return turn.within(self.context, list.group.broadcast, list.group, data)
 end
 
 local function check_close(code, reason)
@@ -259,8 +267,8 @@ end
 --- Names the subprotocol.
 -- @treturn ?string nil without one
 function websocket:get_protocol()
-  local members = self.group
-  return members and members.name or nil
+  local list = self.list
+  return list and list.group.name or nil
 end
 
 function websocket:__tostring()

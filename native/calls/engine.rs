@@ -29,7 +29,11 @@ fn push_one(lua: &Lua, build: impl FnOnce(&mut Vec<u8>)) -> c_int {
         build(target);
         Ok::<(), ()>(())
     });
-    if built.is_some() { 1 } else { lua.fail() }
+    if built.is_some() {
+        1
+    } else {
+        lua.fail()
+    }
 }
 
 /// `accept_key(key)`
@@ -147,7 +151,11 @@ pub fn rules(lua: &Lua, from: c_int) -> Rules {
 /// `reader(is_server, max_message_bytes, max_fragments)`
 pub fn reader(lua: &Lua) -> c_int {
     let rules = rules(lua, 1);
-    if lua.new_object(|| Some(Feeder(RefCell::new((Reader::new(rules), Vec::new()))))) { 1 } else { lua.fail() }
+    if lua.new_object(|| Some(Feeder(RefCell::new((Reader::new(rules), Vec::new()))))) {
+        1
+    } else {
+        lua.fail()
+    }
 }
 
 /// `feed(reader, bytes, batch, used, limit)`: count, again, used

@@ -59,7 +59,11 @@ pub fn new(lua: &Lua) -> c_int {
         let hub = Hub::new(limits(lua, 1), unfinished).ok()?;
         Some(HubObject { hub: Rc::new(RefCell::new(hub)), spent: Spent::default() })
     });
-    if is_made { 1 } else { lua.fail() }
+    if is_made {
+        1
+    } else {
+        lua.fail()
+    }
 }
 
 /// The finalizer.
@@ -170,7 +174,9 @@ fn wait(lua: &Lua) -> c_int {
     };
     let (mut reads, mut writes) = (0, 0);
     for index in 0..found {
-        let Some(Some(ready)) = with(lua, |hub| hub.poll.ready.get(index).copied()) else { return lua.fail() };
+        let Some(Some(ready)) = with(lua, |hub| hub.poll.ready.get(index).copied()) else {
+            return lua.fail();
+        };
         let Ready { fd, read, write, .. } = ready;
         if read && lua.copy_item(3, fd, 4, reads + 1) {
             reads += 1;
@@ -224,7 +230,11 @@ fn sends(lua: &Lua) -> c_int {
 
 /// `hub:close()`: ends waiting.
 fn close(lua: &Lua) -> c_int {
-    if with(lua, Hub::close_polls).is_some() { 0 } else { lua.fail() }
+    if with(lua, Hub::close_polls).is_some() {
+        0
+    } else {
+        lua.fail()
+    }
 }
 
 /// `hub:getfd(is_side)`: the descriptor of its waiting, or nil.
@@ -272,5 +282,9 @@ fn set_timer(lua: &Lua) -> c_int {
         true => hub.side().map(|side| side.set_timer(time)),
         false => Some(hub.poll.set_timer(time)),
     });
-    if set.is_some() { 0 } else { lua.fail() }
+    if set.is_some() {
+        0
+    } else {
+        lua.fail()
+    }
 }

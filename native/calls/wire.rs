@@ -68,7 +68,11 @@ fn refuse(lua: &Lua, why: &str) -> c_int {
 }
 
 fn done(lua: &Lua, result: Option<()>) -> c_int {
-    if result.is_some() { 0 } else { lua.fail() }
+    if result.is_some() {
+        0
+    } else {
+        lua.fail()
+    }
 }
 
 fn receive(lua: &Lua) -> c_int {
@@ -128,13 +132,18 @@ fn push(lua: &Lua) -> c_int {
     let Some(wire) = lua.object::<WireObject>(1) else { return lua.fail() };
     let is_final = !lua.has(4) || lua.boolean(4);
     let frame = Frame { opcode: lua.integer(2) as u8, is_final, payload: lua.bytes(3) };
+    if !lua.is_string(3) {
+        return refuse(lua, "type");
+    }
     if frame.opcode == TEXT && is_final && !utf8::is_valid(frame.payload) {
         return refuse(lua, "utf8");
     }
     let is_large = frame.payload.len() >= HELD_BYTES;
     let result = if is_large && with(lua, |hub, fd| hub.is_client(fd)) == Some(false) {
         let payload = lua.anchor(3, &wire.spent);
-        lua.attempt(move || wire.hub.borrow_mut().push_held(wire.fd.get(), Some(frame.first()), Box::new(payload)))
+        lua.attempt(move || {
+            wire.hub.borrow_mut().push_held(wire.fd.get(), Some(frame.first()), Box::new(payload))
+        })
     } else {
         lua.attempt(|| wire.hub.borrow_mut().push(wire.fd.get(), frame))
     };
@@ -257,7 +266,8 @@ pub fn fanout(lua: &Lua) -> c_int {
     let frame = Frame { opcode: lua.integer(3) as u8, is_final: true, payload: lua.bytes(4) };
     let Some(full) = lua.attempt(|| fan_out(lua, count, frame)) else { return lua.fail() };
     for index in 1..=full {
-        let Some(Some(at)) = lua.with_item(1, 1, |wire: &WireObject| wire.hub.borrow().troubled.get(index - 1).copied())
+        let Some(Some(at)) =
+            lua.with_item(1, 1, |wire: &WireObject| wire.hub.borrow().troubled.get(index - 1).copied())
         else {
             return lua.fail();
         };
@@ -274,7 +284,11 @@ fn fan_out(lua: &Lua, count: usize, frame: Frame<'_>) -> usize {
     hub.troubled.clear();
     let mut fanout = hub.begin_fanout(frame);
     for index in 1..=count {
-        let fd = lua.with_item(1, index, |wire: &WireObject| if Rc::ptr_eq(&wire.hub, &shared) { wire.fd.get() } else { -1 });
+        let fd = lua.with_item(
+            1,
+            index,
+            |wire: &WireObject| if Rc::ptr_eq(&wire.hub, &shared) { wire.fd.get() } else { -1 },
+        );
         if hub.fan_out(fd.unwrap_or(-1), &mut fanout, frame).is_err() {
             hub.troubled.push(index);
         }

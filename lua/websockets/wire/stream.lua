@@ -167,8 +167,9 @@ end
 -- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] string `full`: more than `max_buffered_bytes` wait already, nothing was queued; `utf8`: a whole text that
--- is not; or `entropy`: a client that can get no random bytes
+-- is not; `type`: no string; or `entropy`: a client that can get no random bytes
 function stream:push(opcode, payload, fin)
+  if type(payload) ~= "string" then return nil, "type" end
   if opcode == TEXT and fin ~= false and not self.engine.valid_utf8(payload) then return nil, "utf8" end
   local bytes = self.writer:encode(opcode, payload, fin)
   if not bytes then return nil, "entropy" end
