@@ -184,12 +184,7 @@ impl Lua {
     }
 
     /// Takes an object of ours out of an array and gives it to a function that does not call Lua.
-    pub fn with_item<T: Object, R>(
-        &self,
-        table: c_int,
-        index: usize,
-        work: impl FnOnce(&T) -> R,
-    ) -> Option<R> {
+    pub fn with_item<T: Object, R>(&self, table: c_int, index: usize, work: impl FnOnce(&T) -> R) -> Option<R> {
         // SAFETY: the callers checked that it is a table; the object is on the stack as long as it is used.
         unsafe {
             ffi::lua_rawgeti(self.state, table, index as ffi::lua_Integer);
@@ -216,8 +211,7 @@ impl Lua {
         // SAFETY: the memory is written before it gets the metatable whose finalizer reads it; userdata is aligned for
         // pointers and numbers, which is all that objects hold.
         unsafe {
-            let memory =
-                ffi::lua_newuserdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
+            let memory = ffi::lua_newuserdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
             memory.cast::<*const Kind>().write(std::ptr::null());
             let kind: *const Kind = T::kind();
             ffi::lua_rawgetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
@@ -354,11 +348,7 @@ impl Lua {
     }
 
     /// Makes the metatable of a kind of objects; leaves the table of its methods on the stack. May raise.
-    pub fn new_kind<T: Object>(
-        &self,
-        methods: &[(&CStr, ffi::lua_CFunction)],
-        finalizer: ffi::lua_CFunction,
-    ) {
+    pub fn new_kind<T: Object>(&self, methods: &[(&CStr, ffi::lua_CFunction)], finalizer: ffi::lua_CFunction) {
         let kind: *const Kind = T::kind();
         // SAFETY: plain table building: each value is pushed and popped, but for the methods in the end.
         unsafe {

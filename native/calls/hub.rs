@@ -75,9 +75,7 @@ fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
 }
 
 fn push_wire(lua: &Lua, hub: &HubObject, fd: i32) -> bool {
-    lua.new_object(|| {
-        Some(WireObject { hub: Rc::clone(&hub.hub), spent: Rc::clone(&hub.spent), fd: Cell::new(fd) })
-    })
+    lua.new_object(|| Some(WireObject { hub: Rc::clone(&hub.hub), spent: Rc::clone(&hub.spent), fd: Cell::new(fd) }))
 }
 
 /// `hub:wire(fd)`: takes over a connected socket.

@@ -141,9 +141,7 @@ fn push(lua: &Lua) -> c_int {
     let is_large = frame.payload.len() >= HELD_BYTES;
     let result = if is_large && with(lua, |hub, fd| hub.is_client(fd)) == Some(false) {
         let payload = lua.anchor(3, &wire.spent);
-        lua.attempt(move || {
-            wire.hub.borrow_mut().push_held(wire.fd.get(), Some(frame.first()), Box::new(payload))
-        })
+        lua.attempt(move || wire.hub.borrow_mut().push_held(wire.fd.get(), Some(frame.first()), Box::new(payload)))
     } else {
         lua.attempt(|| wire.hub.borrow_mut().push(wire.fd.get(), frame))
     };
