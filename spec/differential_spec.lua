@@ -1,5 +1,5 @@
---- Both engines get the same generated streams, cut anywhere: they must give the same messages, the same close codes and
--- the same bytes.
+--- Both engines get the same generated streams, cut anywhere: they must give the same messages, the same close codes
+-- and the same bytes.
 -- @module spec.differential_spec
 
 local socket = require "socket"
