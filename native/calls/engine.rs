@@ -64,9 +64,7 @@ fn push_entropy(lua: &Lua, built: Option<Result<(), rustix::io::Errno>>) -> Call
                 target.extend_from_slice(format!("no random bytes: {error}").as_bytes());
                 Ok::<(), ()>(())
             });
-            if told.is_none() {
-                return None;
-            }
+            told?;
             lua.push_bytes(b"entropy");
             Some(3)
         }
@@ -178,9 +176,7 @@ pub fn release(lua: &Lua) -> Called {
         reader.release(&mut budget);
         *rest = Vec::new();
     });
-    if released.is_none() {
-        return None;
-    }
+    released?;
     lua.push_number(budget.used as f64);
     Some(1)
 }

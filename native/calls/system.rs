@@ -12,7 +12,10 @@ use crate::lua::{Called, Lua};
 /// `now()`: seconds from an arbitrary start, never less than before.
 pub fn now(lua: &Lua) -> Called {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    lua.push_number(START.elapsed().as_secs_f64());
+    let elapsed = START.elapsed();
+    // A power of two as the unit: adding whole seconds then never rounds.
+    let parts = (u64::from(elapsed.subsec_nanos()) << 20) / 1_000_000_000;
+    lua.push_number(elapsed.as_secs() as f64 + parts as f64 / f64::from(1 << 20));
     Some(1)
 }
 
