@@ -64,7 +64,7 @@ fn push_entropy(lua: &Lua, built: Option<Result<(), rustix::io::Errno>>) -> Call
                 target.extend_from_slice(format!("no random bytes: {error}").as_bytes());
                 Ok::<(), ()>(())
             });
-            told?;
+            let _ = told?;
             lua.push_bytes(b"entropy");
             Some(3)
         }

@@ -97,9 +97,7 @@ fn read(lua: &Lua) -> Called {
     lua.table(2)?;
     match lua.deliver(2, |delivery| wire.hub.borrow_mut().read(wire.fd.get(), delivery)) {
         Some(Ok((count, again))) => {
-            if lua.attempt(|| wire.hub.borrow_mut().delivered(wire.fd.get())).is_none() {
-                return None;
-            }
+            lua.attempt(|| wire.hub.borrow_mut().delivered(wire.fd.get()))?;
             lua.push_integer(count);
             lua.push_boolean(again);
             Some(2)
