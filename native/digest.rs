@@ -107,8 +107,7 @@ mod tests {
                     2 => ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc),
                     _ => (b ^ c ^ d, 0xca62_c1d6u32),
                 };
-                let next =
-                    a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(*word).wrapping_add(k);
+                let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(*word).wrapping_add(k);
                 (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
             }
             for (sum, value) in state.iter_mut().zip([a, b, c, d, e]) {

@@ -281,13 +281,8 @@ mod tests {
                 for cut in 0..size {
                     assert_eq!(read(&bytes[..cut], None, &rules), Ok(None), "{length} cut at {cut}");
                 }
-                let header = Header {
-                    is_final: true,
-                    opcode: 2,
-                    length: length as u64,
-                    key: key.unwrap_or_default(),
-                    size,
-                };
+                let header =
+                    Header { is_final: true, opcode: 2, length: length as u64, key: key.unwrap_or_default(), size };
                 assert_eq!(read(bytes, None, &rules), Ok(Some(header)));
                 assert_eq!(measure(bytes), (size + length, false));
             }
@@ -331,9 +326,8 @@ mod tests {
         assert_eq!(check_close(b""), Ok(()));
         assert_eq!(check_close(b"\x03").unwrap_err().code, 1002);
         for code in 0..=u16::MAX {
-            let allowed = (1000..=1003).contains(&code)
-                || (1007..=1014).contains(&code)
-                || (3000..=4999).contains(&code);
+            let allowed =
+                (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code);
             assert_eq!(check_close(&code.to_be_bytes()).is_ok(), allowed, "{code}");
         }
         assert_eq!(check_close(b"\x03\xe8\xff").unwrap_err().code, 1007);

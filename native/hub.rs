@@ -78,8 +78,7 @@ impl Hub {
         }
         let mut outgoing = Outgoing::default();
         outgoing.wants_attention = true;
-        self.wires[slot] =
-            Some(Box::new(Wire { fd, incoming: Incoming::default(), outgoing, interest: None }));
+        self.wires[slot] = Some(Box::new(Wire { fd, incoming: Incoming::default(), outgoing, interest: None }));
         number
     }
 

@@ -82,12 +82,7 @@ impl Incoming {
     ///
     /// # Errors
     /// `Timeout` where nothing is there.
-    pub fn read(
-        &mut self,
-        fd: &OwnedFd,
-        delivery: &mut Delivery,
-        budget: &mut Budget,
-    ) -> Result<bool, Fault> {
+    pub fn read(&mut self, fd: &OwnedFd, delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Fault> {
         let Some(reader) = &mut self.reader else { return Err(Fault::Reset) };
         if self.has_unread {
             let (taken, again) = delivery.feed(reader, &self.rest, budget);
@@ -106,12 +101,7 @@ impl Incoming {
         self.read_shared(fd, delivery, budget)
     }
 
-    fn read_shared(
-        &mut self,
-        fd: &OwnedFd,
-        delivery: &mut Delivery,
-        budget: &mut Budget,
-    ) -> Result<bool, Fault> {
+    fn read_shared(&mut self, fd: &OwnedFd, delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Fault> {
         let Some(reader) = &mut self.reader else { return Err(Fault::Reset) };
         if delivery.bytes.len() < INPUT_BYTES {
             delivery.bytes.resize(INPUT_BYTES, 0);

@@ -71,27 +71,28 @@ pub struct Lua {
     state: *mut ffi::lua_State,
 }
 
-/// A function that Lua can call; it returns how many results it pushed.
-pub fn entry<F: Fn(&Lua) -> c_int + Copy + 'static>(_: F) -> ffi::lua_CFunction {
-    extern "C-unwind" fn call<F: Fn(&Lua) -> c_int + Copy + 'static>(state: *mut ffi::lua_State) -> c_int {
+/// How many results a function pushed; `None` where a panic was caught, or an argument is not what this library gives.
+pub type Called = Option<c_int>;
+
+/// A function that Lua can call.
+pub fn entry<F: Fn(&Lua) -> Called + Copy + 'static>(_: F) -> ffi::lua_CFunction {
+    extern "C-unwind" fn call<F: Fn(&Lua) -> Called + Copy + 'static>(state: *mut ffi::lua_State) -> c_int {
         const { assert!(std::mem::size_of::<F>() == 0) };
         // SAFETY: `F` has no size, so any aligned pointer reads it, and `entry` was given one, so it may be copied.
         let function = unsafe { NonNull::<F>::dangling().read() };
-        function(&Lua { state })
+        match function(&Lua { state }) {
+            Some(count) => count,
+            // SAFETY: the state is the one of the running call; nothing is left that must be dropped.
+            None => unsafe { ffi::luaL_error(state, c"websockets_native: internal error".as_ptr()) },
+        }
     }
     call::<F>
 }
 
 impl Lua {
-    /// Runs what needs no Lua. A panic becomes `None`; `fail` then tells Lua, when nothing is left to be dropped.
+    /// Runs what needs no Lua. A panic becomes `None`.
     pub fn attempt<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(work)).ok()
-    }
-
-    /// Raises a Lua error: a mistake in this library, not in anything that was sent.
-    pub fn fail(&self) -> c_int {
-        // SAFETY: the state is the one of the running call; callers have nothing to drop.
-        unsafe { ffi::luaL_error(self.state, c"websockets_native: internal error".as_ptr()) }
     }
 
     /// Tells whether there is an argument other than nil.
@@ -184,12 +185,7 @@ impl Lua {
     }
 
     /// Takes an object of ours out of an array and gives it to a function that does not call Lua.
-    pub fn with_item<T: Object, R>(
-        &self,
-        table: c_int,
-        index: usize,
-        work: impl FnOnce(&T) -> R,
-    ) -> Option<R> {
+    pub fn with_item<T: Object, R>(&self, table: c_int, index: usize, work: impl FnOnce(&T) -> R) -> Option<R> {
         // SAFETY: the callers checked that it is a table; the object is on the stack as long as it is used.
         unsafe {
             ffi::lua_rawgeti(self.state, table, index as ffi::lua_Integer);
@@ -205,26 +201,25 @@ impl Lua {
         unsafe { ffi::lua_type(self.state, index) == ffi::LUA_TSTRING }
     }
 
-    /// Tells whether an argument is a table.
-    pub fn is_table(&self, index: c_int) -> bool {
+    /// Asks for a table argument.
+    pub fn table(&self, index: c_int) -> Option<()> {
         // SAFETY: any index may be asked for its type.
-        unsafe { ffi::lua_type(self.state, index) == ffi::LUA_TTABLE }
+        (unsafe { ffi::lua_type(self.state, index) } == ffi::LUA_TTABLE).then_some(())
     }
 
     /// Makes an object of ours and pushes it. May raise; `make` runs when nothing can raise any more.
-    pub fn new_object<T: Object>(&self, make: impl FnOnce() -> Option<T>) -> bool {
+    pub fn new_object<T: Object>(&self, make: impl FnOnce() -> Option<T>) -> Called {
         // SAFETY: the memory is written before it gets the metatable whose finalizer reads it; userdata is aligned for
         // pointers and numbers, which is all that objects hold.
         unsafe {
-            let memory =
-                ffi::lua_newuserdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
+            let memory = ffi::lua_newuserdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
             memory.cast::<*const Kind>().write(std::ptr::null());
             let kind: *const Kind = T::kind();
             ffi::lua_rawgetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
-            let Some(Some(value)) = self.attempt(make) else { return false };
+            let value = self.attempt(make)??;
             memory.write(Holder { kind, value });
             ffi::lua_setmetatable(self.state, -2);
-            true
+            Some(1)
         }
     }
 
@@ -354,11 +349,7 @@ impl Lua {
     }
 
     /// Makes the metatable of a kind of objects; leaves the table of its methods on the stack. May raise.
-    pub fn new_kind<T: Object>(
-        &self,
-        methods: &[(&CStr, ffi::lua_CFunction)],
-        finalizer: ffi::lua_CFunction,
-    ) {
+    pub fn new_kind<T: Object>(&self, methods: &[(&CStr, ffi::lua_CFunction)], finalizer: ffi::lua_CFunction) {
         let kind: *const Kind = T::kind();
         // SAFETY: plain table building: each value is pushed and popped, but for the methods in the end.
         unsafe {
@@ -428,5 +419,5 @@ fn check_version(state: *mut ffi::lua_State) {
 #[no_mangle]
 pub unsafe extern "C-unwind" fn luaopen_websockets_native(state: *mut ffi::lua_State) -> c_int {
     check_version(state);
-    crate::calls::open(&Lua { state })
+    crate::calls::open(&Lua { state }).unwrap_or(0)
 }

@@ -183,14 +183,7 @@ impl Output {
         out.queue(&mut self.spare).put_log(start, end, is_raw);
     }
 
-    fn append(
-        &mut self,
-        fd: i32,
-        out: &mut Outgoing,
-        is_raw: bool,
-        size: usize,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    fn append(&mut self, fd: i32, out: &mut Outgoing, is_raw: bool, size: usize, write: impl FnOnce(&mut Vec<u8>)) {
         if out.is_blocked {
             out.queue(&mut self.spare).write(is_raw, write);
         } else {
@@ -223,12 +216,7 @@ impl Output {
     ///
     /// # Errors
     /// Nothing was queued.
-    pub fn push(
-        &mut self,
-        (number, fd): (i32, &OwnedFd),
-        out: &mut Outgoing,
-        frame: Frame<'_>,
-    ) -> Result<(), Refused> {
+    pub fn push(&mut self, (number, fd): (i32, &OwnedFd), out: &mut Outgoing, frame: Frame<'_>) -> Result<(), Refused> {
         let key = match out.is_client {
             true => Some(self.random.key().map_err(|_| Refused::Entropy)?),
             false => None,

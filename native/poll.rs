@@ -6,9 +6,7 @@ use std::time::Duration;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::Timespec;
 use rustix::io::Errno;
-use rustix::time::{
-    timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags,
-};
+use rustix::time::{timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 
 const EVENTS_A_WAIT: usize = 1024;
 // Tells the timer from the connections: no descriptor has this number.
@@ -69,12 +67,7 @@ impl Poll {
     /// What the operating system says.
     pub fn new() -> Result<Poll, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Poll {
-            epoll: Some(epoll),
-            timer: None,
-            events: Vec::with_capacity(EVENTS_A_WAIT),
-            ready: Vec::new(),
-        })
+        Ok(Poll { epoll: Some(epoll), timer: None, events: Vec::with_capacity(EVENTS_A_WAIT), ready: Vec::new() })
     }
 
     /// Its own descriptor: readable when something that is watched is ready; -1 once closed.
@@ -111,8 +104,7 @@ impl Poll {
     pub fn set_timer(&mut self, time: Option<Duration>) -> Result<(), Errno> {
         let Some(epoll) = &self.epoll else { return Ok(()) };
         if self.timer.is_none() {
-            let timer =
-                timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+            let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
             epoll::add(epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
             self.timer = Some(timer);
         }
@@ -127,8 +119,7 @@ impl Poll {
     /// Waits until something is ready; `None` without end. Fills `ready`.
     pub fn wait(&mut self, time: Option<Duration>) {
         // The system counts in milliseconds where it is old: rounding down would have us spin.
-        let time =
-            time.map(|time| timespec(Duration::from_millis(time.as_nanos().div_ceil(1_000_000) as u64)));
+        let time = time.map(|time| timespec(Duration::from_millis(time.as_nanos().div_ceil(1_000_000) as u64)));
         self.events.clear();
         self.ready.clear();
         let room = rustix::buffer::spare_capacity(&mut self.events);

@@ -111,9 +111,7 @@ impl Queue {
     /// Puts a part of the log behind the others.
     pub fn put_log(&mut self, start: usize, end: usize, is_raw: bool) {
         match self.segments.back_mut() {
-            Some(Segment { data: Data::Log, end: last, is_raw: same, .. })
-                if *last == start && *same == is_raw =>
-            {
+            Some(Segment { data: Data::Log, end: last, is_raw: same, .. }) if *last == start && *same == is_raw => {
                 *last = end;
             }
             _ => self.put(Segment::log(start, end, is_raw)),
@@ -191,8 +189,7 @@ impl Queue {
         let mut dropped = 0;
         let mut begun = self.begun;
         for segment in std::mem::take(&mut self.segments) {
-            dropped +=
-                kept.take_over(segment, log, std::mem::take(&mut begun), enough.saturating_sub(dropped));
+            dropped += kept.take_over(segment, log, std::mem::take(&mut begun), enough.saturating_sub(dropped));
         }
         *self = kept;
         dropped

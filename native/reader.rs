@@ -185,13 +185,7 @@ impl Reader {
     }
 
     #[inline]
-    fn step(
-        &mut self,
-        bytes: &mut [u8],
-        at: usize,
-        batch: &mut Batch,
-        budget: &mut Budget,
-    ) -> Result<Step, Breach> {
+    fn step(&mut self, bytes: &mut [u8], at: usize, batch: &mut Batch, budget: &mut Budget) -> Result<Step, Breach> {
         let mut begun = None;
         if let Some(message) = &self.message {
             if message.remaining > 0 {
@@ -205,11 +199,7 @@ impl Reader {
         let upto = if is_whole { from + header.length as usize } else { bytes.len() };
         if header.opcode >= CLOSE {
             // Control frames are small: one that has not come whole is read again from its header.
-            return if is_whole {
-                self.take_control(&header, bytes, from, upto, batch)
-            } else {
-                Ok(Step::More)
-            };
+            return if is_whole { self.take_control(&header, bytes, from, upto, batch) } else { Ok(Step::More) };
         }
         if begun.is_none() {
             if is_whole && header.is_final {
@@ -243,8 +233,7 @@ impl Reader {
         self.unmask(payload, header.key);
         if header.opcode == 1 && !utf8::is_valid(payload) {
             let is_cut = utf8::next(utf8::BOUNDARY, payload).is_some();
-            let text =
-                if is_cut { "a text that ends inside a character" } else { "a text that is not UTF-8" };
+            let text = if is_cut { "a text that ends inside a character" } else { "a text that is not UTF-8" };
             return Err(Breach::utf8(text));
         }
         batch.put(header.opcode, Payload::Here(from, upto - from), upto - from);
@@ -270,12 +259,7 @@ impl Reader {
     }
 
     // Takes what has come of the current frame's payload.
-    fn take_piece(
-        &mut self,
-        bytes: &mut [u8],
-        batch: &mut Batch,
-        budget: &mut Budget,
-    ) -> Result<usize, Breach> {
+    fn take_piece(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> Result<usize, Breach> {
         let is_server = self.rules.is_server;
         let Some(message) = &mut self.message else { return Ok(0) };
         let count = message.remaining.min(bytes.len() as u64) as usize;

@@ -104,8 +104,7 @@ mod tests {
         for first in 0..=255u8 {
             for second in 0..=255u8 {
                 let pair = [first, second];
-                let is_hopeless =
-                    matches!(std::str::from_utf8(&pair), Err(error) if error.error_len().is_some());
+                let is_hopeless = matches!(std::str::from_utf8(&pair), Err(error) if error.error_len().is_some());
                 assert_eq!(next(BOUNDARY, &pair).is_none(), is_hopeless, "{pair:x?}");
             }
         }

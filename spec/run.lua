@@ -13,7 +13,8 @@ local results = require "spec.support.results"
 
 local CONTRACT = "spec/contract.lua"
 local RUN_LIMIT_SECONDS = 900
-local NATIVE_PATH = "build/native/%s/"
+-- Whole, for some specs start programs in other folders.
+local NATIVE_PATH = os.getenv("PWD") .. "/build/native/%s/"
 local NATIVE_MARK = " native"
 local WHICH = [[io.write(jit and "luajit" or "lua" .. _VERSION:match("%d+%.%d+"))]]
 

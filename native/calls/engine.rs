@@ -1,14 +1,13 @@
 //! Frames and what belongs to them, for wires of any kind.
 
-use std::cell::RefCell;
-use std::ffi::c_int;
-
 use crate::digest::{self, Random};
 use crate::header::Rules;
-use crate::lua::{Kind, Lua, Object};
+use crate::lua::{Called, Kind, Lua, Object};
 use crate::output::Frame;
 use crate::reader::{Budget, Reader};
 use crate::{mask as masking, utf8};
+use std::cell::RefCell;
+use std::ffi::c_int;
 
 thread_local! {
     static RANDOM: RefCell<Random> = RefCell::default();
@@ -24,30 +23,26 @@ impl Object for Feeder {
     }
 }
 
-fn push_one(lua: &Lua, build: impl FnOnce(&mut Vec<u8>)) -> c_int {
+fn push_one(lua: &Lua, build: impl FnOnce(&mut Vec<u8>)) -> Called {
     let built = lua.push_built(|target| {
         build(target);
         Ok::<(), ()>(())
     });
-    if built.is_some() {
-        1
-    } else {
-        lua.fail()
-    }
+    built.map(|_| 1)
 }
 
 /// `accept_key(key)`
-pub fn accept_key(lua: &Lua) -> c_int {
+pub fn accept_key(lua: &Lua) -> Called {
     push_one(lua, |target| target.extend_from_slice(digest::accept_key(lua.bytes(1)).as_bytes()))
 }
 
 /// `base64(bytes)`
-pub fn base64(lua: &Lua) -> c_int {
+pub fn base64(lua: &Lua) -> Called {
     push_one(lua, |target| target.extend_from_slice(digest::base64(lua.bytes(1)).as_bytes()))
 }
 
 /// `unbase64(text)`
-pub fn unbase64(lua: &Lua) -> c_int {
+pub fn unbase64(lua: &Lua) -> Called {
     let built = lua.push_built(|target| {
         target.append(&mut digest::unbase64(lua.bytes(1)).ok_or(())?);
         Ok::<(), ()>(())
@@ -55,32 +50,30 @@ pub fn unbase64(lua: &Lua) -> c_int {
     match built {
         Some(Ok(())) => {}
         Some(Err(())) => lua.push_nil(),
-        None => return lua.fail(),
+        None => return None,
     }
-    1
+    Some(1)
 }
 
-fn push_entropy(lua: &Lua, built: Option<Result<(), rustix::io::Errno>>) -> c_int {
+fn push_entropy(lua: &Lua, built: Option<Result<(), rustix::io::Errno>>) -> Called {
     match built {
-        Some(Ok(())) => 1,
+        Some(Ok(())) => Some(1),
         Some(Err(error)) => {
             lua.push_nil();
             let told = lua.push_built(|target| {
                 target.extend_from_slice(format!("no random bytes: {error}").as_bytes());
                 Ok::<(), ()>(())
             });
-            if told.is_none() {
-                return lua.fail();
-            }
+            let _ = told?;
             lua.push_bytes(b"entropy");
-            3
+            Some(3)
         }
-        None => lua.fail(),
+        None => None,
     }
 }
 
 /// `random(count)`
-pub fn random(lua: &Lua) -> c_int {
+pub fn random(lua: &Lua) -> Called {
     let count = usize::try_from(lua.integer(1)).unwrap_or(0);
     let built = lua.push_built(|target| {
         target.resize(count, 0);
@@ -90,7 +83,7 @@ pub fn random(lua: &Lua) -> c_int {
 }
 
 /// `mask(bytes, key)`
-pub fn mask(lua: &Lua) -> c_int {
+pub fn mask(lua: &Lua) -> Called {
     push_one(lua, |target| {
         let mut key = [0; 4];
         for (byte, given) in key.iter_mut().zip(lua.bytes(2)) {
@@ -102,13 +95,13 @@ pub fn mask(lua: &Lua) -> c_int {
 }
 
 /// `valid_utf8(bytes)`
-pub fn valid_utf8(lua: &Lua) -> c_int {
+pub fn valid_utf8(lua: &Lua) -> Called {
     lua.push_boolean(utf8::is_valid(lua.bytes(1)));
-    1
+    Some(1)
 }
 
 /// `utf8_next(state, bytes, first, last)`
-pub fn utf8_next(lua: &Lua) -> c_int {
+pub fn utf8_next(lua: &Lua) -> Called {
     let bytes = lua.bytes(2);
     let last = usize::try_from(lua.integer(4)).unwrap_or(0).min(bytes.len());
     let first = usize::try_from(lua.integer(3) - 1).unwrap_or(0).min(last);
@@ -116,11 +109,11 @@ pub fn utf8_next(lua: &Lua) -> c_int {
         Some(state) => lua.push_integer(state.into()),
         None => lua.push_nil(),
     }
-    1
+    Some(1)
 }
 
 /// `encode(is_client, opcode, payload, fin)`
-pub fn encode(lua: &Lua) -> c_int {
+pub fn encode(lua: &Lua) -> Called {
     let is_final = !lua.has(4) || lua.boolean(4);
     let frame = Frame { opcode: lua.integer(2) as u8, is_final, payload: lua.bytes(3) };
     let built = lua.push_built(|target| {
@@ -149,21 +142,15 @@ pub fn rules(lua: &Lua, from: c_int) -> Rules {
 }
 
 /// `reader(is_server, max_message_bytes, max_fragments)`
-pub fn reader(lua: &Lua) -> c_int {
+pub fn reader(lua: &Lua) -> Called {
     let rules = rules(lua, 1);
-    if lua.new_object(|| Some(Feeder(RefCell::new((Reader::new(rules), Vec::new()))))) {
-        1
-    } else {
-        lua.fail()
-    }
+    lua.new_object(|| Some(Feeder(RefCell::new((Reader::new(rules), Vec::new())))))
 }
 
 /// `feed(reader, bytes, batch, used, limit)`: count, again, used
-pub fn feed(lua: &Lua) -> c_int {
-    let Some(feeder) = lua.object::<Feeder>(1) else { return lua.fail() };
-    if !lua.is_table(3) {
-        return lua.fail();
-    }
+pub fn feed(lua: &Lua) -> Called {
+    let feeder = lua.object::<Feeder>(1)?;
+    lua.table(3)?;
     let mut budget = Budget { used: to_limit(lua.number(4)), limit: to_limit(lua.number(5)) };
     let fed = lua.deliver(3, |delivery| {
         let (reader, rest) = &mut *feeder.0.borrow_mut();
@@ -173,25 +160,23 @@ pub fn feed(lua: &Lua) -> c_int {
         *rest = bytes[taken..].to_vec();
         Ok::<bool, ()>(again)
     });
-    let Some(Ok((count, again))) = fed else { return lua.fail() };
+    let (count, again) = fed?.ok()?;
     lua.push_integer(count);
     lua.push_boolean(again);
     lua.push_number(budget.used as f64);
-    3
+    Some(3)
 }
 
 /// `release(reader, used)`: used
-pub fn release(lua: &Lua) -> c_int {
-    let Some(feeder) = lua.object::<Feeder>(1) else { return lua.fail() };
+pub fn release(lua: &Lua) -> Called {
+    let feeder = lua.object::<Feeder>(1)?;
     let mut budget = Budget { used: to_limit(lua.number(2)), limit: u64::MAX };
     let released = lua.attempt(|| {
         let (reader, rest) = &mut *feeder.0.borrow_mut();
         reader.release(&mut budget);
         *rest = Vec::new();
     });
-    if released.is_none() {
-        return lua.fail();
-    }
+    released?;
     lua.push_number(budget.used as f64);
-    1
+    Some(1)
 }

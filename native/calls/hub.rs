@@ -9,7 +9,7 @@ use mlua_sys::lua_CFunction;
 
 use super::wire::{push_report, WireObject};
 use crate::hub::Hub;
-use crate::lua::{entry, Kind, Lua, Object, Spent};
+use crate::lua::{entry, Called, Kind, Lua, Object, Spent};
 use crate::net;
 use crate::output::Limits;
 use crate::poll::{Interest, Ready};
@@ -53,26 +53,21 @@ pub fn limits(lua: &Lua, from: c_int) -> Limits {
 }
 
 /// `hub(high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes)`
-pub fn new(lua: &Lua) -> c_int {
+pub fn new(lua: &Lua) -> Called {
     let unfinished = lua.number(3).clamp(0.0, 1e15) as u64;
-    let is_made = lua.new_object(|| {
+    lua.new_object(|| {
         let hub = Hub::new(limits(lua, 1), unfinished).ok()?;
         Some(HubObject { hub: Rc::new(RefCell::new(hub)), spent: Spent::default() })
-    });
-    if is_made {
-        1
-    } else {
-        lua.fail()
-    }
+    })
 }
 
 /// The finalizer.
-pub fn collect(lua: &Lua) -> c_int {
+pub fn collect(lua: &Lua) -> Called {
     if let Some(hub) = lua.object::<HubObject>(1) {
         lua.release(&hub.spent);
         lua.drop_object::<HubObject>();
     }
-    0
+    Some(0)
 }
 
 fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
@@ -80,44 +75,33 @@ fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
     lua.attempt(|| work(&mut hub.hub.borrow_mut()))
 }
 
-fn push_wire(lua: &Lua, hub: &HubObject, fd: i32) -> bool {
-    lua.new_object(|| {
-        Some(WireObject { hub: Rc::clone(&hub.hub), spent: Rc::clone(&hub.spent), fd: Cell::new(fd) })
-    })
+fn push_wire(lua: &Lua, hub: &HubObject, fd: i32) -> Called {
+    lua.new_object(|| Some(WireObject { hub: Rc::clone(&hub.hub), spent: Rc::clone(&hub.spent), fd: Cell::new(fd) }))
 }
 
 /// `hub:wire(fd)`: takes over a connected socket.
-fn wire(lua: &Lua) -> c_int {
-    let Some(hub) = lua.object::<HubObject>(1) else { return lua.fail() };
+fn wire(lua: &Lua) -> Called {
+    let hub = lua.object::<HubObject>(1)?;
     let adopted = with(lua, |hub| {
         let fd = lua.take_fd(2)?;
         rustix::io::ioctl_fionbio(&fd, true).ok()?;
         net::set_up(&fd);
         Some(hub.adopt(fd))
     });
-    match adopted {
-        Some(Some(fd)) if push_wire(lua, hub, fd) => 1,
-        _ => lua.fail(),
-    }
+    push_wire(lua, hub, adopted??)
 }
 
 /// `hub:accept(fd, wires)`: how many, and why it stopped where it did before its limit.
-fn accept(lua: &Lua) -> c_int {
-    let (Some(hub), Some(listener)) = (lua.object::<HubObject>(1), lua.fd(2)) else { return lua.fail() };
-    if !lua.is_table(3) {
-        return lua.fail();
-    }
-    let Some((count, fault)) = with(lua, |hub| {
+fn accept(lua: &Lua) -> Called {
+    let (Some(hub), Some(listener)) = (lua.object::<HubObject>(1), lua.fd(2)) else { return None };
+    lua.table(3)?;
+    let (count, fault) = with(lua, |hub| {
         let fault = hub.accept(listener);
         (hub.accepted.len(), fault)
-    }) else {
-        return lua.fail();
-    };
+    })?;
     for index in 0..count {
-        let Some(Some(fd)) = with(lua, |hub| hub.accepted.get(index).copied()) else { return lua.fail() };
-        if !push_wire(lua, hub, fd) {
-            return lua.fail();
-        }
+        let fd = with(lua, |hub| hub.accepted.get(index).copied())??;
+        push_wire(lua, hub, fd)?;
         lua.set_item(3, index + 1);
     }
     lua.push_integer(count);
@@ -125,25 +109,22 @@ fn accept(lua: &Lua) -> c_int {
         Some(fault) => lua.push_bytes(fault.word().as_bytes()),
         None => lua.push_nil(),
     }
-    2
+    Some(2)
 }
 
 /// `hub:flush(reports, owners)`: how many owner, pending, took triples there are, and how much waits in all.
-fn flush(lua: &Lua) -> c_int {
-    let Some(hub) = lua.object::<HubObject>(1) else { return lua.fail() };
-    if !lua.is_table(2) || !lua.is_table(3) {
-        return lua.fail();
-    }
-    let Some((found, buffered)) = with(lua, |hub| {
+fn flush(lua: &Lua) -> Called {
+    let hub = lua.object::<HubObject>(1)?;
+    lua.table(2)?;
+    lua.table(3)?;
+    let (found, buffered) = with(lua, |hub| {
         hub.flush_all();
         (hub.reports.len(), hub.buffered())
-    }) else {
-        return lua.fail();
-    };
+    })?;
     lua.release(&hub.spent);
     let mut count = 0;
     for index in 0..found {
-        let Some(Some(report)) = with(lua, |hub| hub.reports.get(index).copied()) else { return lua.fail() };
+        let report = with(lua, |hub| hub.reports.get(index).copied())??;
         if lua.copy_item(3, report.fd, 2, 3 * count + 1) {
             push_report(lua, report);
             lua.set_item(2, 3 * count + 3);
@@ -153,7 +134,7 @@ fn flush(lua: &Lua) -> c_int {
     }
     lua.push_integer(count);
     lua.push_integer(buffered);
-    2
+    Some(2)
 }
 
 fn seconds(lua: &Lua, index: c_int) -> Option<Duration> {
@@ -161,22 +142,18 @@ fn seconds(lua: &Lua, index: c_int) -> Option<Duration> {
 }
 
 /// `hub:wait(seconds, owners, readable, writable)`: how many of each; nil seconds for ever.
-fn wait(lua: &Lua) -> c_int {
-    if !(lua.is_table(3) && lua.is_table(4) && lua.is_table(5)) {
-        return lua.fail();
-    }
+fn wait(lua: &Lua) -> Called {
+    lua.table(3)?;
+    lua.table(4)?;
+    lua.table(5)?;
     let time = seconds(lua, 2);
-    let Some(found) = with(lua, |hub| {
+    let found = with(lua, |hub| {
         hub.wait(time);
         hub.poll.ready.len()
-    }) else {
-        return lua.fail();
-    };
+    })?;
     let (mut reads, mut writes) = (0, 0);
     for index in 0..found {
-        let Some(Some(ready)) = with(lua, |hub| hub.poll.ready.get(index).copied()) else {
-            return lua.fail();
-        };
+        let ready = with(lua, |hub| hub.poll.ready.get(index).copied())??;
         let Ready { fd, read, write, .. } = ready;
         if read && lua.copy_item(3, fd, 4, reads + 1) {
             reads += 1;
@@ -187,58 +164,52 @@ fn wait(lua: &Lua) -> c_int {
     }
     lua.push_integer(reads);
     lua.push_integer(writes);
-    2
+    Some(2)
 }
 
 /// `hub:watch(fd, read, write)`: any other descriptor, for as long as it is ready.
-fn watch(lua: &Lua) -> c_int {
-    let Some(fd) = lua.fd(2) else { return 0 };
+fn watch(lua: &Lua) -> Called {
+    let Some(fd) = lua.fd(2) else { return Some(0) };
     let interest = Interest { read: lua.boolean(3), write: lua.boolean(4), edge: false };
-    let Some(is_watched) = with(lua, |hub| {
+    let is_watched = with(lua, |hub| {
         if interest.read || interest.write {
             return hub.poll.watch(fd, interest);
         }
         hub.poll.forget(fd);
         true
-    }) else {
-        return lua.fail();
-    };
+    })?;
     lua.push_boolean(is_watched);
-    1
+    Some(1)
 }
 
 /// `hub:total()`: how much waits in all.
-fn total(lua: &Lua) -> c_int {
-    let Some(buffered) = with(lua, |hub| hub.buffered()) else { return lua.fail() };
+fn total(lua: &Lua) -> Called {
+    let buffered = with(lua, |hub| hub.buffered())?;
     lua.push_integer(buffered);
-    1
+    Some(1)
 }
 
 /// `hub:held()`: what unfinished messages hold.
-fn held(lua: &Lua) -> c_int {
-    let Some(held) = with(lua, |hub| hub.budget.used) else { return lua.fail() };
+fn held(lua: &Lua) -> Called {
+    let held = with(lua, |hub| hub.budget.used)?;
     lua.push_number(held as f64);
-    1
+    Some(1)
 }
 
 /// `hub:sends()`: how many times sockets were offered bytes.
-fn sends(lua: &Lua) -> c_int {
-    let Some(sends) = with(lua, |hub| hub.sends()) else { return lua.fail() };
+fn sends(lua: &Lua) -> Called {
+    let sends = with(lua, |hub| hub.sends())?;
     lua.push_integer(sends);
-    1
+    Some(1)
 }
 
 /// `hub:close()`: ends waiting.
-fn close(lua: &Lua) -> c_int {
-    if with(lua, Hub::close_polls).is_some() {
-        0
-    } else {
-        lua.fail()
-    }
+fn close(lua: &Lua) -> Called {
+    with(lua, Hub::close_polls).map(|()| 0)
 }
 
 /// `hub:getfd(is_side)`: the descriptor of its waiting, or nil.
-fn getfd(lua: &Lua) -> c_int {
+fn getfd(lua: &Lua) -> Called {
     let found = with(lua, |hub| match lua.boolean(2) {
         true => hub.side().map(|side| side.fd()),
         false => Some(hub.poll.fd()),
@@ -246,45 +217,38 @@ fn getfd(lua: &Lua) -> c_int {
     match found {
         Some(Some(fd)) => lua.push_number(fd.into()),
         Some(None) => lua.push_nil(),
-        None => return lua.fail(),
+        None => return None,
     }
-    1
+    Some(1)
 }
 
 /// `hub:wait_side(owners, writable)`: how many full sockets take bytes again.
-fn wait_side(lua: &Lua) -> c_int {
-    if !lua.is_table(2) || !lua.is_table(3) {
-        return lua.fail();
-    }
-    let Some(found) = with(lua, |hub| {
+fn wait_side(lua: &Lua) -> Called {
+    lua.table(2)?;
+    lua.table(3)?;
+    let found = with(lua, |hub| {
         let Some(side) = hub.side() else { return 0 };
         side.wait(Some(Duration::ZERO));
         side.ready.len()
-    }) else {
-        return lua.fail();
-    };
+    })?;
     let mut writes = 0;
     for index in 0..found {
         let ready = with(lua, |hub| hub.side().and_then(|side| side.ready.get(index).copied()));
-        let Some(Some(ready)) = ready else { return lua.fail() };
+        let ready = ready??;
         if lua.copy_item(2, ready.fd, 3, writes + 1) {
             writes += 1;
         }
     }
     lua.push_integer(writes);
-    1
+    Some(1)
 }
 
 /// `hub:set_timer(seconds, is_side)`: makes a descriptor readable after a time, nil takes that back.
-fn set_timer(lua: &Lua) -> c_int {
+fn set_timer(lua: &Lua) -> Called {
     let time = seconds(lua, 2);
     let set = with(lua, |hub| match lua.boolean(3) {
         true => hub.side().map(|side| side.set_timer(time)),
         false => Some(hub.poll.set_timer(time)),
     });
-    if set.is_some() {
-        0
-    } else {
-        lua.fail()
-    }
+    set.map(|_| 0)
 }

@@ -5,12 +5,10 @@ mod hub;
 mod system;
 mod wire;
 
-use std::ffi::c_int;
-
-use crate::lua::{entry, Lua};
+use crate::lua::{entry, Called, Lua};
 
 /// Pushes the module: its functions, and the methods of hubs and wires.
-pub fn open(lua: &Lua) -> c_int {
+pub fn open(lua: &Lua) -> Called {
     raise_malloc_thresholds();
     lua.new_table();
     lua.set_functions(&[
@@ -40,12 +38,12 @@ pub fn open(lua: &Lua) -> c_int {
     lua.new_kind::<wire::WireObject>(&wire::methods(), entry(wire::collect));
     lua.set_field(-3, c"wire_methods");
     lua.pop(1);
-    1
+    Some(1)
 }
 
-fn drop_object<T: crate::lua::Object>(lua: &Lua) -> c_int {
+fn drop_object<T: crate::lua::Object>(lua: &Lua) -> Called {
     lua.drop_object::<T>();
-    0
+    Some(0)
 }
 
 // The C library gives large blocks back to the system and faults them in again at every large message, until it has

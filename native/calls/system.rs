@@ -1,18 +1,22 @@
 //! What pure Lua cannot ask the operating system.
 
-use std::ffi::{c_int, CString};
+use std::ffi::CString;
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use nix::unistd::{self, Gid, Uid};
 use rustix::fs::FileType;
-use rustix::time::{clock_gettime, ClockId};
 
-use crate::lua::Lua;
+use crate::lua::{Called, Lua};
 
 /// `now()`: seconds from an arbitrary start, never less than before.
-pub fn now(lua: &Lua) -> c_int {
-    let now = clock_gettime(ClockId::Monotonic);
-    lua.push_number(now.tv_sec as f64 + now.tv_nsec as f64 / 1e9);
-    1
+pub fn now(lua: &Lua) -> Called {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let elapsed = START.elapsed();
+    // A power of two as the unit: adding whole seconds then never rounds.
+    let parts = (u64::from(elapsed.subsec_nanos()) << 20) / 1_000_000_000;
+    lua.push_number(elapsed.as_secs() as f64 + parts as f64 / f64::from(1 << 20));
+    Some(1)
 }
 
 fn kind(mode: u32) -> &'static str {
@@ -24,7 +28,7 @@ fn kind(mode: u32) -> &'static str {
 }
 
 /// `stat(path)`: size, time of the last change in seconds, `file`, `directory` or `other`, device, inode; or nil.
-pub fn stat(lua: &Lua) -> c_int {
+pub fn stat(lua: &Lua) -> Called {
     let found = lua.attempt(|| {
         let path = CString::new(lua.bytes(1)).ok()?;
         rustix::fs::stat(path.as_c_str()).ok()
@@ -36,13 +40,13 @@ pub fn stat(lua: &Lua) -> c_int {
             lua.push_bytes(kind(facts.st_mode).as_bytes());
             lua.push_number(facts.st_dev as f64);
             lua.push_number(facts.st_ino as f64);
-            5
+            Some(5)
         }
         Some(None) => {
             lua.push_nil();
-            1
+            Some(1)
         }
-        None => lua.fail(),
+        None => None,
     }
 }
 
@@ -58,18 +62,18 @@ fn drop_to(gid: i64, uid: i64) -> Result<(), &'static str> {
 }
 
 /// `drop_privileges(gid, uid)`: true, or false and which failed; -1 leaves one as it is.
-pub fn drop_privileges(lua: &Lua) -> c_int {
+pub fn drop_privileges(lua: &Lua) -> Called {
     match lua.attempt(|| drop_to(lua.integer(1), lua.integer(2))) {
         Some(Ok(())) => {
             lua.push_boolean(true);
-            1
+            Some(1)
         }
         Some(Err(which)) => {
             lua.push_boolean(false);
             lua.push_bytes(which.as_bytes());
-            2
+            Some(2)
         }
-        None => lua.fail(),
+        None => None,
     }
 }
 
@@ -91,7 +95,7 @@ fn address_of(name: &[u8]) -> Option<String> {
 }
 
 /// `interface_address(name)`: the IP address of a network interface, IPv4 where it has one; or nil.
-pub fn interface_address(lua: &Lua) -> c_int {
+pub fn interface_address(lua: &Lua) -> Called {
     let built = lua.push_built(|target| {
         target.extend_from_slice(address_of(lua.bytes(1)).ok_or(())?.as_bytes());
         Ok::<(), ()>(())
@@ -99,7 +103,7 @@ pub fn interface_address(lua: &Lua) -> c_int {
     match built {
         Some(Ok(())) => {}
         Some(Err(())) => lua.push_nil(),
-        None => return lua.fail(),
+        None => return None,
     }
-    1
+    Some(1)
 }

@@ -12,6 +12,7 @@ function native_poller.new(hub, owners)
 end
 
 --- Tells whether a descriptor can be watched here.
+-- @tparam table _ the poller
 -- @tparam integer fd
 -- @treturn boolean
 function native_poller.can_watch(_, fd)

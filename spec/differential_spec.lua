@@ -1,0 +1,245 @@
+--- Both engines get the same generated streams, cut anywhere: they must give the same messages, the same close codes
+-- and the same bytes.
+-- @module spec.differential_spec
+
+local socket = require "socket"
+local luasocket = require "websockets.transport.luasocket"
+local stream = require "websockets.wire.stream"
+local support = require "spec.engine.support"
+
+local STREAMS = 400
+local WIRE_STREAMS = 60
+local DEADLINE_SECONDS = 5
+local TEXTS = {
+  "", "plain", "gr\195\188n", "\226\130\172", "\240\159\152\128", "cut \226\130", "bad \255", "\237\160\128",
+}
+
+local engines = support.engines()
+local pure, native = engines[1].engine, engines[2] and engines[2].engine
+-- A run that declines the accelerator has one beside it that insists.
+local function declined() end
+local it_differs = native and it or os.getenv("WEBSOCKETS_NATIVE") == "off" and declined or pending
+
+local function payload(random)
+  local kind = random(10)
+  if kind <= 5 then return TEXTS[random(#TEXTS)] end
+  if kind <= 8 then return ("ab\0c"):rep(random(40)) end
+  return ("0123456789abcdef"):rep(random(600))
+end
+
+-- A frame that is most often right: what is wrong, is wrong in one way.
+local function frame(random, role)
+  local options = { opcode = random(2), payload = payload(random), fin = random(4) > 1 }
+  local fault = random(60)
+  if random(4) == 1 then options.opcode = 0 end
+  if random(6) == 1 then
+    options.opcode, options.fin = 7 + random(3), true
+    options.payload = options.payload:sub(1, 125)
+    if options.opcode == 8 then options.payload = random(2) == 1 and "" or "\3\232bye" end
+  end
+  if fault == 1 then options.rsv = random(7) end
+  if fault == 2 then options.opcode = random(16) - 1 end
+  if fault == 3 then options.form = 126 end
+  if fault == 4 then options.form = 127 end
+  if fault == 5 then options.payload = ("x"):rep(126) end
+  if fault == 6 then options.length = 2 ^ 40 end
+  if (role == "server") ~= (fault == 7) then
+    options.key = string.char(random(256) - 1, random(256) - 1, random(256) - 1, random(256) - 1)
+  end
+  return support.frame(options)
+end
+
+local function generate(random, role)
+  local frames = {}
+  for index = 1, random(12) do frames[index] = frame(random, role) end
+  return table.concat(frames)
+end
+
+-- The same cuts for both: a list of positions behind the last byte of each piece.
+local function cut(random, size)
+  local ends, at = {}, 0
+  local most = ({ 1, 7, 100, 4000, 100000 })[random(5)]
+  while at < size do
+    at = math.min(size, at + random(most))
+    ends[#ends + 1] = at
+  end
+  return ends
+end
+
+local function read(engine, options, bytes, ends)
+  local reader, batch, list, from = engine.reader(options), {}, {}, 1
+  for _, last in ipairs(ends) do
+    local count, again = reader:feed(bytes:sub(from, last), batch)
+    while count > 0 or again do
+      for index = 1, 2 * count do list[#list + 1] = batch[index] end
+      count, again = reader:feed("", batch)
+    end
+    from = last + 1
+  end
+  reader:release()
+  return list
+end
+
+local function assert_same(expected, found, seed)
+  local many = "stream " .. seed .. ": "
+  assert.equal(#expected, #found, many .. "how many")
+  for index = 1, #expected do
+    -- Long payloads would fill the screen.
+    assert.is_true(expected[index] == found[index], many .. "item " .. index .. ": "
+      .. tostring(expected[index]):sub(1, 60) .. " / " .. tostring(found[index]):sub(1, 60))
+  end
+end
+
+local LIMITS = { max_message_bytes = 8000, max_fragments = 5 }
+
+local function options_for(role, budget)
+  return { role = role, max_message_bytes = LIMITS.max_message_bytes, max_fragments = LIMITS.max_fragments,
+    budget = budget }
+end
+
+describe("both engines", function()
+  for _, role in ipairs { "server", "client" } do
+    it_differs("read the same messages, close codes and faults as a " .. role, function()
+      for seed = 1, STREAMS do
+        local random = support.random(seed * 7919 + 1)
+        local bytes = generate(random, role)
+        local ends = cut(random, #bytes)
+        local one, other = { used = 0, limit = math.huge }, { used = 0, limit = math.huge }
+        assert_same(read(pure, options_for(role, one), bytes, ends),
+          read(native, options_for(role, other), bytes, ends), seed)
+        assert.same({ 0, 0 }, { one.used, other.used })
+      end
+    end)
+  end
+
+  it_differs("write the same bytes", function()
+    local random = support.random(4711)
+    local one, other = pure.writer { role = "server" }, native.writer { role = "server" }
+    for _ = 1, STREAMS do
+      local opcode, data, fin = random(16) - 1, payload(random), random(2) == 1
+      assert.is_true(one:encode(opcode, data, fin) == other:encode(opcode, data, fin))
+    end
+    for size = 65530, 65540 do
+      assert.is_true(one:encode(2, ("x"):rep(size)) == other:encode(2, ("x"):rep(size)))
+    end
+  end)
+
+  it_differs("compute the same keys, masks and UTF-8 states", function()
+    local random = support.random(99)
+    for _ = 1, STREAMS do
+      local data, key = payload(random), string.char(random(256) - 1, random(256) - 1, random(256) - 1, 9)
+      assert.is_true(pure.mask(data, key) == native.mask(data, key))
+      assert.equal(pure.accept_key(data), native.accept_key(data))
+      assert.equal(pure.base64(data), native.base64(data))
+      assert.equal(pure.unbase64(data), native.unbase64(data))
+      assert.equal(pure.valid_utf8(data), native.valid_utf8(data))
+      local first = random(#data + 1)
+      assert.equal(pure.utf8_next(0, data, first, #data), native.utf8_next(0, data, first, #data))
+    end
+  end)
+end)
+
+describe("both wires, over sockets,", function()
+  local open, hub
+
+  local function pair()
+    local listener = assert(socket.bind("127.0.0.1", 0))
+    listener:settimeout(DEADLINE_SECONDS)
+    local ip, port = listener:getsockname()
+    local peer = assert(socket.connect(ip, port))
+    local here = assert(listener:accept())
+    listener:close()
+    peer:setoption("tcp-nodelay", true)
+    peer:settimeout(0)
+    open[#open + 1] = peer
+    return peer, here
+  end
+
+  local makers = {}
+
+  local LIMITS = { high_water_bytes = 65536, max_buffered_bytes = 2 ^ 24 }
+
+  function makers.pure(here, leftover)
+    local wire = stream.new(stream.hub(), luasocket.new(here), pure, LIMITS)
+    wire:start({ role = "server", max_message_bytes = 8000, max_fragments = 5, limits = LIMITS }, leftover)
+    return wire
+  end
+
+  function makers.native(here, leftover)
+    local wires = require "websockets.wire.native"
+    hub = hub or wires.hub({
+      high_water_bytes = 65536, max_buffered_bytes = 2 ^ 24, max_unfinished_total_bytes = 2 ^ 30,
+    })
+    local wire = assert(wires.adopt(hub, here))
+    wire:start({ role = "server", max_message_bytes = 8000, max_fragments = 5, limits = LIMITS }, leftover)
+    return wire
+  end
+
+  before_each(function() open, hub = {}, nil end)
+  after_each(function()
+    for _, one in ipairs(open) do one:close() end
+  end)
+
+  local function send(peer, bytes)
+    local from, ends = 1, socket.gettime() + DEADLINE_SECONDS
+    while from <= #bytes do
+      assert(socket.gettime() < ends, "the socket takes nothing")
+      local last, _, partial = peer:send(bytes, from)
+      from = (last or partial) + 1
+    end
+  end
+
+  -- Every message is echoed; a breach, and the end of the stream, end it.
+  local function run(kind, bytes, ends)
+    local peer, here = pair()
+    local leftover = bytes:sub(1, ends[1])
+    local wire, batch, list, from = makers[kind](here, leftover), {}, {}, ends[1] + 1
+    local echoed, time = {}, socket.gettime() + DEADLINE_SECONDS
+    local position = 2
+    while true do
+      assert(socket.gettime() < time, "no end")
+      local count, why = wire:read(batch)
+      for index = 1, 2 * (count or 0) do list[#list + 1] = batch[index] end
+      for index = 1, 2 * (count or 0), 2 do
+        if batch[index] <= 2 then assert(wire:push(batch[index], batch[index + 1])) end
+      end
+      wire:flush()
+      local _, _, partial = peer:receive(65536)
+      if partial then echoed[#echoed + 1] = partial end
+      if not count and why == "closed" then break end
+      if not count and position <= #ends then
+        send(peer, bytes:sub(from, ends[position]))
+        from, position = ends[position] + 1, position + 1
+        if position > #ends then peer:shutdown("send") end
+      elseif not count and #ends == 1 then
+        peer:shutdown("send")
+      end
+    end
+    while wire:buffered() > 0 do
+      wire:flush()
+      local _, _, partial = peer:receive(65536)
+      echoed[#echoed + 1] = partial or ""
+    end
+    wire:close()
+    peer:settimeout(DEADLINE_SECONDS)
+    local data, _, partial = peer:receive("*a")
+    echoed[#echoed + 1] = data or partial
+    return list, table.concat(echoed)
+  end
+
+  it_differs("read the same messages and echo the same bytes", function()
+    for seed = 1, WIRE_STREAMS do
+      local random = support.random(seed * 104729 + 3)
+      local bytes = generate(random, "server")
+      local ends = cut(random, #bytes)
+      if #ends < 200 then
+        local one, echoed_one = run("pure", bytes, ends)
+        local other, echoed_other = run("native", bytes, ends)
+        assert_same(one, other, seed)
+        assert.is_true(echoed_one == echoed_other, "stream " .. seed .. ": the echo")
+      end
+    end
+    assert.equal(0, hub.core:held())
+    assert.equal(0, hub.buffered)
+  end)
+end)
