@@ -104,7 +104,7 @@ local function provoke(s, state, is_full)
     turns()
     repeat
       local came = peers[1]:poll()
-      peers[1].buffer = ""
+      peers[1]:take()
       turns()
     until not came
   end

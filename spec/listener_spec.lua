@@ -83,7 +83,7 @@ describe("the listener", function()
     if has_ipv6() then ways[2] = { socket.tcp6, "::1" } end
     for i, way in ipairs(ways) do
       local connection = way[1]()
-      connection:settimeout(5)
+      connection:settimeout(20)
       assert(connection:connect(way[2], context:get_port()))
       connection:send(client.upgrade())
       for _ = 1, 100 do
@@ -145,7 +145,7 @@ describe("max_connections", function()
     assert.is_nil(ws)
     assert.is_string(message)
     assert.equal("limit", code)
-    peer:settimeout(5)
+    peer:settimeout(20)
     assert.truthy(peer:receive("*l"):find("503", 1, true))
     peer:close()
     outside:close()

@@ -197,7 +197,7 @@ describe("descriptors from 1,024 on", function()
     else
       context:service(1000)
     end
-    peer:settimeout(5)
+    peer:settimeout(20)
     io.write((peer:receive("*a")))
     context:destroy()
   ]]

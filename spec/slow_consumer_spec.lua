@@ -247,7 +247,7 @@ describe("on_drain", function()
     assert.equal(0, #drained)
     run:pump(function()
       peer:poll()
-      peer.buffer = ""
+      peer:take()
       return drained[1]
     end, "on_drain")
     assert.equal(0, ws:buffered())
