@@ -24,6 +24,20 @@ local function start(options)
   return s, log
 end
 
+-- Whoever reads late still gets all of it.
+local function assert_whole_file(s, late)
+  local status, headers = late:read_head()
+  assert.same({ 200, tostring(SPARSE_BYTES) }, { status, headers["content-length"] })
+  local taken = 0
+  s:pump(function()
+    while late:poll() do end
+    taken = taken + #late:take()
+    assert(not late.ended, "the server ended the connection")
+    return taken >= SPARSE_BYTES
+  end, "the whole file")
+  assert.equal(SPARSE_BYTES, taken)
+end
+
 local function echo_goes_on(s, c, each)
   for i = 1, ECHOES do
     if each then each(i) end
@@ -144,5 +158,6 @@ describe("an echo goes on while another peer", function()
       s.context:broadcast("flood", piece)
     end)
     assert.is_true(s.context.hub.buffered < 4 * 1024 * 1024)
+    assert_whole_file(s, stuck)
   end)
 end)

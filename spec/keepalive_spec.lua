@@ -133,10 +133,12 @@ describe("ping_interval and ping_timeout", function()
   end)
 
   it("reading that the application paused suspends the timeout", function()
-    local run, log = start({})
+    local run, log, peer = start({})
     log.ws[1]:rx_flow_control(false)
     pass(run, 200)
     assert.equal(0, #log.closed)
+    -- Its answer would not be read: it is not even asked.
+    assert.is_nil(peer:try_message())
     log.ws[1]:rx_flow_control(true)
     pass(run, 60)
     assert_timed_out(run, log)

@@ -135,6 +135,18 @@ describe("max_connections", function()
     assert.equal("in", select(2, fourth:message()))
   end)
 
+  it("what a client has sent already does not turn its 503 into a reset", function()
+    local run = server.start({ protocols = { echo = server.echo }, max_connections = 1 })
+    client.open(run, "echo")
+    local second = client.connect(run)
+    local known = pcall(second.connection.getoption, second.connection, "error")
+    if not known then return pending("needs LuaSocket with the option 'error'") end
+    second:send(client.upgrade({ protocol = "echo" }))
+    run:settle()
+    assert.is_nil(second.connection:getoption("error"))
+    assert.equal(503, (second:response()))
+  end)
+
   it("a context with a full house adopts nobody: nil, a message, limit", function()
     local run = server.start({ protocols = { echo = server.echo }, max_connections = 1 })
     client.open(run, "echo")
