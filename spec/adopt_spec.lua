@@ -1,3 +1,5 @@
+--- Sockets that the application brings: listening ones and connected ones.
+-- @module spec.adopt_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local socket = require("socket")

@@ -1,3 +1,5 @@
+--- Everything that an application can do inside a callback, and what it does to messages behind.
+-- @module spec.callbacks_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 

@@ -1,3 +1,5 @@
+--- One bad peer costs the others nothing: an echo goes on whatever it does.
+-- @module spec.isolation_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 

@@ -1,3 +1,5 @@
+--- A loop of the application's own, on few descriptors and on many.
+-- @module spec.loop_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local child = require("spec.support.child")

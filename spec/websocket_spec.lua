@@ -1,3 +1,5 @@
+--- The methods of `ws`: writing, fragments, callbacks, facts.
+-- @module spec.websocket_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local websockets = require("websockets")
