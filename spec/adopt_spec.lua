@@ -1,3 +1,5 @@
+--- Sockets that the application brings: listening ones and connected ones.
+-- @module spec.adopt_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local socket = require("socket")
@@ -56,7 +58,7 @@ describe("context:adopt", function()
     local c = client.connect(s)
     local accepted = listening:accept()
     c.connection:send(client.upgrade({ protocol = "echo" }) .. c:frame(1, "one") .. c:frame(1, "two"))
-    accepted:settimeout(5)
+    accepted:settimeout(20)
     local line = accepted:receive("*l")
     assert.equal("GET / HTTP/1.1", line)
     assert.is_true(accepted:dirty())

@@ -1,3 +1,5 @@
+--- Everything that an application can do inside a callback, and what it does to messages behind.
+-- @module spec.callbacks_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 
@@ -104,7 +106,7 @@ local function provoke(s, state, is_full)
     turns()
     repeat
       local came = peers[1]:poll()
-      peers[1].buffer = ""
+      peers[1]:take()
       turns()
     until not came
   end

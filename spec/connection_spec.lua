@@ -1,3 +1,5 @@
+--- The opening handshake over a socket, and peers that break it off.
+-- @module spec.connection_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 

@@ -1,3 +1,5 @@
+--- A context: serving, running, broadcasting, and its end.
+-- @module spec.context_spec
 local unpack = table.unpack or unpack -- luacheck: ignore
 local server = require("spec.support.server")
 local client = require("spec.support.client")

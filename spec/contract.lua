@@ -1,5 +1,5 @@
---- What this library promises, row by row, and the spec that proves it. `make test` fails on a row without a spec, or
--- whose spec did not run and pass.
+--- What this library promises, row by row, and the spec that proves it. `make test` fails on a row without a spec, on
+-- one whose spec did not run and pass, and on a method, option, group of constants or decision without a row.
 return {
   { area = "method", name = "context",
     spec = "spec/websockets_spec.lua", test = "what context is given must be a table" },
@@ -54,7 +54,7 @@ return {
     spec = "spec/connection_spec.lua", test = "get_protocol and user are the connection's own" },
   { area = "method", name = "tostring",
     spec = "spec/websockets_spec.lua", test = "shows a context and a websocket as in 2012" },
-  { area = "method", name = "constants",
+  { area = "constant", name = "WRITE, POLL, SERVER",
     spec = "spec/websockets_spec.lua", test = "has the constants of 2012 with their numbers" },
   { area = "option", name = "port", spec = "spec/listener_spec.lua", test = "a number is the port" },
   { area = "option", name = "interf", spec = "spec/websockets_spec.lua", test = "takes lo and IP addresses as interf" },
@@ -131,13 +131,13 @@ return {
     spec = "spec/slow_consumer_spec.lua", test = "judged on what remains after a flush" },
   { area = "limit", name = "max_buffered_total_bytes",
     spec = "spec/slow_consumer_spec.lua", test = "costs the largest queue first" },
-  { area = "limit", name = "slow_consumer close",
+  { area = "limit", name = "slow_consumer (close)",
     spec = "spec/slow_consumer_spec.lua", test = "the begun frame is finished, then 1013" },
-  { area = "limit", name = "slow_consumer drop_new",
+  { area = "limit", name = "slow_consumer (drop_new)",
     spec = "spec/slow_consumer_spec.lua", test = "drop_new: write says full" },
-  { area = "limit", name = "slow_consumer drop_old",
+  { area = "limit", name = "slow_consumer (drop_old)",
     spec = "spec/slow_consumer_spec.lua", test = "drop_old: the oldest not begun" },
-  { area = "limit", name = "slow_consumer conflate",
+  { area = "limit", name = "slow_consumer (conflate)",
     spec = "spec/slow_consumer_spec.lua", test = "conflate: only the newest" },
   { area = "limit", name = "origins",
     spec = "spec/handshake_spec.lua", test = "lets through the same host by default" },

@@ -2,6 +2,7 @@
 -- @module spec.contract_check_spec
 
 local contract_check = require "spec.support.contract_check"
+local promises = require "spec.support.promises"
 
 local HERE = "spec/contract_check_spec.lua"
 
@@ -103,5 +104,50 @@ describe("contract check", function()
     local rows = { row(), row{ test = "a" }, row{ test = "b" } }
     local problems, checked = check(rows, { outcome("passed", nil, "ws write") })
     assert.same({ 2, 3 }, { #problems, checked })
+  end)
+end)
+
+describe("missing rows", function()
+  local function missing(rows, ...)
+    return contract_check.missing(rows, { { areas = { ... }, name = "port" } })
+  end
+
+  it("none where a row of the right area has the name", function()
+    assert.same({}, missing({ row{ area = "option", name = "port" } }, "option"))
+    assert.same({}, missing({ row{ area = "limit", name = "port" } }, "option", "limit"))
+    assert.same({}, missing({ row{ area = "option", name = "interf, port (not available)" } }, "option"))
+  end)
+
+  it("are told by area and name", function()
+    for _, made in ipairs({
+      row{ area = "rule", name = "port" }, row{ area = "option", name = "ports" },
+      row{ area = "option", name = "port stays" }, row{ area = "option", name = "x (port)" },
+    }) do
+      assert.same({ "no row for option or limit port" }, missing({ made }, "option", "limit"))
+    end
+    assert.same({ "no row for option port" }, missing({}, "option"))
+  end)
+
+  it("are sought for methods, not for metamethods and what is internal", function()
+    local class = { new = print, service = print, group_of = print, __tostring = print, __index = {} }
+    assert.same({ { areas = { "method" }, name = "context:service" } }, promises.of_class("context", class))
+    assert.same({ { areas = { "method" }, name = "ws:group_of" } }, promises.of_class("ws", { group_of = print }))
+  end)
+
+  it("are sought for functions, and for each group of constants", function()
+    local module = { context = print, engine = "pure", POLLIN = 1, POLLOUT = 4, WRITE_TEXT = 0, WRITE_PING = 5 }
+    assert.same({
+      { areas = { "constant" }, name = "POLL" }, { areas = { "constant" }, name = "WRITE" },
+      { areas = { "method" }, name = "context" }, { areas = { "method" }, name = "engine" },
+    }, promises.of_module(module))
+  end)
+
+  it("are sought for each option, available or not", function()
+    assert.same({ { areas = { "option", "limit" }, name = "port" }, { areas = { "option", "limit" }, name = "tls" } },
+      promises.of_options({ KNOWN = { port = {} }, UNAVAILABLE = { tls = true } }))
+  end)
+
+  it("there are none: every method, option, group of constants and decision is in the contract", function()
+    assert.same({}, contract_check.missing(dofile("spec/contract.lua"), promises.all()))
   end)
 end)

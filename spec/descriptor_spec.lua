@@ -1,3 +1,5 @@
+--- What an outside loop is told: descriptors, interest in writing, pauses.
+-- @module spec.descriptor_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local websockets = require("websockets")

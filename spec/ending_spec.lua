@@ -1,3 +1,5 @@
+--- The closing handshake from both sides, and the end after a breach.
+-- @module spec.ending_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 

@@ -10,7 +10,7 @@ if engines.missing then
   pending("the native engine is not here: all engine specs ran on the pure one only")
 end
 
-local function describe_helpers(engine)
+local function describe_keys(engine)
   it("computes the accept key of RFC 6455 1.3", function()
     assert.equal("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", engine.accept_key("dGhlIHNhbXBsZSBub25jZQ=="))
   end)
@@ -25,7 +25,9 @@ local function describe_helpers(engine)
       assert.equal(key, engine.accept_key(("a"):rep(length)), "length " .. length)
     end
   end)
+end
 
+local function describe_base64(engine)
   it("encodes and decodes the base64 of RFC 4648 10", function()
     local vectors = {
       [""] = "", f = "Zg==", fo = "Zm8=", foo = "Zm9v", foob = "Zm9vYg==", fooba = "Zm9vYmE=", foobar = "Zm9vYmFy",
@@ -55,7 +57,9 @@ local function describe_helpers(engine)
       assert.is_nil(engine.unbase64(text), text)
     end
   end)
+end
 
+local function describe_random(engine)
   it("gives random bytes of any length, never the same", function()
     for _, length in ipairs { 0, 1, 4, 16, 4096, 5000, 70000 } do
       assert.equal(length, #engine.random(length))
@@ -96,9 +100,9 @@ local function describe_mask(engine)
   end)
 end
 
-local function describe_writer(engine)
-  local lengths = { 0, 1, 125, 126, 127, 65535, 65536, 1048576 }
+local LENGTHS = { 0, 1, 125, 126, 127, 65535, 65536, 1048576 }
 
+local function describe_writer(engine)
   it("writes what a server writes", function()
     local writer = engine.writer { role = "server" }
     assert.equal(bytes "81 05 48 65 6c 6c 6f", writer:encode(1, "Hello"))
@@ -107,7 +111,7 @@ local function describe_writer(engine)
     assert.equal(bytes "89 00", writer:encode(9, ""))
     assert.equal(bytes "82 7e 01 00", writer:encode(2, ("x"):rep(256)):sub(1, 4))
     assert.equal(bytes "82 7f 00 00 00 00 00 01 00 00", writer:encode(2, ("x"):rep(65536)):sub(1, 10))
-    for _, length in ipairs(lengths) do
+    for _, length in ipairs(LENGTHS) do
       local payload = ("payload!"):rep(131072):sub(1, length)
       assert.is_true(support.frame { opcode = 2, payload = payload } == writer:encode(2, payload))
     end
@@ -128,12 +132,14 @@ local function describe_writer(engine)
     -- 2,000 keys of 32 bits hold one pair in 2,000 runs, never ten.
     assert.is_true(count > 1990)
   end)
+end
 
+local function describe_both_sides(engine)
   it("writes frames that the other side reads", function()
     for writer_role, reader_role in pairs { client = "server", server = "client" } do
       local writer = engine.writer { role = writer_role }
       local reader = engine.reader(support.options { role = reader_role })
-      for _, length in ipairs(lengths) do
+      for _, length in ipairs(LENGTHS) do
         local payload = ("payload!"):rep(131072):sub(1, length)
         local list = support.read(reader, writer:encode(1, payload) .. writer:encode(2, payload))
         assert.equal(4, #list)
@@ -160,9 +166,12 @@ for _, entry in ipairs(engines) do
       assert.equal(entry.name, engine.name)
     end)
 
-    describe_helpers(engine)
+    describe_keys(engine)
+    describe_base64(engine)
+    describe_random(engine)
     describe_mask(engine)
     describe_writer(engine)
+    describe_both_sides(engine)
 
     it("reads what the plain model writes", function()
       local reader = engine.reader(support.options())

@@ -7,7 +7,7 @@ local plain_client = require "spec.support.plain_client"
 local define_checks = require "spec.support.test_server_checks"
 
 local LINK = "^http://127%.0%.0%.1:(%d+)/$"
-local STEP_SECONDS, TICK_SECONDS, GUARD_SECONDS = 0.002, 0.01, 30
+local STEP_SECONDS, TICK_SECONDS, GUARD_SECONDS = 0.002, 0.01, 60
 
 -- A server under an ev loop of its own that watches for reading only, and a client in the same process: a coroutine
 -- that a timer resumes. Ends when the client has ended; the loop then has nothing left to watch.

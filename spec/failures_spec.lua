@@ -1,3 +1,5 @@
+--- Callbacks that raise: who hears of it, and what goes on.
+-- @module spec.failures_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 

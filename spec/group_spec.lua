@@ -1,3 +1,5 @@
+--- Broadcasts: who gets them, how, and who does not.
+-- @module spec.group_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local websockets = require("websockets")

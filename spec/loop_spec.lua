@@ -1,3 +1,5 @@
+--- A loop of the application's own, on few descriptors and on many.
+-- @module spec.loop_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local child = require("spec.support.child")
@@ -197,7 +199,7 @@ describe("descriptors from 1,024 on", function()
     else
       for _ = 1, 2 do context:service(1000) end
     end
-    peer:settimeout(5)
+    peer:settimeout(20)
     io.write((peer:receive("*a")))
     context:destroy()
   ]]

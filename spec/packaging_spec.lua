@@ -4,7 +4,7 @@
 local socket = require "socket"
 
 local ROCKSPEC = "rockspecs/lua-websockets-scm-1.rockspec"
-local WAIT_SECONDS = 10
+local WAIT_SECONDS = 30
 local SERVER = [[
 local websockets = require "websockets"
 local socket = require "socket"
@@ -17,7 +17,7 @@ local context = websockets.context{
 }
 io.stdout:write(debug.getinfo(websockets.context, "S").source, "\n", websockets.engine, "\n", context:get_port(), "\n")
 io.stdout:flush()
-local ends = socket.gettime() + 10
+local ends = socket.gettime() + 30
 while socket.gettime() < ends do context:service(100) end
 context:destroy()
 ]]

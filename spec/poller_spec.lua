@@ -6,7 +6,7 @@ local select_poller = require "websockets.poller.select"
 local luasocket = require "websockets.transport.luasocket"
 local memory = require "websockets.transport.memory"
 
-local DEADLINE_SECONDS = 5
+local DEADLINE_SECONDS = 20
 
 describe("websockets.poller.select", function()
   local poller, open, readable, writable

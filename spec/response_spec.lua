@@ -65,7 +65,7 @@ describe("ws:respond", function()
       assert.is_nil(headers["content-length"])
     end
     run:settle()
-    assert.equal("", peer.buffer)
+    assert.equal("", peer:take())
   end)
 
   it("a second answer to one request is -1 type, one to a dead connection -1 closed", function()

@@ -1,3 +1,5 @@
+--- What comes from the peer: breaches and their close codes, whole messages, pings.
+-- @module spec.session_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 

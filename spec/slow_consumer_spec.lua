@@ -190,6 +190,25 @@ describe("max_buffered_bytes and slow_consumer", function()
     assert.same({ ping = "keep me", fragment = true }, seen)
   end)
 
+  it("close: of messages held behind a fragment none follows the close frame", function()
+    local run, ws, peer, log = start({ max_buffered_bytes = 1024 * KIB })
+    run:pump(function()
+      if ws:buffered() <= 512 * KIB then ws:write(PIECE, WRITE_BINARY) end
+      return ws:buffered() > 512 * KIB
+    end, "a full socket")
+    assert.equal(0, ws:write("begun", WRITE_BINARY + 0x40))
+    assert.equal(0, ws:write(("h"):rep(400 * KIB), WRITE_BINARY))
+    for _ = 1, 2 do assert.equal(0, ws:write("held", WRITE_BINARY)) end
+    -- Pings pass: with them the first of the held is the last that finds room.
+    for _ = 1, 2500 do assert.equal(0, ws:ping(("p"):rep(125))) end
+    assert.equal(0, ws:write("ended", 2))
+    assert.same({ -1, "closing" }, { ws:write("x") })
+    assert.equal("\128\5ended\136\2\3\245", peer:drain():sub(-11))
+    peer:close()
+    run:pump(function() return log.closed[1] end, "on_closed")
+    assert.same({ 1013, "", false, "slow" }, { unpack(log.closed[1], 2, 5) })
+  end)
+
   it("the default limit is 16 MiB, 256 MiB for all", function()
     local run = server.start({})
     local settings = run.context.settings
@@ -247,7 +266,7 @@ describe("on_drain", function()
     assert.equal(0, #drained)
     run:pump(function()
       peer:poll()
-      peer.buffer = ""
+      peer:take()
       return drained[1]
     end, "on_drain")
     assert.equal(0, ws:buffered())

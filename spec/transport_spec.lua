@@ -5,7 +5,7 @@ local socket = require "socket"
 local luasocket = require "websockets.transport.luasocket"
 local memory = require "websockets.transport.memory"
 
-local DEADLINE_SECONDS = 5
+local DEADLINE_SECONDS = 20
 
 describe("websockets.transport.luasocket", function()
   local open

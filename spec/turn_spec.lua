@@ -1,12 +1,41 @@
+--- What a turn does for each connection, and that none can begin inside a callback.
+-- @module spec.turn_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
+
+-- Options whose every callback does what `try` makes for its name.
+local function trying(try)
+  return {
+    protocols = { a = function(ws)
+      try("connect")()
+      ws:on_receive(function()
+        try("on_receive")()
+        error("x")
+      end)
+      ws:on_closed(try("on_closed"))
+      ws:on_broadcast(try("on_broadcast"))
+      ws:on_pong(try("on_pong"))
+      ws:on_drain(try("on_drain"))
+    end },
+    on_http = function(ws)
+      try("on_http")()
+      ws:respond(200)
+    end,
+    on_add_fd = try("on_add_fd"), on_del_fd = try("on_del_fd"), on_set_mode_fd = try("on_set_mode_fd"),
+    on_clear_mode_fd = try("on_clear_mode_fd"), on_error = try("on_error"), log = try("log"),
+    origins = function()
+      try("origins")()
+      return true
+    end,
+  }
+end
 
 describe("service inside a callback", function()
   after_each(server.stop_all)
 
   it("raises in every kind of callback, and the turn goes on", function()
     local s, refused = nil, {}
-    local function try(name)
+    s = server.start(trying(function(name)
       return function()
         if not s then return end
         for _, call in ipairs({ "service", "service_fd", "run" }) do
@@ -14,30 +43,7 @@ describe("service inside a callback", function()
           refused[name] = refused[name] ~= false and not is_good and err:find("inside a callback", 1, true) ~= nil
         end
       end
-    end
-    s = server.start({
-      protocols = { a = function(ws)
-        try("connect")()
-        ws:on_receive(function()
-          try("on_receive")()
-          error("x")
-        end)
-        ws:on_closed(try("on_closed"))
-        ws:on_broadcast(try("on_broadcast"))
-        ws:on_pong(try("on_pong"))
-        ws:on_drain(try("on_drain"))
-      end },
-      on_http = function(ws)
-        try("on_http")()
-        ws:respond(200)
-      end,
-      on_add_fd = try("on_add_fd"), on_del_fd = try("on_del_fd"), on_set_mode_fd = try("on_set_mode_fd"),
-      on_clear_mode_fd = try("on_clear_mode_fd"), on_error = try("on_error"), log = try("log"),
-      origins = function()
-        try("origins")()
-        return true
-      end,
-    })
+    end))
     local c, h = client.open(s, "a"), client.connect(s)
     h:send(client.request("/"))
     h:response()

@@ -1,3 +1,5 @@
+--- The methods of `ws`: writing, fragments, callbacks, facts.
+-- @module spec.websocket_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local websockets = require("websockets")
@@ -181,6 +183,26 @@ describe("fragments that the application writes", function()
     local _, _, ws = pair()
     ws:write("a", NO_FIN)
     assert.same({ -1, "utf8" }, { ws:write("\255") })
+  end)
+
+  it("held messages fall under max_buffered_bytes, together with what waits to be sent", function()
+    local results = {}
+    local s, c, _, log = pair({ max_buffered_bytes = 1000 })
+    log.ws[1]:on_receive(function(ws)
+      -- Inside a turn the first fragment waits too.
+      for _, size in ipairs({ 400, 601, 0 }) do
+        local kind = size == 400 and websockets.WRITE_BINARY + NO_FIN or websockets.WRITE_BINARY
+        results[#results + 1] = { ws:write(("x"):rep(size), kind) }
+      end
+    end)
+    c:text("go")
+    s:pump(function() return results[3] end)
+    assert.same({ { 0 }, { 0 }, { -1, "full" } }, results)
+    assert.equal(0, log.ws[1]:write("y", CONTINUATION))
+    assert.same({ 2, ("x"):rep(400) .. "y" }, { c:message() })
+    assert.same({ 2, ("x"):rep(601) }, { c:message() })
+    assert.equal(0, log.ws[1]:write("again"))
+    assert.same({ 1, "again" }, { c:message() })
   end)
 end)
 

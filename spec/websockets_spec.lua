@@ -1,3 +1,5 @@
+--- The module: its names, and what `websockets.context` says to wrong options.
+-- @module spec.websockets_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local websockets = require("websockets")

@@ -88,10 +88,14 @@ local function describe_close(engine)
   end)
 end
 
-local function describe_limits(engine)
-  local function first_pair(changes, text, size)
+local function first_pair_of(engine)
+  return function(changes, text, size)
     return without_words(read(engine.reader(options(changes)), text, size))
   end
+end
+
+local function describe_sizes(engine)
+  local first_pair = first_pair_of(engine)
 
   it("takes a message of max_message_bytes and refuses one byte more", function()
     for _, limit in ipairs { 0, 1, 100, 125, 126, 1000, 65535, 65536, 70000 } do
@@ -123,6 +127,10 @@ local function describe_limits(engine)
     local header = masked(2, ("x"):rep(99), false) .. frame { opcode = 0, length = 2 ^ 53, key = "" }
     assert.same({ 1009, "breach" }, first_pair(changes, header))
   end)
+end
+
+local function describe_fragments(engine)
+  local first_pair = first_pair_of(engine)
 
   it("refuses a continuation behind the last fragment", function()
     local message = masked(1, "a", false) .. masked(0, "b")
@@ -155,7 +163,8 @@ for _, entry in ipairs(support.engines()) do
     describe_headers(entry.engine, "server", SERVER_BREACHES)
     describe_headers(entry.engine, "client", CLIENT_BREACHES)
     describe_close(entry.engine)
-    describe_limits(entry.engine)
+    describe_sizes(entry.engine)
+    describe_fragments(entry.engine)
 
     it("delivers what came before a breach in the same bytes", function()
       for _, line in ipairs(SERVER_BREACHES) do

@@ -8,25 +8,22 @@ local frame, masked, options, read = support.frame, support.masked, support.opti
 local PIECE_BYTES = 128
 local PLENTY = 67108864
 
+-- A reader with a budget of its own, and that budget.
+local function budgeted(engine, limit)
+  local budget = { used = 0, limit = limit or PLENTY }
+  return engine.reader(options { budget = budget }), budget
+end
+
 local function describe_accounting(engine)
-  local budget
-
-  local function reader(limit, changes)
-    budget = { used = 0, limit = limit or PLENTY }
-    local merged = options(changes)
-    merged.budget = budget
-    return engine.reader(merged)
-  end
-
   it("holds nothing for messages that come whole", function()
-    local one = reader(0)
+    local one, budget = budgeted(engine, 0)
     local stream = masked(1, "Hello") .. masked(2, ("x"):rep(1000)) .. masked(2, ("x"):rep(70000)) .. masked(9, "ping")
     assert.equal(8, #read(one, stream))
     assert.equal(0, budget.used)
   end)
 
   it("holds nothing of unfinished headers and control frames", function()
-    local one = reader(0)
+    local one, budget = budgeted(engine, 0)
     assert.same({ 9, ("p"):rep(125) }, read(one, masked(9, ("p"):rep(125)), 1))
     assert.equal(0, budget.used)
     assert.same({}, read(one, masked(2, ("x"):rep(70000)):sub(1, 14), 1))
@@ -34,7 +31,8 @@ local function describe_accounting(engine)
   end)
 
   it("counts the bytes of an unfinished frame, and gives them back with the message", function()
-    local one, stream = reader(), masked(2, ("x"):rep(1000))
+    local one, budget = budgeted(engine)
+    local stream = masked(2, ("x"):rep(1000))
     read(one, stream:sub(1, 508))
     assert.is_true(budget.used >= 500 + PIECE_BYTES)
     read(one, stream:sub(509, 608))
@@ -44,13 +42,15 @@ local function describe_accounting(engine)
   end)
 
   it("counts at least 128 bytes for tiny fragments", function()
-    local one = reader()
+    local one, budget = budgeted(engine)
     read(one, masked(1, "a", false))
     assert.is_true(budget.used >= 1 + PIECE_BYTES)
     read(one, masked(0, "b"))
     assert.equal(0, budget.used)
   end)
+end
 
+local function describe_ends(engine)
   it("gives back with a breach, a close frame and release", function()
     local ends = {
       function(one) return read(one, masked(3, "")) end,
@@ -60,7 +60,7 @@ local function describe_accounting(engine)
       function(one) return one:release() end,
     }
     for _, finish in ipairs(ends) do
-      local one = reader()
+      local one, budget = budgeted(engine)
       read(one, masked(1, ("x"):rep(1000), false) .. masked(0, "abc", false))
       assert.is_true(budget.used > 1000)
       finish(one)
@@ -71,28 +71,31 @@ local function describe_accounting(engine)
   end)
 
   it("gives back what an unfinished frame held where the reader is released", function()
-    local one = reader()
+    local one, budget = budgeted(engine)
     read(one, masked(2, ("x"):rep(1000)):sub(1, 700), 100)
     assert.is_true(budget.used > 600)
     one:release()
     assert.equal(0, budget.used)
   end)
+end
 
+local function describe_limit(engine)
   it("closes with 1009 what would pass the limit, and not what just fits", function()
     local stream = masked(2, ("x"):rep(1000), false) .. masked(0, ("y"):rep(500), false)
-    read(reader(), stream)
-    local needed = budget.used
+    local one, open = budgeted(engine)
+    read(one, stream)
+    local needed = open.used
     assert.is_true(needed >= 1500 + PIECE_BYTES)
 
-    local fits = reader(needed)
+    local fits, budget = budgeted(engine, needed)
     assert.same({}, read(fits, stream))
     assert.equal(needed, budget.used)
     assert.same({ 2, ("x"):rep(1000) .. ("y"):rep(500) .. "z" }, read(fits, masked(0, "z")))
     assert.equal(0, budget.used)
 
-    local passes = reader(needed - 1)
+    local passes, short = budgeted(engine, needed - 1)
     assert.same({ 9, "", 1009, "breach" }, support.without_words(read(passes, masked(9, "") .. stream)))
-    assert.equal(0, budget.used)
+    assert.equal(0, short.used)
   end)
 
   it("is shared: one reader's message leaves less for another", function()
@@ -138,7 +141,9 @@ local function describe_pieces(engine)
     assert.same({ 1, ("ab"):rep(9903) }, read(reader, fragment .. masked(0, "ab")))
     assert.equal(0, budget.used)
   end)
+end
 
+local function describe_lengths(engine)
   it("takes nothing for what a header declares", function()
     local budget = { used = 0, limit = PLENTY }
     local reader = engine.reader(options { budget = budget, max_message_bytes = 2 ^ 40 })
@@ -163,6 +168,9 @@ end
 for _, entry in ipairs(support.engines()) do
   describe("budget of engine " .. entry.name, function()
     describe_accounting(entry.engine)
+    describe_ends(entry.engine)
+    describe_limit(entry.engine)
     describe_pieces(entry.engine)
+    describe_lengths(entry.engine)
   end)
 end

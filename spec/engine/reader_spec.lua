@@ -77,7 +77,9 @@ local function describe_cuts(engine)
       assert.equal(1, (reader:feed(piece:sub(-1), batch)))
     end
   end)
+end
 
+local function describe_fragments(engine)
   it("gives control frames between fragments at once", function()
     local reader = engine.reader(options())
     assert.same({}, read(reader, masked(1, "a", false)))
@@ -159,7 +161,9 @@ local function describe_batches(engine)
     assert.same({ 256, false }, { reader:feed(masked(1, "x"):rep(256), batch) })
     assert.same({ 0, false }, { reader:feed("", batch) })
   end)
+end
 
+local function describe_full_batches(engine)
   it("ends a batch at 1 MiB of payload", function()
     local reader, batch = engine.reader(options()), {}
     local large = masked(2, ("x"):rep(65536))
@@ -198,7 +202,9 @@ for _, entry in ipairs(support.engines()) do
   describe("reader of engine " .. entry.name, function()
     describe_examples(entry.engine)
     describe_cuts(entry.engine)
+    describe_fragments(entry.engine)
     describe_end(entry.engine)
     describe_batches(entry.engine)
+    describe_full_batches(entry.engine)
   end)
 end

@@ -88,7 +88,9 @@ local function describe_functions(engine)
       end
     end
   end)
+end
 
+local function describe_states(engine)
   it("finds the first byte that cannot be", function()
     for _, line in ipairs(BAD) do
       assert.same({ nil, line[2] }, { advance(engine, line[1]) }, line[3])
@@ -109,7 +111,9 @@ local function describe_functions(engine)
     assert.equal(state, engine.utf8_next(state, "\255", 1, 0))
     assert.equal(0, engine.utf8_next(state, "\255\152\128\255", 2, 3))
   end)
+end
 
+local function describe_cuts(engine)
   it("carries a character over any cut", function()
     local text = ("a\195\164\226\130\172\240\159\152\128"):rep(9)
     for first = 0, #text do
@@ -135,7 +139,7 @@ local function describe_functions(engine)
   end)
 end
 
-local function describe_messages(engine)
+local function describe_refusals(engine)
   local function reader()
     return engine.reader(options())
   end
@@ -167,6 +171,12 @@ local function describe_messages(engine)
       end
     end
   end)
+end
+
+local function describe_messages(engine)
+  local function reader()
+    return engine.reader(options())
+  end
 
   it("takes characters cut by fragments", function()
     local text = "Gr\195\188\195\159e \226\130\172 \240\159\152\128"
@@ -189,6 +199,9 @@ end
 for _, entry in ipairs(support.engines()) do
   describe("UTF-8 of engine " .. entry.name, function()
     describe_functions(entry.engine)
+    describe_states(entry.engine)
+    describe_cuts(entry.engine)
+    describe_refusals(entry.engine)
     describe_messages(entry.engine)
   end)
 end

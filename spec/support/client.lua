@@ -21,12 +21,12 @@ function client.connect(server, prepare)
   local connection = socket.tcp4()
   if prepare then prepare(connection) end
   -- The backlog takes the connection: connecting needs no turn of the server's.
-  connection:settimeout(5)
+  connection:settimeout(20)
   assert(connection:connect("127.0.0.1", server.port))
   connection:settimeout(0)
   connection:setoption("tcp-nodelay", true)
   local self = setmetatable({
-    server = server, connection = connection, buffer = "", ended = false, batch = {}, inbox = {}, taken = 0,
+    server = server, connection = connection, pieces = {}, size = 0, ended = false, batch = {}, inbox = {}, taken = 0,
     reader = engine.reader({ role = "client", max_message_bytes = MAX_MESSAGE_BYTES, max_fragments = 1e6 }),
     writer = engine.writer({ role = "client" }),
   }, client)
@@ -41,8 +41,23 @@ function client:poll()
   local piece = whole or part
   if not whole and why ~= "timeout" then self.ended = why end
   if not piece or piece == "" then return false end
-  self.buffer = self.buffer .. piece
+  self.pieces[#self.pieces + 1] = piece
+  self.size = self.size + #piece
   return true
+end
+
+-- Joined only when somebody looks: pieces of a long answer that are joined one by one cost their square.
+local function joined(self)
+  if #self.pieces > 1 then self.pieces = { table.concat(self.pieces) } end
+  return self.pieces[1] or ""
+end
+
+--- Take all that has come and was not read yet.
+-- @treturn string
+function client:take()
+  local bytes = joined(self)
+  self.pieces, self.size = {}, 0
+  return bytes
 end
 
 --- Send bytes, pumping the server while its buffers are full.
@@ -66,9 +81,7 @@ function client:drain()
     while self:poll() do end
     return self.ended
   end, "the end of the connection")
-  local rest = self.buffer
-  self.buffer = ""
-  return rest
+  return self:take()
 end
 
 --- Wait until so many bytes are here.
@@ -76,14 +89,14 @@ end
 -- @treturn string exactly those
 function client:read(count)
   self.server:pump(function()
-    if #self.buffer >= count then return true end
+    if self.size >= count then return true end
     self:poll()
-    assert(#self.buffer >= count or not self.ended, "the server ended the connection")
-    return #self.buffer >= count
+    assert(self.size >= count or not self.ended, "the server ended the connection")
+    return self.size >= count
   end, count .. " bytes")
-  local bytes = self.buffer:sub(1, count)
-  self.buffer = self.buffer:sub(count + 1)
-  return bytes
+  local bytes = joined(self)
+  self.pieces, self.size = { bytes:sub(count + 1) }, #bytes - count
+  return bytes:sub(1, count)
 end
 
 --- Read the head of a response.
@@ -94,7 +107,7 @@ function client:read_head()
   local stop
   self.server:pump(function()
     self:poll()
-    stop = select(2, self.buffer:find("\r\n\r\n", 1, true))
+    stop = select(2, joined(self):find("\r\n\r\n", 1, true))
     assert(stop or not self.ended, "the server ended the connection")
     return stop
   end, "the head of a response")
@@ -176,9 +189,8 @@ end
 
 -- Feeds what has come to the reader; whole messages go into the inbox.
 local function decode(self)
-  if self.buffer == "" then return end
-  local bytes, again = self.buffer, true
-  self.buffer = ""
+  if self.size == 0 then return end
+  local bytes, again = self:take(), true
   while again do
     local count
     count, again = self.reader:feed(bytes, self.batch)

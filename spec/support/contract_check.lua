@@ -3,6 +3,7 @@
 --
 -- A row promises something and names its proof:
 -- `{ area = "ws", name = "write", spec = "spec/websocket_spec.lua", test = "part of the tests' full names" }`.
+-- `name` may be several, parted by commas, with a remark in brackets.
 -- `luas = { ... }` asks for the proof under each of these interpreters; `when = "native"` only where that is there.
 
 local KNOWN_LUAS = {
@@ -102,6 +103,36 @@ function contract_check.check(rows, outcomes, run)
     if problem then problems[#problems + 1] = describe(row, position) .. ": " .. problem end
   end
   return problems, checked, left_out
+end
+
+-- The names of the rows, by area. A row may hold several, parted by commas; what stands in brackets is no name.
+local function names_by_area(rows)
+  local areas = {}
+  for _, row in ipairs(rows) do
+    areas[row.area] = areas[row.area] or {}
+    for name in row.name:gsub("%b()", ""):gmatch("[^,]+") do
+      areas[row.area][name:match("^%s*(.-)%s*$")] = true
+    end
+  end
+  return areas
+end
+
+--- Checks that nothing promised is without a row.
+-- @tparam table rows the contract
+-- @tparam table promised `areas` (a row in any of them will do) and `name`, see `spec.support.promises`
+-- @treturn table the problems, one text for each name without a row
+function contract_check.missing(rows, promised)
+  local named, problems = names_by_area(rows), {}
+  for _, promise in ipairs(promised) do
+    local has_row = false
+    for _, area in ipairs(promise.areas) do
+      has_row = has_row or (named[area] ~= nil and named[area][promise.name] == true)
+    end
+    if not has_row then
+      problems[#problems + 1] = ("no row for %s %s"):format(table.concat(promise.areas, " or "), promise.name)
+    end
+  end
+  return problems
 end
 
 return contract_check

@@ -43,7 +43,7 @@ tell("unwatched", watched[1])
 local turned_away = 0
 for i = 1, PEERS do
   peers[i]:poll()
-  if peers[i].buffer:find("^HTTP/1%.1 503 ") and peers[i].ended then turned_away = turned_away + 1 end
+  if peers[i]:take():find("^HTTP/1%.1 503 ") and peers[i].ended then turned_away = turned_away + 1 end
 end
 tell("turned_away", turned_away)
 

@@ -6,7 +6,7 @@ local socket = require "socket"
 local plain_client = {}
 plain_client.__index = plain_client
 
-local DEADLINE_SECONDS = 15
+local DEADLINE_SECONDS = 45
 local PIECE_BYTES = 65536
 
 -- The example of RFC 6455, section 1.3.
@@ -20,10 +20,10 @@ end
 --- Connect to a port of this machine.
 -- @tparam number port
 -- @tparam[opt] function pause called while nothing has come; without it the client waits in `select`
--- @treturn table the client, which raises when it has waited for 15 seconds
+-- @treturn table the client, which raises when it has waited for 45 seconds
 function plain_client.connect(port, pause)
   local connection = socket.tcp()
-  connection:settimeout(5)
+  connection:settimeout(20)
   assert(connection:connect("127.0.0.1", port))
   connection:settimeout(0)
   return setmetatable({
