@@ -106,6 +106,32 @@ describe("a turn", function()
     assert.equal(1, sends)
   end)
 
+  it("is not suspended by a callback that yields: that is an error of the callback, and the others go on", function()
+    local errors, heard = {}, {}
+    local s = server.start({
+      on_error = function(err) errors[#errors + 1] = tostring(err) end,
+      protocols = { a = function(ws)
+        ws:on_receive(function(_, data)
+          if data == "yield" then coroutine.yield() end
+          heard[#heard + 1] = data
+        end)
+      end },
+    })
+    local c = client.open(s, "a")
+    c:text("yield")
+    c:text("next")
+    local thread = coroutine.create(function()
+      for _ = 1, 100 do
+        s.context:service(10)
+        if heard[1] then return "done" end
+      end
+    end)
+    assert.same({ true, "done" }, { coroutine.resume(thread) })
+    assert.same({ "next" }, heard)
+    assert.equal(1, #errors)
+    assert.truthy(errors[1]:find("yield"))
+  end)
+
   it("messages written outside of it leave at once", function()
     local handler, log = server.recorder()
     local s = server.start({ protocols = { a = handler } })

@@ -58,6 +58,10 @@ describe("ws:write", function()
       function() ws:close(1000, {}) end, function() ws:close(1000, "\255") end, function() ws:on_receive(1) end,
       function() ws:broadcast({}) end, function() ws:on_broadcast("x") end, function() ws:respond(99) end,
       function() ws:serve_http_file() end, function() ws:rx_flow_control(2) end,
+      function() ws:write(("x"):rep(126), websockets.WRITE_PING) end, function() ws:ping({}) end,
+      function() ws:ping(("x"):rep(126)) end, function() ws:write("x", websockets.WRITE_CLOSE) end,
+      function() ws:write("\3\232\255", websockets.WRITE_CLOSE) end,
+      function() ws:respond(200, { A = "\r\n" }) end,
     }) do
       assert.matches("websocket_spec.lua:%d+: ", select(2, pcall(call)))
     end

@@ -3,11 +3,13 @@
 local agenda = require("websockets.agenda")
 local connection = require("websockets.connection")
 local ending = require("websockets.ending")
+local relief = require("websockets.relief")
 local session = require("websockets.session")
 
 local turn = {}
 
 local max, HUGE = math.max, math.huge
+local gsub, running, unpack = string.gsub, coroutine.running, table.unpack or unpack
 
 -- An outside loop that watches READ only has us try full sockets again at each entry, but not more often than this.
 local RETRY_SECONDS = 0.001
@@ -50,33 +52,6 @@ local function flush_queued(context)
   return true
 end
 
--- limits.md, max_buffered_total_bytes: the largest queue first, by its policy.
-local function relieve(context)
-  local limit = context.settings.max_buffered_total_bytes
-  for _ = 1, context.blocked_count do
-    local too_much = context.wire_class.excess(context.hub, limit)
-    if too_much <= 0 then return end
-    local largest, size
-    for i = 1, context.blocked_count do
-      local ws = context.blocked[i]
-      local waiting = ws.wire:buffered()
-      -- Once a turn: a queue that has nothing to drop must not keep the others from being looked at.
-      if ws.state == "open" and ws.relieved ~= context.turn and (not size or waiting > size) then
-        largest, size = ws, waiting
-      end
-    end
-    if not largest then return end
-    largest.relieved = context.turn
-    local policy = largest.settings.slow_consumer
-    if policy == "close" or policy == "conflate" then
-      session.overflow(largest)
-    else
-      largest.wire:drop(too_much)
-    end
-    connection.flush(largest)
-  end
-end
-
 local function tell_ends(context)
   local retired, count = context.retired, context.retired_count
   for i = context.told + 1, count do
@@ -96,13 +71,13 @@ local function close_retired(context)
     ws.wire:close()
     ws.fd = -1
   end
-  context.retired_count, context.told = 0, 0
+  context.retired_count, context.told, context.abandoned = 0, 0, 0
 end
 
 local function finish(context)
   repeat
     local has_more = flush_queued(context)
-    if context.blocked_count > 0 then relieve(context) end
+    if context.blocked_count > 0 then relief.give(context) end
     if context.told < context.retired_count then
       tell_ends(context)
       has_more = true
@@ -190,14 +165,28 @@ function turn.set_alarm(context)
   context.poller:set_alarm(due < math.huge and max(0, due - context.clock()) or nil)
 end
 
+-- Whether what runs now could be suspended. A turn must not be: others would find it half done.
+local function can_yield()
+  local thread, is_main = running()
+  return thread ~= nil and not is_main
+end
+
+-- Behind a C function a callback's yield is an error of that callback.
+local function behind_c(work, ...)
+  local results, arguments, count = nil, { ... }, select("#", ...)
+  gsub("x", "x", function() results = { pcall(work, unpack(arguments, 1, count)) } end)
+  return unpack(results, 1, 4)
+end
+
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
   context.busy = true
   context.turn = context.turn + 1
   context.now = context.clock()
-  local is_good, first, second, third = pcall(work, context, ...)
+  local protected = can_yield() and behind_c or pcall
+  local is_good, first, second, third = protected(work, context, ...)
   if not is_good then agenda.fail(context, first) end
-  local is_finished, err = pcall(finish, context)
+  local is_finished, err = protected(finish, context)
   if not is_finished then agenda.fail(context, err) end
   if context.destroying then destroy(context) end
   context.busy = false

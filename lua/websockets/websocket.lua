@@ -50,6 +50,17 @@ local function send_fragment(ws, opcode, data, fin)
   return result, why
 end
 
+-- RFC 6455 7.4.2: the codes that an application may send.
+local function check_close(ws, code, reason, name, level)
+  local is_known = type(code) == "number" and code % 1 == 0
+    and ((code >= 1000 and code <= 1003) or (code >= 1007 and code <= 1014) or (code >= 3000 and code <= 4999))
+  if not is_known then errors.argument(1, name, "close code 1000-1003, 1007-1014 or 3000-4999", code, level) end
+  if reason ~= nil and (type(reason) ~= "string" or #reason > MAX_CONTROL_BYTES - 2
+    or not ws.context.engine.valid_utf8(reason)) then
+    errors.argument(2, name, "at most 123 bytes of UTF-8", reason, level)
+  end
+end
+
 -- Everything but a whole text or binary message.
 local function write_other(ws, data, kind)
   if kind >= IGNORE_MASK then kind = kind - IGNORE_MASK end
@@ -67,12 +78,12 @@ local function write_other(ws, data, kind)
   elseif kind == WRITE_CLOSE then
     if ws.state == "http" then return -1, "type" end
     if ws.state ~= "open" then return -1, ws.state == "closed" and "closed" or "closing" end
-    if #data == 1 then errors.argument(1, "write", "close code and reason, or nothing", data, 4) end
-    if data == "" then
-      ws:close()
-    else
-      ws:close(data:byte(1) * 256 + data:byte(2), data:sub(3))
+    local code, reason = data:byte(1), data:sub(3)
+    if code then
+      code = code * 256 + (data:byte(2) or 0)
+      check_close(ws, code, reason, "write", 5)
     end
+    connection.close(ws, code, reason)
     result, why = 0, nil
   end
   settle(ws)
@@ -100,7 +111,11 @@ function websocket:write(data, kind)
   elseif type(kind) ~= "number" then
     errors.argument(2, "write", "WRITE_ number", kind)
   end
-  if kind ~= WRITE_TEXT and kind ~= WRITE_BINARY then return write_other(self, data, kind) end
+  if kind ~= WRITE_TEXT and kind ~= WRITE_BINARY then
+    -- No tail call: the level of an error counts this function.
+    local result, why = write_other(self, data, kind)
+    return result, why
+  end
   local result, why = session.send(self, kind + 1, data, true)
   if not self.context.busy then turn.settle(self.context) end
   return result, why
@@ -169,15 +184,6 @@ function websocket:broadcast(data)
   return turn.within(self.context, list.group.broadcast, list.group, data)
 end
 
-local function check_close(code, reason)
-  local is_known = type(code) == "number" and code % 1 == 0
-    and ((code >= 1000 and code <= 1003) or (code >= 1007 and code <= 1014) or (code >= 3000 and code <= 4999))
-  if not is_known then errors.argument(1, "close", "0, 1000-1003, 1007-1014 or 3000-4999", code, 4) end
-  if reason ~= nil and (type(reason) ~= "string" or #reason > MAX_CONTROL_BYTES - 2) then
-    errors.argument(2, "close", "at most 123 bytes of UTF-8", reason, 4)
-  end
-end
-
 local function close(ws, code, reason)
   if code == 0 then
     -- What was written before was accepted: it leaves as far as the socket takes it.
@@ -200,10 +206,7 @@ function websocket:close(code, reason)
   if code == nil then
     if reason ~= nil then errors.argument(1, "close", "close code before a reason", code) end
   elseif code ~= 0 then
-    check_close(code, reason)
-    if reason and not self.context.engine.valid_utf8(reason) then
-      errors.argument(2, "close", "at most 123 bytes of UTF-8", reason)
-    end
+    check_close(self, code, reason, "close", 4)
   end
   turn.within(self.context, close, self, code, reason)
 end
@@ -215,7 +218,10 @@ end
 -- @treturn[2] string `closed`, `closing`, `full` or `type`
 -- @rfc 6455 5.5.2
 function websocket:ping(data)
-  return self:write(data == nil and "" or data, WRITE_PING)
+  data = data == nil and "" or bytes_argument(1, "ping", data)
+  if #data > MAX_CONTROL_BYTES then errors.argument(1, "ping", "at most 125 bytes", #data) end
+  local result, why = write_other(self, data, WRITE_PING)
+  return result, why
 end
 
 -- HTTP has a room of its own.

@@ -94,24 +94,31 @@ end
 -- @tparam number enough stop once so many bytes are dropped
 -- @treturn integer bytes dropped
 function queue_of.drop(self, enough)
-  local queue, fixed, dropped, kept = self.queue, self.fixed, 0, 0
+  local queue, fixed = self.queue, self.fixed
   if not queue then return 0 end
-  local kept_queue, kept_fixed = {}, false
-  for i = self.first, self.last do
-    local is_fixed = fixed and fixed[i]
-    if not is_fixed and dropped < enough then
-      dropped = dropped + #queue[i]
-      self.hub.pieces = self.hub.pieces - 1
+  local at, last, dropped, kept = self.first, self.last, 0, {}
+  while at <= last and dropped < enough do
+    local frame = queue[at]
+    queue[at] = nil
+    if fixed and fixed[at] then
+      fixed[at] = nil
+      kept[#kept + 1] = frame
     else
-      kept = kept + 1
-      kept_queue[kept] = queue[i]
-      if is_fixed then
-        kept_fixed = kept_fixed or {}
-        kept_fixed[kept] = true
-      end
+      dropped = dropped + #frame
+      self.hub.pieces = self.hub.pieces - 1
     end
+    at = at + 1
   end
-  self.queue, self.fixed, self.first, self.last = kept_queue, kept_fixed, 1, kept
+  -- What stays moves up to what was not looked at: a long queue is never copied to free a little.
+  for i = #kept, 1, -1 do
+    at = at - 1
+    queue[at], fixed[at] = kept[i], true
+  end
+  if at > last then
+    self.first, self.last = 1, 0
+  else
+    self.first = at
+  end
   self.pending = self.pending - dropped
   self.hub.buffered = self.hub.buffered - dropped
   return dropped
