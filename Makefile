@@ -3,9 +3,10 @@
 LUAS ?= lua5.1 lua5.2 lua5.3 lua5.4 luajit
 SPEC ?=
 JOBS ?= 2
-LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec test-server bench examples)
+CONFORMANCE_LUAS ?= lua5.4 luajit
+LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance test-server bench examples)
 
-.PHONY: help serve test native rust lint docs bench-quick
+.PHONY: help serve test native rust lint docs conformance bench-quick
 
 help:
 	@echo "make serve        install what is missing, start the test server, print its address"
@@ -13,6 +14,7 @@ help:
 	@echo "                  narrower: make test LUAS=lua5.4 SPEC=spec/websocket_spec.lua"
 	@echo "make native       the accelerator for every Lua that is here, into build/native"
 	@echo "make rust         what Rust's own tools say: tests, clippy, format"
+	@echo "make conformance  every Autobahn case in both roles; narrower: make conformance PARTS=\"1 12\" ROLES=client"
 	@echo "make lint         luacheck"
 	@echo "make docs         the reference, into build/doc"
 	@echo "make bench-quick  what masking costs under each Lua; fails below the goal"
@@ -44,6 +46,11 @@ lint:
 
 docs:
 	@ldoc -q --fatalwarnings .
+
+conformance:
+	@.ci/install test
+	@lua=$$(.ci/lua) && LUAS="$(CONFORMANCE_LUAS)" ROLES="$(ROLES)" ENGINES="$(ENGINES)" PARTS="$(PARTS)" \
+	  $$lua conformance/run.lua
 
 bench-quick:
 	@status=0; for lua in $(LUAS); do $$lua bench/mask.lua || status=1; done; exit $$status

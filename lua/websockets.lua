@@ -20,6 +20,8 @@ local websockets = {
   --- To be added to a kind: this is not the last fragment.
   WRITE_NO_FIN = 0x40,
   WRITE_CLIENT_IGNORE_XOR_MASK = 0x80,
+  --- To be added to a kind: this message is not to be compressed.
+  WRITE_NO_COMPRESSION = 0x100,
 
   --- What a descriptor is ready for.
   POLLIN = 1,

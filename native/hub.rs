@@ -1,7 +1,7 @@
 //! What the connections of one context share: descriptors, budget, the turn's log, waiting.
 
 use std::io::Write;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::header::Rules;
@@ -331,6 +331,22 @@ impl Hub {
                 wire.incoming.has_ended = true;
             }
         }
+    }
+
+    /// Watches a descriptor that is none of its wires', or ceases to.
+    pub fn watch_other(&self, fd: impl AsFd + Copy, interest: Interest) -> bool {
+        match &self.side {
+            Some(side) if interest.write => {
+                side.watch(fd, Interest { read: false, ..interest });
+            }
+            Some(side) => side.forget(fd),
+            None => {}
+        }
+        if interest.read || interest.write {
+            return self.poll.watch(fd, interest);
+        }
+        self.poll.forget(fd);
+        true
     }
 
     /// The side's waiting, made when it is first asked for.

@@ -195,16 +195,20 @@ impl Output {
         self.count(fd, out, size);
     }
 
-    // Judges what remains after a flush. A socket that refused bytes is asked again only when the answer decides.
-    fn is_full(&mut self, fd: &OwnedFd, out: &mut Outgoing, size: usize) -> bool {
-        let Limits { high_water_bytes, max_buffered_bytes } = self.limits[out.limits as usize];
-        if out.pending + size <= high_water_bytes && out.pending <= max_buffered_bytes {
-            return false;
-        }
-        if out.pending > 0 && (!out.is_blocked || out.pending > max_buffered_bytes) {
+    // Judges what waits already. A socket that refused bytes is asked again only when the answer decides.
+    fn is_full(&mut self, fd: &OwnedFd, out: &mut Outgoing) -> bool {
+        let most = self.limits[out.limits as usize].max_buffered_bytes;
+        if out.pending > most {
             self.send(fd, out);
         }
-        out.pending > max_buffered_bytes
+        out.pending > most
+    }
+
+    // Behind the message that passes the mark, not before it: so all leave in one call.
+    fn flush_past_mark(&mut self, fd: &OwnedFd, out: &mut Outgoing) {
+        if out.pending > self.limits[out.limits as usize].high_water_bytes && !out.is_blocked {
+            self.send(fd, out);
+        }
     }
 
     /// Queues bytes as they are.
@@ -225,10 +229,11 @@ impl Output {
         // A close frame always finds room: it is the last.
         if frame.opcode == CLOSE {
             out.has_said_close = true;
-        } else if self.is_full(fd, out, size) {
+        } else if self.is_full(fd, out) {
             return Err(Refused::Full);
         }
         self.append(number, out, false, size, |target| frame.encode(target, key));
+        self.flush_past_mark(fd, out);
         Ok(())
     }
 
@@ -247,11 +252,14 @@ impl Output {
         let length = (*payload).as_ref().len();
         let head_size = first.map_or(0, |first| header::write(&mut head, first, length, None));
         let size = head_size + length;
-        if first.is_some() && self.is_full(fd, out, size) {
+        if first.is_some() && self.is_full(fd, out) {
             return Err(Refused::Full);
         }
         out.queue(&mut self.spare).put(Segment::held(head, head_size, payload));
         self.count(number, out, size);
+        if first.is_some() {
+            self.flush_past_mark(fd, out);
+        }
         Ok(())
     }
 
@@ -277,7 +285,7 @@ impl Output {
         if out.has_said_close {
             return Ok(());
         }
-        if self.is_full(fd, out, size) {
+        if self.is_full(fd, out) {
             return Err(Refused::Full);
         }
         let bytes = &self.log[fanout.start..fanout.end];
@@ -290,6 +298,7 @@ impl Output {
             self.join(out, fanout.start, fanout.end, false);
         }
         self.count(number, out, size);
+        self.flush_past_mark(fd, out);
         Ok(())
     }
 

@@ -157,11 +157,11 @@ describe("both wires, over sockets,", function()
 
   local makers = {}
 
-  local LIMITS = { high_water_bytes = 65536, max_buffered_bytes = 2 ^ 24 }
+  local QUEUE = { high_water_bytes = 65536, max_buffered_bytes = 2 ^ 24 }
 
   function makers.pure(here, leftover)
-    local wire = stream.new(stream.hub(), luasocket.new(here), pure, LIMITS)
-    wire:start({ role = "server", max_message_bytes = 8000, max_fragments = 5, limits = LIMITS }, leftover)
+    local wire = stream.new(stream.hub(), luasocket.new(here), pure, QUEUE)
+    wire:start({ role = "server", max_message_bytes = 8000, max_fragments = 5, limits = QUEUE }, leftover)
     return wire
   end
 
@@ -171,7 +171,7 @@ describe("both wires, over sockets,", function()
       high_water_bytes = 65536, max_buffered_bytes = 2 ^ 24, max_unfinished_total_bytes = 2 ^ 30,
     })
     local wire = assert(wires.adopt(hub, here))
-    wire:start({ role = "server", max_message_bytes = 8000, max_fragments = 5, limits = LIMITS }, leftover)
+    wire:start({ role = "server", max_message_bytes = 8000, max_fragments = 5, limits = QUEUE }, leftover)
     return wire
   end
 

@@ -1,10 +1,8 @@
 --- Clients that others wrote, against our echo server: every byte comes back equal.
 -- @module spec.interop_spec
+local beside = require("spec.support.beside")
 local child = require("spec.support.child")
 local server = require("spec.support.server")
-local socket = require("socket")
-
-local LIMIT_SECONDS = 60
 
 local PEERS = {
   {
@@ -16,33 +14,6 @@ local PEERS = {
     command = "env NODE_PATH=.deps/node_modules node spec/support/interop.js",
   },
 }
-
-local function read(path)
-  local file = io.open(path, "r")
-  local text = file and file:read("*a") or ""
-  if file then file:close() end
-  return text
-end
-
--- Runs a command beside us, for the server must be served meanwhile; gives its exit code and output.
-local function run_beside(run, command)
-  local folder = child.make_folder()
-  local rc, out = folder .. "/rc", folder .. "/out"
-  local line = ("{ timeout -k 2 %d %s >%s 2>&1 </dev/null; echo $? >%s.new; mv %s.new %s; } >/dev/null 2>&1 & echo $!")
-    :format(LIMIT_SECONDS, command, out, rc, rc, rc)
-  local pipe = assert(io.popen(line, "r"))
-  local pid = tonumber(pipe:read("*l"))
-  pipe:close()
-  local deadline, code = socket.gettime() + LIMIT_SECONDS + 5
-  repeat
-    run.context:service(5)
-    code = tonumber(read(rc))
-  until code or socket.gettime() > deadline
-  if not code then child.run("kill -KILL " .. pid) end
-  local text = read(out)
-  child.remove_folder(folder)
-  return code, text
-end
 
 -- An echo server that closes when it is asked to.
 local function start()
@@ -68,7 +39,7 @@ describe("interop", function()
       local _, missing = child.run(peer.probe)
       if missing ~= 0 then pending(peer.name .. " is not installed") end
       local run, ends = start()
-      local code, text = run_beside(run, peer.command .. " " .. run.port)
+      local code, text = beside.run(run, peer.command .. " " .. run.port)
       assert.equal(0, code, text)
       run:pump(function() return ends[1] end, "on_closed")
       assert.same({ 4001, "bye", true, "closed" }, ends[1])

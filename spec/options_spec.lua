@@ -43,6 +43,7 @@ local CASES = {
   high_water_bytes = { { 1 }, NUMBERS },
   max_buffered_bytes = { { 1 }, NUMBERS },
   max_buffered_total_bytes = { { 1 }, NUMBERS },
+  compression = { { true, {}, { level = 1 }, false }, { 1, "x", { level = 0 }, { window_bits = 9 } } },
   slow_consumer = { { "close", "drop_new", "drop_old", "conflate" }, { "drop", "", 1, true, false, {} } },
 }
 
@@ -88,7 +89,7 @@ describe("websockets.options", function()
       max_request_line_bytes = 8192, max_body_bytes = MIB, handshake_timeout = 10, max_half_open = 1024,
       keepalive_timeout = 15, body_timeout = 30, response_timeout = 30, max_connections = math.huge,
       ping_interval = 20, ping_timeout = 20, close_timeout = 5, idle_timeout = false, high_water_bytes = 64 * 1024,
-      max_buffered_bytes = 16 * MIB, max_buffered_total_bytes = 256 * MIB, slow_consumer = "close",
+      max_buffered_bytes = 16 * MIB, max_buffered_total_bytes = 256 * MIB, slow_consumer = "close", compression = false,
     }
     for name in pairs(options.KNOWN) do assert.equal(expected[name], settings[name], name) end
   end)
@@ -153,7 +154,7 @@ describe("websockets.options", function()
   end)
 
   it("blames the line that asked for the context", function()
-    for _, given in ipairs({ { port = "x" }, { prot = 1 }, { compression = true }, { options = 2 },
+    for _, given in ipairs({ { port = "x" }, { prot = 1 }, { compression = 1 }, { options = 2 },
       { socket = listening, port = 1 } }) do
       local line
       local _, message = pcall(function()

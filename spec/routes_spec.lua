@@ -151,7 +151,7 @@ describe("the option routes", function()
       ["bad option 'routes['/a'].max_message_bytes'"] = { max_message_bytes = 0 },
       ["'routes['/a'].port' is for the whole context"] = { port = 80 },
       ["'routes['/a'].handshake_timeout' is for the whole context"] = { handshake_timeout = 1 },
-      ["'routes['/a'].compression' is not available"] = { compression = true },
+      ["'routes['/a'].compression' is for the whole context"] = { compression = true },
       ["'routes['/a'].routes' is for the whole context"] = { routes = {} },
     }) do
       assert.matches(text, refusal({ ["/a"] = route }), 1, true)

@@ -22,13 +22,15 @@ describe("wire/stream fanout", function()
 
   it("encodes once for all server wires, and every wire gets the same string", function()
     local wires, ends, encoded = {}, {}, 0
+    local writer = engine.writer({ role = "server" })
+    local counting = { encode = function(_, ...)
+      encoded = encoded + 1
+      return writer:encode(...)
+    end }
     for i = 1, 5 do
       wires[i], ends[i] = new_wire()
-      local writer = wires[i].writer
-      wires[i].writer = { encode = function(_, ...)
-        encoded = encoded + 1
-        return writer:encode(...)
-      end }
+      assert.equal(writer, wires[i].writer)
+      wires[i].writer = counting
     end
     assert.equal(0, stream.fanout(wires, 5, TEXT, "to all", {}))
     assert.equal(1, encoded)

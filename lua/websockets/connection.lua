@@ -3,6 +3,7 @@
 local agenda = require("websockets.agenda")
 local descriptor = require("websockets.descriptor")
 local ending = require("websockets.ending")
+local engines = require("websockets.engine")
 local keepalive = require("websockets.keepalive")
 local session = require("websockets.session")
 
@@ -47,9 +48,14 @@ function connection.flushed(ws, pending, took)
   end
 end
 
---- Sends what is queued, as far as it goes.
+local function advance(ws)
+  if ws.state == "http" then ws.exchange:advance(ws) end
+end
+
+--- Sends what is queued, as far as it goes; goes on connecting where that is not done.
 -- @tparam table ws
 function connection.flush(ws)
+  if ws.dialing then return advance(ws) end
   if ws.state ~= "closed" then connection.flushed(ws, ws.wire:flush()) end
 end
 
@@ -137,6 +143,7 @@ local function discard(ws)
 end
 
 local function read_http(ws)
+  if ws.dialing then return advance(ws) end
   local bytes, why = ws.wire:receive()
   if bytes then
     if why then agenda.again(ws.context, ws) end
@@ -177,17 +184,35 @@ function connection.close(ws, code, reason)
   ending.await_close(ws)
 end
 
--- What readers are told is the same for all connections of the same settings, and costs each nothing.
-local function incoming(context, settings)
-  local told = settings.incoming
-  if not told then
+-- What readers are told is the same for all connections of the same settings without compression, and costs each
+-- nothing.
+local function incoming(context, settings, role, deflate)
+  local told = not deflate and settings.incoming
+  -- A client's settings begin as a copy of the context's.
+  if not told or told.limits ~= settings then
     told = {
-      role = "server", max_message_bytes = settings.max_message_bytes, max_fragments = settings.max_fragments,
-      budget = context.budget, limits = settings,
+      role = role, max_message_bytes = settings.max_message_bytes, max_fragments = settings.max_fragments,
+      budget = context.budget, limits = settings, deflate = deflate,
     }
-    settings.incoming = told
+    if not deflate then settings.incoming = told end
   end
   return told
+end
+
+-- The WebSocket begins; `handler` hears of it.
+local function begin(ws, role, leftover, subprotocol, deflate, handler)
+  local context = ws.context
+  ws.exchange = false
+  ws.wire:start(incoming(context, ws.settings, role, deflate), leftover)
+  ws.state, ws.seen = "open", context.now
+  keepalive.start(ws)
+  -- A broadcast goes to those who have connected to us.
+  if role == "server" then context:group_of(subprotocol):join(ws) end
+  if handler and not agenda.call(context, ws, handler, ws) and ws.state == "open" then
+    session.fail(ws, 1011, "", "error")
+  end
+  -- Not here: a callback may be adopting this connection, in the midst of another one's batch.
+  if leftover ~= "" then agenda.again(context, ws) end
 end
 
 --- Turns a connection of the HTTP phase into an open WebSocket.
@@ -196,19 +221,20 @@ end
 -- @tparam string leftover bytes that came behind the request
 -- @tparam ?string subprotocol
 -- @tparam function handler the application's connect callback
-function connection.open(ws, answer, leftover, subprotocol, handler)
-  local context, settings = ws.context, ws.settings
-  ws.exchange = false
+-- @tparam ?table|boolean deflate what was agreed about compression, see `websockets.compression`; false for none
+function connection.open(ws, answer, leftover, subprotocol, handler, deflate)
   ws.wire:raw(answer)
-  ws.wire:start(incoming(context, settings), leftover)
-  ws.state, ws.seen = "open", context.now
-  keepalive.start(ws)
-  context:group_of(subprotocol):join(ws)
-  if not agenda.call(context, ws, handler, ws) and ws.state == "open" then
-    session.fail(ws, 1011, "", "error")
-  end
-  -- Not here: a callback may be adopting this connection, in the midst of another one's batch.
-  if leftover ~= "" then agenda.again(context, ws) end
+  begin(ws, "server", leftover, subprotocol, deflate or false, handler)
+end
+
+--- Turns a connection that we have opened ourselves into an open WebSocket.
+-- @tparam table ws
+-- @tparam string leftover bytes that came behind the server's answer
+-- @tparam ?string subprotocol
+-- @tparam table|boolean deflate what was agreed about compression; false for none
+function connection.open_client(ws, leftover, subprotocol, deflate)
+  ws.subprotocol = subprotocol
+  begin(ws, "client", leftover, subprotocol, deflate, ws.open_handler)
 end
 
 local function expire_handshake(ws)
@@ -216,23 +242,48 @@ local function expire_handshake(ws)
   ending.abort(ws, "timeout")
 end
 
---- Takes a connected transport into a context.
+local function attach(ws, transport, fd)
+  local context = ws.context
+  local engine = context.engine
+  if ws.settings.compression then engine = engines.that_compresses(engine) end
+  ws.fd = fd
+  ws.wire = context.wire_class.new(context.hub, transport, engine, ws.settings, ws)
+  context.owners[fd] = ws
+end
+
+--- Gives a connection that has not sent anything yet another transport.
+-- @tparam table ws
+-- @tparam table transport
+-- @tparam integer fd
+function connection.replace(ws, transport, fd)
+  local context = ws.context
+  descriptor.block(ws, false)
+  descriptor.unwatch(ws)
+  descriptor.announce(ws, false)
+  context.owners[ws.fd] = nil
+  ws.wire:close()
+  attach(ws, transport, fd)
+  descriptor.watch(ws)
+  descriptor.announce(ws, true)
+end
+
+--- Takes a connected transport, or one that is connecting, into a context.
 -- @tparam table context
 -- @tparam table|userdata transport, or a wire of the accelerator's
 -- @tparam integer fd
 -- @tparam table http_phase what takes the bytes until the WebSocket is open: `feed`, `flushed`, `ended`,
 -- `release`
+-- @tparam ?table settings nil: those of the context
 -- @treturn table ws
-function connection.new(context, transport, fd, http_phase)
+function connection.new(context, transport, fd, http_phase, settings)
   -- Sixteen fields at most: Lua then gives the table 440 bytes, one more and it is 824. What most connections never
   -- need stands in the class.
   local ws = setmetatable({
-    context = context, fd = fd, settings = context.settings, state = "http", wire = false, seen = context.now,
-    exchange = http_phase, head = false, list = false, slot = false, timer_lane = false, timer_slot = false,
-    paused = false, special = false, receive_handler = false, closed_handler = false,
+    context = context, fd = fd, settings = settings or context.settings, state = "http", wire = false,
+    seen = context.now, exchange = http_phase, head = false, list = false, slot = false, timer_lane = false,
+    timer_slot = false, paused = false, special = false, receive_handler = false, closed_handler = false,
   }, context.ws_class)
-  ws.wire = context.wire_class.new(context.hub, transport, context.engine, context.settings, ws)
-  context.owners[fd] = ws
+  attach(ws, transport, fd)
   context.connection_count = context.connection_count + 1
   ending.deadline(ws, context.half_open, expire_handshake)
   descriptor.watch(ws)

@@ -1,7 +1,9 @@
 --- A context: sockets, connections and timers that are served together, and the methods that users call on it.
 -- @classmod websockets.context
 local agenda = require("websockets.agenda")
+local client = require("websockets.client")
 local clock = require("websockets.clock")
+local compression = require("websockets.compression")
 local engine = require("websockets.engine")
 local errors = require("websockets.errors")
 local group = require("websockets.group")
@@ -33,13 +35,20 @@ local function add_sockets(self, settings)
   self.poller = poller.new(self.hub, self.owners)
 end
 
+-- The sockets of the accelerator know no compression: a context with it goes over LuaSocket.
+local function choose_engine(settings)
+  local chosen = engine.choose()
+  return settings.compression and engine.that_compresses(chosen) or chosen
+end
+
 local function new_state(settings)
   local self = {
-    settings = settings, engine = engine.choose(), timers = timers.new(),
+    settings = settings, engine = choose_engine(settings), timers = timers.new(),
     ws_class = websocket, owners = {}, connection_count = 0, groups = {}, anonymous = false, reports = {},
     half_open = { seconds = settings.handshake_timeout or math.huge },
     batch = {}, cursor = { at = 0 }, readable = {}, writable = {},
-    turn = 0, told = 0, retry_at = 0, abandoned = 0, relieved = 0, destroyed = false, destroying = false, stopping = false,
+    turn = 0, told = 0, retry_at = 0, abandoned = 0, relieved = 0,
+    destroyed = false, destroying = false, stopping = false,
   }
   self.clock = clock.new(self.engine.now)
   self.now = self.clock()
@@ -77,6 +86,7 @@ function context.new(given, level)
   if type(given) ~= "table" then errors.argument(1, "context", "table", given, level + 1) end
   local settings = options.read(given, level + 1)
   local self = setmetatable(new_state(settings), context)
+  settings.compression = compression.settle(settings.compression, settings, self.engine, level + 1)
   local opened, why = listener.open(self)
   if opened == false then error("websocket could not create context: " .. why, level) end
   self.listener = opened
@@ -187,6 +197,23 @@ function context:broadcast(protocol, data)
   if type(data) == "number" then data = tostring(data) end
   if type(data) ~= "string" then errors.argument(2, "broadcast", "string", data) end
   return turn.within(self, members.broadcast, members, data)
+end
+
+--- Opens a connection to a server. It returns at once: `ws:on_open` hears of it, or `ws:on_closed` (1006, the message,
+-- false, why). Only to resolve a host name other than localhost does it wait, as long as the system does.
+-- @tparam string url `ws://host:port/path?query`
+-- @tparam[opt] table given `protocols` (list), `headers`, `origin`, `timeout` (seconds until it is open), and limits
+-- and times of this connection by the names that `websockets.context` knows
+-- @treturn[1] table ws
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string `limit`: no descriptor can be had
+-- @raise for a wrong URL, a wrong or unknown option
+-- @rfc 6455 4.1
+function context:connect(url, given)
+  check(self)
+  local ws, why, code = client.connect(self, url, given, 3)
+  return ws, why, code
 end
 
 local function take(self, socket, bytes)

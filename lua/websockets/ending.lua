@@ -65,6 +65,8 @@ end
 -- @tparam table ws
 function ending.finish(ws)
   if ws.state ~= "http" then return end
+  -- A client has nothing to finish before its connection is open.
+  if ws.role == "client" then return ending.abort(ws, "closed") end
   ws.state = "ending"
   ws.outcome = { 1006, "", false, "closed" }
   ending.begin(ws)
@@ -73,9 +75,11 @@ end
 --- Goes on with the end when nothing waits to be sent any more.
 -- @tparam table ws in the state "ending"
 function ending.drained(ws)
-  -- After both close frames the server ends the connection first.
-  if ws.outcome[3] or ws.peer_ended then return retire(ws) end
-  if not ws.shut then
+  -- After both close frames the server ends the connection first; the client waits for that as long as for the frame.
+  if ws.peer_ended then return retire(ws) end
+  if ws.outcome[3] then
+    if ws.role ~= "client" then retire(ws) end
+  elseif not ws.shut then
     ws.shut = true
     ws.wire:shutdown()
     ending.deadline(ws, ws.settings.close_timeout, expire_close)

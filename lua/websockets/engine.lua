@@ -15,4 +15,12 @@ function engine.choose()
   return require("websockets.engine.pure")
 end
 
+--- Gives an engine that can compress: the accelerator cannot.
+-- @tparam table chosen
+-- @treturn table the same, or the pure one
+function engine.that_compresses(chosen)
+  if chosen.can_compress then return chosen end
+  return require("websockets.engine.pure")
+end
+
 return engine

@@ -117,11 +117,13 @@ end
 -- @tparam table request
 -- @tparam ?string subprotocol
 -- @tparam ?table headers further ones, name -> value or list of values
+-- @tparam ?string extensions value of Sec-WebSocket-Extensions
 -- @treturn string bytes
-function handshake.accept(engine, request, subprotocol, headers)
+function handshake.accept(engine, request, subprotocol, headers, extensions)
   local bytes = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     .. "Sec-WebSocket-Accept: " .. engine.accept_key(request.headers["sec-websocket-key"]) .. "\r\n"
   if subprotocol then bytes = bytes .. "Sec-WebSocket-Protocol: " .. subprotocol .. "\r\n" end
+  if extensions then bytes = bytes .. "Sec-WebSocket-Extensions: " .. extensions .. "\r\n" end
   for name, value in pairs(headers or {}) do
     for _, one in ipairs(type(value) == "table" and value or { value }) do
       bytes = bytes .. name .. ": " .. one .. "\r\n"

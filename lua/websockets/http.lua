@@ -204,6 +204,22 @@ end
 -- @treturn boolean
 http.has_token = has_token
 
+--- Reads the field lines of a head.
+-- @rfc 9112 5
+-- @tparam table message `headers` and `fields` are filled, see `parse`
+-- @tparam string head
+-- @tparam integer from position of the first field line
+-- @treturn ?integer status 400 where one is wrong
+function http.read_fields(message, head, from)
+  while true do
+    local line_end = find(head, "\r\n", from, true)
+    if line_end == from then return nil end
+    local status = read_field(message, sub(head, from, line_end - 1))
+    if status then return status end
+    from = line_end + 2
+  end
+end
+
 --- Reads a request head.
 -- @rfc 9112 2 to 6
 -- @tparam string head as `scan` gave it
@@ -216,14 +232,7 @@ function http.parse(head)
   local request = { headers = {}, fields = {}, length = 0, chunked = false }
   local line_end = find(head, "\r\n", 1, true)
   local status = read_request_line(request, sub(head, 1, line_end - 1))
-  local from = line_end + 2
-  while not status do
-    line_end = find(head, "\r\n", from, true)
-    if line_end == from then break end
-    status = read_field(request, sub(head, from, line_end - 1))
-    from = line_end + 2
-  end
-  status = status or check_host(request) or read_framing(request)
+    or http.read_fields(request, head, line_end + 2) or check_host(request) or read_framing(request)
   if status then return nil, status end
   local connection = request.headers.connection
   if request.minor == 1 then

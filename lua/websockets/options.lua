@@ -1,5 +1,6 @@
 --- What `websockets.context` can be told: names, checks, defaults.
 -- @module websockets.options
+local compression = require("websockets.compression")
 local errors = require("websockets.errors")
 local routes = require("websockets.routes")
 
@@ -20,7 +21,6 @@ options.ALIASES = {
 --- Options known by name whose work this version does not do yet: giving one raises.
 options.UNAVAILABLE = {
   ssl_cert_filepath = true, ssl_private_key_filepath = true, ssl_ca_filepath = true,
-  compression = true,
 }
 
 local function is_integer(value, low, high)
@@ -134,18 +134,29 @@ options.KNOWN = {
   high_water_bytes = define_as(64 * 1024, number, 1, "bytes above 0"),
   max_buffered_bytes = define_as(16 * MIB, number, 1, "bytes above 0"),
   max_buffered_total_bytes = define_as(256 * MIB, number, 1, "bytes above 0"),
+  compression = define(false, compression.check, compression.EXPECTED),
   slow_consumer = define("close", function(v) return SLOW_CONSUMER[v] or false end,
     '"close", "drop_new", "drop_old" or "conflate"'),
 }
+
+--- Checks one option.
+-- @tparam table all the known ones, name -> `check(value)`, `expected`
+-- @tparam string name
+-- @param value
+-- @tparam integer level whose fault a mistake is, as for `error`
+-- @raise for an unknown name or a wrong value
+function options.check(all, name, value, level)
+  local known = all[name]
+  if not known then error(("unknown option '%s'"):format(tostring(name)), level) end
+  if not known.check(value) then errors.option(name, known.expected, value, level + 1) end
+end
 
 local function check(name, value, level)
   if options.UNAVAILABLE[name] then
     if value then error(("option '%s' is not available in this version"):format(name), level) end
     return false
   end
-  local known = options.KNOWN[name]
-  if not known then error(("unknown option '%s'"):format(tostring(name)), level) end
-  if not known.check(value) then errors.option(name, known.expected, value, level + 1) end
+  options.check(options.KNOWN, name, value, level + 1)
   return true
 end
 

@@ -72,7 +72,9 @@ end
 local function receive_control(ws, opcode, payload)
   if opcode == PING then
     -- RFC 6455 5.5.2; nothing may follow our close frame.
-    if ws.state == "open" and not ws.wire:push(PONG, payload) then session.overflow(ws) end
+    if ws.state ~= "open" then return end
+    local done, why = ws.wire:push(PONG, payload)
+    if not done and why == "full" then session.overflow(ws) end
   elseif opcode == PONG then
     local handler = ws.pong_handler
     if handler and ws.state == "open" then handler(ws, payload) end
@@ -119,24 +121,24 @@ local function refuse(ws)
   return -1, "closing"
 end
 
-local function push(ws, opcode, payload, fin)
+local function push(ws, opcode, payload, fin, plain)
   local wire = ws.wire
-  local done, why = wire:push(opcode, payload, fin)
+  local done, why = wire:push(opcode, payload, fin, plain)
   if done then return 0 end
-  if why == "utf8" then return -1, why end
-  if session.overflow(ws) and wire:push(opcode, payload, fin) then return 0 end
+  if why ~= "full" then return -1, why end
+  if session.overflow(ws) and wire:push(opcode, payload, fin, plain) then return 0 end
   return -1, "full"
 end
 
 local function release_held(ws, held)
-  for i = 1, #held, 2 do
+  for i = 1, #held, 3 do
     if ws.state ~= "open" then return end
-    push(ws, held[i], held[i + 1])
+    push(ws, held[i], held[i + 1], true, held[i + 2])
   end
 end
 
 -- RFC 6455 5.4: the fragments of one message; other data messages wait until the last of them.
-local function send_fragment(ws, opcode, payload, fin)
+local function send_fragment(ws, opcode, payload, fin, plain)
   local fragment = ws.fragment
   if opcode ~= CONTINUATION then
     if not fin then
@@ -147,7 +149,7 @@ local function send_fragment(ws, opcode, payload, fin)
       if opcode == TEXT and not ws.context.engine.valid_utf8(payload) then return -1, "utf8" end
       if fragment.held_bytes + ws.wire:buffered() > ws.settings.max_buffered_bytes then return -1, "full" end
       local held = fragment.held
-      held[#held + 1], held[#held + 2] = opcode, payload
+      held[#held + 1], held[#held + 2], held[#held + 3] = opcode, payload, plain or false
       fragment.held_bytes = fragment.held_bytes + #payload
       return 0
     end
@@ -169,14 +171,17 @@ end
 -- @tparam integer opcode 0, 1 or 2
 -- @tparam string payload
 -- @tparam boolean fin
+-- @tparam ?boolean plain true: do not compress
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment` or `type`
-function session.send(ws, opcode, payload, fin)
+-- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment`, `type` or `entropy`
+function session.send(ws, opcode, payload, fin, plain)
   if ws.state ~= "open" then return refuse(ws) end
   if ws.idle_slot then ws.active = ws.context.now end
-  if ws.fragment or not fin or opcode == CONTINUATION then return send_fragment(ws, opcode, payload, fin) end
-  return push(ws, opcode, payload)
+  if ws.fragment or not fin or opcode == CONTINUATION then
+    return send_fragment(ws, opcode, payload, fin, plain)
+  end
+  return push(ws, opcode, payload, true, plain)
 end
 
 --- Queues a ping or pong.

@@ -1,6 +1,7 @@
 --- The way from an upgrade request to an open WebSocket: the checks, the application's word, the answer.
 -- @module websockets.upgrade
 local agenda = require("websockets.agenda")
+local compression = require("websockets.compression")
 local connection = require("websockets.connection")
 local descriptor = require("websockets.descriptor")
 local ending = require("websockets.ending")
@@ -90,8 +91,8 @@ local function open(ws, answer)
   ws.head = self.head
   if answer.user ~= nil then ws.user = answer.user end
   if ws.paused then descriptor.pause(ws, false) end
-  local bytes = handshake.accept(context.engine, self.request, subprotocol, answer.headers)
-  connection.open(ws, bytes, leftover, subprotocol, handler)
+  local bytes = handshake.accept(context.engine, self.request, subprotocol, answer.headers, self.extensions)
+  connection.open(ws, bytes, leftover, subprotocol, handler, self.deflate)
 end
 
 local function carry_out(ws)
@@ -194,6 +195,9 @@ function upgrade.run(self, ws)
   self.offered, status = handshake.subprotocols(self.request)
   if not self.offered then return response.refuse(self, ws, status) end
   if not choose(ws, self.offered) then return response.refuse(self, ws, 400) end
+  self.deflate, self.extensions =
+    compression.answer(ws.context.settings.compression, self.request.headers["sec-websocket-extensions"])
+  if self.deflate == nil then return response.refuse(self, ws, 400) end
   if settings.on_handshake then return ask(ws, settings.on_handshake) end
   open(ws, {})
 end

@@ -18,7 +18,7 @@ websocket.blocked, websocket.fragment, websocket.held, websocket.idle_slot = fal
 
 local WRITE_TEXT, WRITE_BINARY, WRITE_CONTINUATION, WRITE_HTTP = 0, 1, 2, 3
 local WRITE_CLOSE, WRITE_PING, WRITE_PONG = 4, 5, 6
-local NO_FIN, IGNORE_MASK = 0x40, 0x80
+local NO_FIN, IGNORE_MASK, NO_COMPRESSION = 0x40, 0x80, 0x100
 local MAX_CONTROL_BYTES = 125
 
 local MESSAGES = { [WRITE_TEXT] = 1, [WRITE_BINARY] = 2 }
@@ -42,8 +42,8 @@ local function function_argument(name, value)
   return value
 end
 
-local function send_fragment(ws, opcode, data, fin)
-  local result, why = session.send(ws, opcode, data, fin)
+local function send_data(ws, opcode, data, fin, plain)
+  local result, why = session.send(ws, opcode, data, fin, plain)
   -- Broadcasts to a connection in the middle of a fragmented message go their own way.
   if ws.state == "open" and ws.slot then ws.list.group:join(ws) end
   settle(ws)
@@ -63,11 +63,13 @@ end
 
 -- Everything but a whole text or binary message.
 local function write_other(ws, data, kind)
+  local plain = kind >= NO_COMPRESSION
+  if plain then kind = kind - NO_COMPRESSION end
   if kind >= IGNORE_MASK then kind = kind - IGNORE_MASK end
   local fin = kind < NO_FIN
   if not fin then kind = kind - NO_FIN end
   local opcode = OPCODES[kind]
-  if kind <= WRITE_CONTINUATION and opcode then return send_fragment(ws, opcode, data, fin) end
+  if kind <= WRITE_CONTINUATION and opcode then return send_data(ws, opcode, data, fin, plain) end
   if not fin then return -1, "type" end
   local result, why = -1, "type"
   if kind == WRITE_HTTP then
@@ -92,10 +94,12 @@ end
 
 --- Sends a message. It is queued and leaves at the end of the turn; it never blocks.
 -- @tparam string|number data the payload; text must be UTF-8
--- @tparam[opt=WRITE_TEXT] integer kind one of the `WRITE_*` numbers, `WRITE_NO_FIN` added for a fragment
+-- @tparam[opt=WRITE_TEXT] integer kind one of the `WRITE_*` numbers; added to it `WRITE_NO_FIN` for a fragment,
+-- `WRITE_NO_COMPRESSION` for a message to be sent as it is
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment` or `type`
+-- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment`, `type`, or `entropy` (a client without random
+-- bytes for its mask)
 -- @raise for a payload that is no string or number, or a control frame of more than 125 bytes
 -- @rfc 6455 5.4, 5.6
 function websocket:write(data, kind)
@@ -126,6 +130,13 @@ end
 -- @treturn nil
 function websocket:on_receive(fn)
   self.receive_handler = function_argument("on_receive", fn)
+end
+
+--- Sets what is called once when a connection that this side opened is open.
+-- @tparam function fn `fn(ws)`
+-- @treturn nil
+function websocket:on_open(fn)
+  self.open_handler = function_argument("on_open", fn)
 end
 
 --- Sets what is called once when the connection has ended, however it did.
@@ -274,7 +285,8 @@ end
 -- @treturn ?string nil without one
 function websocket:get_protocol()
   local list = self.list
-  return list and list.group.name or nil
+  if list then return list.group.name end
+  return self.subprotocol
 end
 
 function websocket:__tostring()

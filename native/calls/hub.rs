@@ -171,13 +171,7 @@ fn wait(lua: &Lua) -> Called {
 fn watch(lua: &Lua) -> Called {
     let Some(fd) = lua.fd(2) else { return Some(0) };
     let interest = Interest { read: lua.boolean(3), write: lua.boolean(4), edge: false };
-    let is_watched = with(lua, |hub| {
-        if interest.read || interest.write {
-            return hub.poll.watch(fd, interest);
-        }
-        hub.poll.forget(fd);
-        true
-    })?;
+    let is_watched = with(lua, |hub| hub.watch_other(fd, interest))?;
     lua.push_boolean(is_watched);
     Some(1)
 }

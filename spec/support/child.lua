@@ -56,14 +56,15 @@ function child.remove_folder(path)
   child.run("rm -rf " .. child.quote(path))
 end
 
---- Start a program; it ends after a minute at the latest.
+--- Start a program; it ends after a minute at the latest, or after so many seconds.
 -- @tparam string command one simple command for the shell
 -- @tparam[opt=""] string environment assignments for it
+-- @tparam[opt=60] number seconds
 -- @treturn table with `pid`
-function child.start(command, environment)
+function child.start(command, environment, seconds)
   -- The shell turns into `timeout`: its process id is known before the program writes anything.
   local line = ("echo $$; exec env %s timeout -k 2 %d %s 2>&1 </dev/null"):format(
-    environment or "", LIMIT_SECONDS, command)
+    environment or "", seconds or LIMIT_SECONDS, command)
   local pipe = assert(io.popen(line, "r"))
   return setmetatable({ pipe = pipe, pid = assert(tonumber(pipe:read("*l"))) }, child)
 end
@@ -83,6 +84,15 @@ function child:expect(pattern)
   error("the program ended before it wrote " .. pattern .. ":\n" .. table.concat(seen, "\n"), 2)
 end
 
+--- Wait for the program's own end.
+-- @treturn string the rest of its output
+function child:rest()
+  local rest = self.pipe:read("*a")
+  self.pipe:close()
+  self.pipe = nil
+  return rest
+end
+
 --- End the program by its process id, once.
 -- @tparam[opt="TERM"] string signal
 -- @treturn string the rest of its output
@@ -91,10 +101,7 @@ function child:stop(signal)
     return ""
   end
   child.run(("kill -%s %d"):format(signal or "TERM", self.pid))
-  local rest = self.pipe:read("*a")
-  self.pipe:close()
-  self.pipe = nil
-  return rest
+  return self:rest()
 end
 
 return child

@@ -2,6 +2,7 @@
 -- @module websockets.engine.pure
 
 local base64 = require "websockets.engine.pure.base64"
+local deflate = require "websockets.engine.pure.deflate"
 local mask = require "websockets.engine.pure.mask"
 local new_reader = require "websockets.engine.pure.reader"
 local new_writer = require "websockets.engine.pure.writer"
@@ -23,6 +24,15 @@ local HANDSHAKE_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 function pure.accept_key(key)
   return base64.encode(sha1(key .. HANDSHAKE_GUID))
 end
+
+--- See `websockets.engine.pure.deflate`.
+pure.can_compress = deflate.can_compress
+
+--- See `websockets.engine.pure.deflate`.
+pure.deflater = deflate.deflater
+
+--- See `websockets.engine.pure.deflate`.
+pure.inflater = deflate.inflater
 
 --- See `websockets.engine.pure.reader`.
 pure.reader = new_reader

@@ -87,14 +87,15 @@ end
 
 --- From here on the connection speaks WebSocket.
 -- @tparam table settings kept, not copied: `role`, `max_message_bytes`, `max_fragments`, `budget`, `limits` in place of
--- those of `new`
+-- those of `new`, `deflate` (what was agreed about compression, false for none)
 -- @tparam string leftover bytes behind the handshake
 function stream:start(settings, leftover)
   self.reader = self.engine.reader(settings)
   self.writer = self.engine.writer(settings)
   self.limits = settings.limits or self.limits
-  -- A client masks each frame with a key of its own.
-  self.shares = settings.role == "server"
+  local how = settings.deflate and settings.deflate.deflate
+  -- A client masks each frame with a key of its own; a context of one's own makes other bytes of the same message.
+  self.shares = settings.role == "server" and (not how or how.no_context_takeover)
   self.leftover = leftover ~= "" and leftover
 end
 
@@ -164,14 +165,15 @@ end
 -- @tparam integer opcode
 -- @tparam string payload
 -- @tparam[opt=true] boolean fin
+-- @tparam[opt=false] boolean plain true: do not compress
 -- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] string `full`: more than `max_buffered_bytes` wait already, nothing was queued; `utf8`: a whole text that
 -- is not; `type`: no string; or `entropy`: a client that can get no random bytes
-function stream:push(opcode, payload, fin)
+function stream:push(opcode, payload, fin, plain)
   if type(payload) ~= "string" then return nil, "type" end
   if opcode == TEXT and fin ~= false and not self.engine.valid_utf8(payload) then return nil, "utf8" end
-  local bytes = self.writer:encode(opcode, payload, fin)
+  local bytes = self.writer:encode(opcode, payload, fin, plain)
   if not bytes then return nil, "entropy" end
   -- Parts of a fragmented message and control frames cannot be dropped without breaking the stream.
   local is_fixed = opcode >= 8 or opcode == 0 or fin == false
@@ -185,7 +187,8 @@ function stream:push(opcode, payload, fin)
   return true
 end
 
---- Queues one message on many wires, encoded once; those that have sent a close frame are passed over.
+--- Queues one message on many wires, compressed and encoded once for all that share a writer; those that have sent a
+-- close frame are passed over.
 -- @rfc 6455 5.5.1
 -- @tparam {stream,...} wires
 -- @tparam integer count how many of them
@@ -194,11 +197,12 @@ end
 -- @tparam table troubled filled with the positions of those that were full
 -- @treturn integer how many were full
 function stream.fanout(wires, count, opcode, payload, troubled)
-  local full, shared = 0, nil
+  local full, made = 0, {}
   for i = 1, count do
     local wire = wires[i]
-    local bytes = wire.shares and shared or wire.writer:encode(opcode, payload, true)
-    if wire.shares then shared = bytes end
+    local writer = wire.writer
+    local bytes = wire.shares and made[writer] or writer:encode(opcode, payload, true)
+    if wire.shares then made[writer] = bytes end
     if bytes and not wire.said_close then
       if is_full(wire, #bytes) then
         full = full + 1
@@ -282,6 +286,7 @@ function stream:close()
   self.hub.pieces = self.hub.pieces - (self.last - self.first + 1)
   self.pending, self.sending, self.queue, self.fixed, self.first, self.last = 0, false, false, false, 1, 0
   if self.reader then self.reader:release() end
+  if self.writer and self.writer.release then self.writer:release() end
   self.transport:close()
 end
 

@@ -10,21 +10,25 @@ local header = {}
 
 local PROTOCOL_ERROR, NOT_UTF8, TOO_BIG = 1002, 1007, 1009
 local MAX_CONTROL_BYTES = 125
+local PACKED = 64
 
 --- Judges the first byte of a frame.
 -- @tparam number first the byte
 -- @tparam table|boolean message the unfinished message, or false
--- @tparam number max_fragments frames that a message may have
+-- @tparam table options `max_fragments` frames that a message may have; `deflate`: compressed messages may come
 -- @treturn[1] nil it is allowed
 -- @treturn[2] number close code
 -- @treturn[2] string what is wrong
 -- @rfc 6455 5.2
 -- @rfc 6455 5.4
 -- @rfc 6455 5.5
-local function check_first(first, message, max_fragments)
-  local opcode = first % 16
-  -- 5.2: the three bits behind FIN are reserved for extensions.
-  if first % 128 >= 16 then return PROTOCOL_ERROR, "a reserved bit is set" end
+-- @rfc 7692 6
+local function check_first(first, message, options)
+  local opcode, max_fragments = first % 16, options.max_fragments
+  -- 5.2: the three bits behind FIN are reserved for extensions; RFC 7692 6: the first of them marks the first frame of
+  -- a compressed message.
+  local is_packed = options.deflate and first % 128 - opcode == PACKED and (opcode == 1 or opcode == 2)
+  if first % 128 >= 16 and not is_packed then return PROTOCOL_ERROR, "a reserved bit is set" end
   -- 5.2: opcodes 3 to 7 and 11 to 15 are reserved.
   if opcode > 10 or (opcode > 2 and opcode < 8) then return PROTOCOL_ERROR, "opcode " .. opcode .. " is reserved" end
   if opcode >= 8 then
@@ -99,6 +103,7 @@ end
 -- @treturn[1] number first byte of the frame
 -- @treturn[1] number payload length
 -- @treturn[1] number position behind the length, of the masking key or the payload
+-- @treturn[1] boolean whether a compressed message begins
 -- @treturn[2] nil more bytes are needed
 -- @treturn[3] boolean false
 -- @treturn[3] number close code
@@ -106,7 +111,7 @@ end
 function header.read(reader, chunk, position)
   local options, message = reader.options, reader.message
   local first, second = byte(chunk, position, position + 1)
-  local code, why = check_first(first, message, options.max_fragments)
+  local code, why = check_first(first, message, options)
   if code then return false, code, why end
   if not second then return nil end
   local opcode = first % 16
@@ -115,11 +120,14 @@ function header.read(reader, chunk, position)
   local length, after, wrong = read_length(chunk, position, second % 128)
   if wrong then return false, PROTOCOL_ERROR, wrong end
   if not length then return nil end
-  -- 10.4: judged before anything of the payload is kept; subtracting cannot overflow.
-  if opcode < 8 and options.max_message_bytes - (message and message.have or 0) < length then
+  local is_packed = first % 128 >= PACKED
+  -- 10.4: judged before anything of the payload is kept; subtracting cannot overflow. What is compressed is judged
+  -- while it is inflated.
+  local is_counted = opcode < 8 and not is_packed and not (message and message.packed)
+  if is_counted and options.max_message_bytes - (message and message.have or 0) < length then
     return false, TOO_BIG, "a message of more than " .. options.max_message_bytes .. " bytes"
   end
-  return first, length, after
+  return first, length, after, is_packed
 end
 
 -- 7.4: codes that may stand in a close frame.

@@ -14,10 +14,12 @@ local FAN_IN = 64
 
 --- Begins a message.
 -- @tparam number opcode 1 text, 2 binary
+-- @tparam ?boolean is_packed whether it is compressed
 -- @treturn table
-function message.open(opcode)
+function message.open(opcode, is_packed)
   return setmetatable({
     opcode = opcode,
+    packed = is_packed or false,
     have = 0,
     fragments = 0,
     utf8_state = opcode == 1 and 0,
@@ -38,7 +40,7 @@ end
 -- @tparam ?number k4 fourth byte of the masking key
 function message:begin_frame(length, final, k1, k2, k3, k4)
   self.fragments = self.fragments + 1
-  self.have = self.have + length
+  if not self.packed then self.have = self.have + length end
   self.remaining = length
   self.final = final
   self.k1, self.k2, self.k3, self.k4 = k1, k2, k3, k4

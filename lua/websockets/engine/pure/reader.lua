@@ -3,6 +3,7 @@
 
 local header = require "websockets.engine.pure.header"
 local mask = require "websockets.engine.pure.mask"
+local deflate = require "websockets.engine.pure.deflate"
 local message = require "websockets.engine.pure.message"
 local utf8 = require "websockets.engine.pure.utf8"
 
@@ -22,7 +23,8 @@ Reader.__index = Reader
 
 --- Makes a reader.
 -- @tparam table options kept, not copied: readers may share one. `role` (ours, `"server"` or `"client"`),
--- `max_message_bytes`, `max_fragments`, `budget` (nil or `{ used = 0, limit = bytes }`, shared by many readers)
+-- `max_message_bytes`, `max_fragments`, `budget` (nil or `{ used = 0, limit = bytes }`, shared by many readers),
+-- `deflate` (nil or false, or a table with `inflate`: how compressed messages are to be inflated)
 -- @treturn table
 local function new_reader(options)
   -- Eight fields at most: Lua then gives the table 248 bytes, one more and it is 440.
@@ -34,12 +36,24 @@ local function new_reader(options)
     position = 1,
     message = false,
     ended = false,
+    inflater = false,
   }, Reader)
 end
 
 local function finish(self)
   if self.message then self.message:refund(self.options.budget) end
-  self.message, self.rest, self.ended = false, false, true
+  if self.inflater then self.inflater:release() end
+  self.message, self.rest, self.ended, self.inflater = false, false, true, false
+end
+
+-- What a piece of a compressed message inflates to. Like a step: nil, close code and what is wrong.
+local function inflate(self, current, piece, is_last)
+  local inflater = self.inflater or deflate.inflater(self.options.deflate.inflate)
+  self.inflater = inflater
+  local bytes, code, why = inflater:inflate(piece, is_last, self.options.max_message_bytes - current.have)
+  if not bytes then return nil, code, why end
+  current.have = current.have + #bytes
+  return bytes
 end
 
 -- The payload that stands between two positions, unmasked where the peer masks.
@@ -56,15 +70,21 @@ local function take_payload(self, current, chunk, position, size)
   local count = last - position + 1
   local piece = cut(self, chunk, position, last, current.k1, current.k2, current.k3, current.k4)
   current.remaining = current.remaining - count
+  local is_last = current.final and current.remaining == 0
+  if current.packed then
+    local code, why
+    piece, code, why = inflate(self, current, piece, is_last)
+    if not piece then return last + 1, code, why end
+  end
   if current.utf8_state then
-    current.utf8_state = next_utf8(current.utf8_state, piece, 1, count)
+    current.utf8_state = next_utf8(current.utf8_state, piece, 1, #piece)
     -- 8.1, as soon as the bad byte is here: the rest of the frame need not come.
     if not current.utf8_state then return last + 1, NOT_UTF8, "a text that is not UTF-8" end
   end
   local budget = self.options.budget
-  if current.remaining > 0 or not current.final then
+  if not is_last then
     current:turn_key(count)
-    if count > 0 and not current:keep(piece, budget) then
+    if piece ~= "" and not current:keep(piece, budget) then
       return last + 1, TOO_BIG, "no room for unfinished messages"
     end
     return last + 1
@@ -101,7 +121,7 @@ end
 local function step(self, chunk, position, size)
   local current = self.message
   if current and current.remaining > 0 then return take_payload(self, current, chunk, position, size) end
-  local first, length, start = read_header(self, chunk, position)
+  local first, length, start, is_packed = read_header(self, chunk, position)
   if not first then return position, length, start end
   local k1, k2, k3, k4
   if self.mask_bit == 128 then
@@ -114,9 +134,9 @@ local function step(self, chunk, position, size)
     return take_control(self, opcode, chunk, position, start, start + length - 1, k1, k2, k3, k4)
   end
   if not current then
-    local payload = take_whole(self, first, chunk, start, start + length - 1, k1, k2, k3, k4)
+    local payload = not is_packed and take_whole(self, first, chunk, start, start + length - 1, k1, k2, k3, k4)
     if payload then return start + length, opcode, payload end
-    current = open_message(opcode)
+    current = open_message(opcode, is_packed)
     self.message = current
   end
   current:begin_frame(length, first >= 128, k1, k2, k3, k4)

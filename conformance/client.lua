@@ -1,0 +1,49 @@
+--- The echo client that a conformance suite tests: it runs every case of the suite's server.
+-- @script client
+--
+-- `lua conformance/client.lua PORT`: asks how many cases there are, runs them, a few at a time, and has the report
+-- written. Each case is a connection on which every message goes back as it came.
+local websockets = require("websockets")
+
+local MIB = 1024 * 1024
+local AT_ONCE = 4
+local BASE = "ws://127.0.0.1:" .. assert(arg[1], "PORT") .. "/"
+local AGENT = "websockets." .. websockets.engine
+
+local context = websockets.context({})
+
+local function open(target)
+  return assert(context:connect(BASE .. target, {
+    max_message_bytes = 64 * MIB, max_fragments = 1000000, max_buffered_bytes = 256 * MIB, timeout = 60,
+    compression = { threshold = 0 },
+  }))
+end
+
+local function update_reports()
+  open("updateReports?agent=" .. AGENT):on_closed(function() context:stop() end)
+end
+
+local function run_cases(count)
+  local begun, ended = 0, 0
+  local function next_case()
+    if begun == count then return end
+    begun = begun + 1
+    local ws = open(("runCase?case=%d&agent=%s"):format(begun, AGENT))
+    ws:on_receive(function(_, data, kind) ws:write(data, kind) end)
+    ws:on_closed(function()
+      ended = ended + 1
+      if ended == count then return update_reports() end
+      next_case()
+    end)
+  end
+  for _ = 1, AT_ONCE do next_case() end
+end
+
+local counting = open("getCaseCount")
+local count
+counting:on_receive(function(_, data) count = tonumber(data) end)
+counting:on_closed(function(_, _, reason, _, why)
+  if not count then error("no case count: " .. why .. " " .. reason, 0) end
+  run_cases(count)
+end)
+context:run()

@@ -1,0 +1,109 @@
+--- What only the accelerator has: sockets of its own, one descriptor for a whole context, facts of the system.
+-- @module spec.native_spec
+local socket = require("socket")
+local client = require("spec.support.client")
+local server = require("spec.support.server")
+
+local BINARY = 2
+local it_native = server.is_native and it or os.getenv("WEBSOCKETS_NATIVE") == "off" and function() end or pending
+
+local function is_ready(fd)
+  return #socket.select({ { getfd = function() return fd end } }, nil, 0) == 1
+end
+
+describe("the accelerator", function()
+  after_each(server.stop_all)
+
+  it_native("names one descriptor that is readable when the context has something to do", function()
+    local s = server.start({ protocols = { a = server.echo } })
+    local c = client.open(s, "a")
+    s:settle()
+    local fd = s.context:get_fd()
+    assert.equal(fd, s.context:get_fd())
+    assert.is_false(is_ready(fd))
+    c:text("x")
+    s:pump(function() return is_ready(fd) end, "the descriptor")
+    s.context:service(0)
+    assert.is_false(is_ready(fd))
+    assert.same({ 1, "x" }, { c:message() })
+  end)
+
+  it_native("makes that descriptor readable when a timer is due, and not before", function()
+    local s = server.start({ handshake_timeout = 0.05 })
+    local fd = s.context:get_fd()
+    client.connect(s)
+    s:settle()
+    local deadline = socket.gettime() + 5
+    assert.equal(1, s.context.connection_count)
+    while not is_ready(fd) and socket.gettime() < deadline do socket.select(nil, nil, 0.001) end
+    s.context:service(0)
+    assert.equal(0, s.context.connection_count)
+  end)
+
+  it_native("reads a large frame that comes in pieces, whole and unchanged, and what follows it", function()
+    local s = server.start({ protocols = { a = server.echo } })
+    local c = client.open(s, "a")
+    local big = ("0123456789abcdef!"):rep(60000)
+    c:send(c:frame(BINARY, big) .. c:frame(1, "behind") .. c:frame(BINARY, big))
+    for _, expected in ipairs({ { BINARY, big }, { 1, "behind" }, { BINARY, big } }) do
+      local kind, data = c:message()
+      assert.equal(expected[1], kind)
+      assert.is_true(expected[2] == data)
+    end
+    assert.equal(0, s.context.budget.used)
+  end)
+
+  it_native("hears of an end that came together with the last bytes", function()
+    local handler, log = server.recorder()
+    local s = server.start({ protocols = { a = handler } })
+    local c = client.open(s, "a")
+    c:send(c:frame(1, "last"))
+    c.connection:shutdown("send")
+    s:pump(function() return #log.closed == 1 end, "on_closed")
+    assert.equal(1, #log.messages)
+  end)
+
+  it_native("sends several large messages of a turn in one call", function()
+    local s = server.start({ protocols = { a = server.echo } })
+    local c = client.open(s, "a")
+    local data = ("x"):rep(16384)
+    local before = s.context.hub.core:sends()
+    c:send(c:frame(BINARY, data):rep(4))
+    for _ = 1, 4 do assert.is_true(select(2, c:message()) == data) end
+    assert.is_true(s.context.hub.core:sends() - before <= 4)
+  end)
+
+  it_native("sends several broadcasts of a turn in one call for each connection", function()
+    local s = server.start({ protocols = { a = function(ws)
+      ws:on_receive(function(it, data) it:broadcast(data) end)
+    end } })
+    local c, d = client.open(s, "a"), client.open(s, "a")
+    local before = s.context.hub.core:sends()
+    c:send(c:frame(1, "x"):rep(4))
+    for _ = 1, 4 do
+      assert.same({ 1, "x" }, { c:message() })
+      assert.same({ 1, "x" }, { d:message() })
+    end
+    assert.equal(2, s.context.hub.core:sends() - before)
+  end)
+
+  it_native("tells facts of the system", function()
+    local engine = require("websockets.engine.native")
+    local size, time, kind = engine.stat("spec/native_spec.lua")
+    assert.is_true(size > 1000 and time > 1e9 and kind == "file")
+    assert.equal("directory", (select(3, engine.stat("spec"))))
+    assert.is_nil(engine.stat("spec/nothing"))
+    assert.is_nil(engine.stat("spec\0"))
+    assert.equal("127.0.0.1", engine.interface_address("lo"))
+    assert.is_nil(engine.interface_address("no such interface"))
+    local before = engine.now()
+    assert.is_true(engine.now() >= before)
+  end)
+
+  it_native("holds its descriptors no longer than the context is alive", function()
+    local s = server.start({ on_add_fd = function() end })
+    s.context:get_fd()
+    s.context:destroy()
+    assert.equal(-1, s.context.hub.core:getfd(false))
+  end)
+end)
