@@ -25,7 +25,7 @@ describe("websockets.files", function()
     answered = {}
     ws = {
       state = "http", context = { engine = engine },
-      exchange = { phase = "answer", request = { method = "GET", headers = {} } },
+      exchange = { phase = "answer", calling = true, request = { method = "GET", headers = {} } },
     }
     saved = { response.respond, response.respond_file }
     response.respond = function(_, status, headers, text)

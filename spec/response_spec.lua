@@ -195,6 +195,17 @@ describe("serve_http_file", function()
     end
   end)
 
+  it("only inside on_http: later it is -1 type, and respond still answers", function()
+    local path, waiting = temporary("x"), nil
+    local run = server.start({ on_http = function(ws) waiting = ws end })
+    local peer = client.connect(run)
+    peer:send(request("/"))
+    run:pump(function() return waiting end, "on_http")
+    assert.same({ -1, "type" }, { waiting:serve_http_file(path) })
+    assert.equal(0, (waiting:respond(404)))
+    assert.equal(404, (peer:response()))
+  end)
+
   it("another method than GET and HEAD is 405", function()
     local status, headers, _, returned = serve(temporary("x"), "POST")
     assert.same({ 405, "GET, HEAD", -1 }, { status, headers.allow, returned[1] })

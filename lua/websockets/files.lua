@@ -80,7 +80,9 @@ end
 -- @treturn[2] string `closed` or `type`; nil when a 404, 405, 412 or 416 has been sent
 function files.serve(ws, path, content_type, more)
   local phase = ws.exchange
-  if ws.state ~= "http" or phase.phase ~= "answer" then return -1, ws.state == "closed" and "closed" or "type" end
+  if ws.state ~= "http" or phase.phase ~= "answer" or not phase.calling then
+    return -1, ws.state == "closed" and "closed" or "type"
+  end
   local method = phase.request.method
   if method ~= "GET" and method ~= "HEAD" then return files.decline(ws, 405) end
   local file, length, known = open_file(ws.context.engine, path)

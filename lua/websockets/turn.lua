@@ -3,13 +3,13 @@
 local agenda = require("websockets.agenda")
 local connection = require("websockets.connection")
 local ending = require("websockets.ending")
+local guard = require("websockets.guard")
 local relief = require("websockets.relief")
 local session = require("websockets.session")
 
 local turn = {}
 
 local max, HUGE = math.max, math.huge
-local gsub, running, unpack = string.gsub, coroutine.running, table.unpack or unpack
 
 -- An outside loop that watches READ only has us try full sockets again at each entry, but not more often than this.
 local RETRY_SECONDS = 0.001
@@ -165,25 +165,12 @@ function turn.set_alarm(context)
   context.poller:set_alarm(due < math.huge and max(0, due - context.clock()) or nil)
 end
 
--- Whether what runs now could be suspended. A turn must not be: others would find it half done.
-local function can_yield()
-  local thread, is_main = running()
-  return thread ~= nil and not is_main
-end
-
--- Behind a C function a callback's yield is an error of that callback.
-local function behind_c(work, ...)
-  local results, arguments, count = nil, { ... }, select("#", ...)
-  gsub("x", "x", function() results = { pcall(work, unpack(arguments, 1, count)) } end)
-  return unpack(results, 1, 4)
-end
-
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
   context.busy = true
   context.turn = context.turn + 1
   context.now = context.clock()
-  local protected = can_yield() and behind_c or pcall
+  local protected = guard.choose()
   local is_good, first, second, third = protected(work, context, ...)
   if not is_good then agenda.fail(context, first) end
   local is_finished, err = protected(finish, context)
