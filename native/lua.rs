@@ -35,6 +35,30 @@ pub trait Object: 'static {
     fn kind() -> &'static Kind;
 }
 
+/// Makes a type one that Lua can hold.
+macro_rules! object {
+    ($type:ty, $name:literal) => {
+        impl crate::lua::Object for $type {
+            fn kind() -> &'static crate::lua::Kind {
+                static KIND: crate::lua::Kind = crate::lua::Kind($name);
+                &KIND
+            }
+        }
+    };
+}
+pub(crate) use object;
+
+/// Functions with their names in Lua.
+pub type Functions = &'static [(&'static str, fn() -> ffi::lua_CFunction)];
+
+/// Lists functions, each under its own name.
+macro_rules! functions {
+    ($($function:ident)*) => {
+        &[$((concat!(stringify!($function), "\0"), || crate::lua::entry($function))),*]
+    };
+}
+pub(crate) use functions;
+
 #[repr(C)]
 struct Holder<T> {
     kind: *const Kind,
@@ -118,18 +142,23 @@ impl Lua {
         self.number(index) as i64
     }
 
-    /// Takes a string argument; empty where it is none.
-    pub fn bytes(&self, index: c_int) -> &[u8] {
+    /// Takes a string argument.
+    pub fn string(&self, index: c_int) -> Option<&[u8]> {
         let mut size = 0;
         // SAFETY: only a true string is asked for, so nothing is converted; it is an argument and stays on the stack,
         // and alive, as long as the call that `self` stands for.
         unsafe {
             if ffi::lua_type(self.state, index) != ffi::LUA_TSTRING {
-                return &[];
+                return None;
             }
             let start = ffi::lua_tolstring(self.state, index, &mut size);
-            std::slice::from_raw_parts(start.cast(), size)
+            Some(std::slice::from_raw_parts(start.cast(), size))
         }
+    }
+
+    /// Takes a string argument; empty where it is none.
+    pub fn bytes(&self, index: c_int) -> &[u8] {
+        self.string(index).unwrap_or_default()
     }
 
     /// Keeps a string argument alive beyond the call. May raise.
@@ -193,12 +222,6 @@ impl Lua {
             ffi::lua_settop(self.state, -2);
             result
         }
-    }
-
-    /// Tells whether an argument is a string.
-    pub fn is_string(&self, index: c_int) -> bool {
-        // SAFETY: any index may be asked for its type.
-        unsafe { ffi::lua_type(self.state, index) == ffi::LUA_TSTRING }
     }
 
     /// Asks for a table argument.
@@ -338,20 +361,21 @@ impl Lua {
     }
 
     /// Puts functions into the table on top of the stack. May raise.
-    pub fn set_functions(&self, functions: &[(&CStr, ffi::lua_CFunction)]) {
+    pub fn set_functions(&self, functions: Functions) {
         for (name, function) in functions {
-            // SAFETY: the table is on top; the function is pushed and popped.
+            // SAFETY: the table is on top; the function is pushed and popped; `functions!` ends each name with a zero.
             unsafe {
-                ffi::lua_pushcclosure(self.state, *function, 0);
-                ffi::lua_setfield(self.state, -2, name.as_ptr());
+                ffi::lua_pushcclosure(self.state, function(), 0);
+                ffi::lua_setfield(self.state, -2, name.as_ptr().cast());
             }
         }
     }
 
-    /// Makes the metatable of a kind of objects; leaves the table of its methods on the stack. May raise.
-    pub fn new_kind<T: Object>(&self, methods: &[(&CStr, ffi::lua_CFunction)], finalizer: ffi::lua_CFunction) {
+    /// Makes the metatable of a kind of objects, and puts the table of its methods into that on top of the stack. May
+    /// raise.
+    pub fn new_kind<T: Object>(&self, name: &CStr, methods: Functions, finalizer: ffi::lua_CFunction) {
         let kind: *const Kind = T::kind();
-        // SAFETY: plain table building: each value is pushed and popped, but for the methods in the end.
+        // SAFETY: plain table building: each value is pushed and popped.
         unsafe {
             ffi::lua_createtable(self.state, 0, 4);
             ffi::lua_pushstring(self.state, T::kind().0.as_ptr());
@@ -363,8 +387,8 @@ impl Lua {
             ffi::lua_createtable(self.state, 0, methods.len() as c_int);
             self.set_functions(methods);
             ffi::lua_pushvalue(self.state, -1);
-            ffi::lua_setfield(self.state, -3, c"__index".as_ptr());
-            ffi::lua_pushvalue(self.state, -2);
+            ffi::lua_setfield(self.state, -4, name.as_ptr());
+            ffi::lua_setfield(self.state, -2, c"__index".as_ptr());
             ffi::lua_rawsetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
         }
     }
@@ -373,18 +397,6 @@ impl Lua {
     pub fn new_table(&self) {
         // SAFETY: there is room.
         unsafe { ffi::lua_createtable(self.state, 0, 0) }
-    }
-
-    /// Names a value below the top and takes it into the table at `index`. May raise.
-    pub fn set_field(&self, index: c_int, name: &CStr) {
-        // SAFETY: callers made the table; the value on top is popped.
-        unsafe { ffi::lua_setfield(self.state, index, name.as_ptr()) }
-    }
-
-    /// Pops values.
-    pub fn pop(&self, count: c_int) {
-        // SAFETY: callers pushed them.
-        unsafe { ffi::lua_settop(self.state, -count - 1) }
     }
 }
 
