@@ -20,16 +20,8 @@ pub struct Wire {
     interest: Option<Interest>,
 }
 
-/// What Lua hears of a connection after a flush.
-#[derive(Clone, Copy)]
-pub struct Report {
-    /// Its descriptor.
-    pub fd: i32,
-    /// Bytes that still wait, or how it broke.
-    pub pending: Result<usize, Fault>,
-    /// Whether any byte was taken.
-    pub took: bool,
-}
+/// What Lua hears of a connection after a flush: bytes that still wait and whether any was taken, or how it broke.
+pub type Report = Result<(usize, bool), Fault>;
 
 /// Everything that a context knows of sockets.
 pub struct Hub {
@@ -44,7 +36,7 @@ pub struct Hub {
     // For outside loops that watch for reading only: readable when a full socket takes bytes again, or a timer is due.
     side: Option<Poll>,
     /// What the last flush has to tell.
-    pub reports: Vec<Report>,
+    pub reports: Vec<(i32, Report)>,
     /// Who was full at the last fan-out.
     pub full: Vec<usize>,
 }
@@ -123,8 +115,8 @@ impl Hub {
     }
 
     /// Queues the message of a fan-out on connections, named by descriptor; `full` has the places of those that had no
-    /// room, the first being 1.
-    pub fn fan_out(&mut self, count: usize, mut name: impl FnMut(usize) -> i32, frame: Frame<'_>) {
+    /// room, the first being 1. Returns how many.
+    pub fn fan_out(&mut self, count: usize, name: impl Fn(usize) -> i32, frame: Frame<'_>) -> usize {
         self.full.clear();
         let mut fanout = self.output.begin_fanout(frame);
         for place in 1..=count {
@@ -137,11 +129,12 @@ impl Hub {
                 self.full.push(place);
             }
         }
+        self.full.len()
     }
 
     /// Sends everything that was queued this turn. `reports` has the connections that broke, that wait for their peer,
-    /// that do so no more, or that asked for attention.
-    pub fn flush(&mut self) {
+    /// that do so no more, or that asked for attention. Returns how many.
+    pub fn flush(&mut self) -> usize {
         let (mut reports, mut kept) = (std::mem::take(&mut self.reports), Vec::new());
         reports.clear();
         let mut touched = std::mem::take(&mut self.output.touched);
@@ -154,7 +147,7 @@ impl Hub {
                     kept.push(fd);
                 }
                 if out.fault.is_some() || out.wants_attention || out.pending > 0 || out.is_told {
-                    reports.push(report(fd, out));
+                    reports.push((fd, report(out)));
                 }
             });
         }
@@ -164,6 +157,7 @@ impl Hub {
         }
         self.output.end_turn(log);
         (self.output.touched, self.reports) = (touched, reports);
+        self.reports.len()
     }
 
     /// Ends waiting and gives up its descriptors.
@@ -228,8 +222,8 @@ impl Hub {
 }
 
 /// Tells Lua of a connection.
-pub fn report(fd: i32, out: &mut Outgoing) -> Report {
-    let pending = out.fault.map_or(Ok(out.pending), Err);
+pub fn report(out: &mut Outgoing) -> Report {
     out.is_told = out.pending > 0;
-    Report { fd, pending, took: std::mem::take(&mut out.took) }
+    let took = std::mem::take(&mut out.took);
+    out.fault.map_or(Ok((out.pending, took)), Err)
 }

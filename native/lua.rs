@@ -16,6 +16,7 @@ use std::rc::Rc;
 use mlua_sys as ffi;
 
 use crate::input::Delivery;
+use crate::net::Fault;
 use crate::reader::Payload;
 
 /// The largest buffers that serve again.
@@ -98,19 +99,106 @@ pub struct Lua {
 /// How many results a function pushed; `None` where a panic was caught, or an argument is not what this library gives.
 pub type Called = Option<c_int>;
 
+/// What a function answers Lua with. It needs no destructor, for pushing it may raise.
+pub trait Answer: Copy {
+    /// Pushes it and returns how many values that was. May raise.
+    fn push(self, lua: &Lua) -> c_int;
+}
+
+macro_rules! answer {
+    ($($type:ty, $push:expr;)*) => {
+        $(impl Answer for $type {
+            fn push(self, lua: &Lua) -> c_int {
+                // SAFETY: C functions have room for 20 values, and none of ours pushes more; Lua copies bytes.
+                unsafe { ($push)(lua.state, self) };
+                1
+            }
+        })*
+    };
+}
+
+answer! {
+    bool, |state, value: bool| ffi::lua_pushboolean(state, value.into());
+    usize, |state, value| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
+    f64, ffi::lua_pushnumber;
+    &[u8], |state, value: &[u8]| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
+}
+
+impl Answer for &str {
+    fn push(self, lua: &Lua) -> c_int {
+        self.as_bytes().push(lua)
+    }
+}
+
+impl Answer for Fault {
+    fn push(self, lua: &Lua) -> c_int {
+        self.word().push(lua)
+    }
+}
+
+/// What is on the stack already.
+impl Answer for c_int {
+    fn push(self, _: &Lua) -> c_int {
+        self
+    }
+}
+
+impl Answer for () {
+    fn push(self, _: &Lua) -> c_int {
+        0
+    }
+}
+
+/// Nil for nothing.
+impl<T: Answer> Answer for Option<T> {
+    fn push(self, lua: &Lua) -> c_int {
+        let Some(value) = self else {
+            // SAFETY: there is room, as above.
+            unsafe { ffi::lua_pushnil(lua.state) };
+            return 1;
+        };
+        value.push(lua)
+    }
+}
+
+/// Nil and why for an error.
+impl<T: Answer, E: Answer> Answer for Result<T, E> {
+    fn push(self, lua: &Lua) -> c_int {
+        match self {
+            Ok(value) => value.push(lua),
+            Err(why) => (None::<()>, why).push(lua),
+        }
+    }
+}
+
+impl<A: Answer, B: Answer> Answer for (A, B) {
+    fn push(self, lua: &Lua) -> c_int {
+        self.0.push(lua) + self.1.push(lua)
+    }
+}
+
+impl<A: Answer, B: Answer, C: Answer> Answer for (A, B, C) {
+    fn push(self, lua: &Lua) -> c_int {
+        self.0.push(lua) + (self.1, self.2).push(lua)
+    }
+}
+
 /// A function that Lua can call.
-pub fn entry<F: Fn(&Lua) -> Called + Copy + 'static>(_: F) -> ffi::lua_CFunction {
-    extern "C-unwind" fn call<F: Fn(&Lua) -> Called + Copy + 'static>(state: *mut ffi::lua_State) -> c_int {
+pub fn entry<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(_: F) -> ffi::lua_CFunction {
+    extern "C-unwind" fn call<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(
+        state: *mut ffi::lua_State,
+    ) -> c_int {
         const { assert!(std::mem::size_of::<F>() == 0) };
         // SAFETY: `F` has no size, so any aligned pointer reads it, and `entry` was given one, so it may be copied.
         let function = unsafe { NonNull::<F>::dangling().read() };
-        match function(&Lua { state }) {
-            Some(count) => count,
+        let lua = Lua { state };
+        match function(&lua) {
+            Some(answer) => answer.push(&lua),
             // SAFETY: the state is the one of the running call; nothing is left that must be dropped.
             None => unsafe { ffi::luaL_error(state, c"websockets_native: internal error".as_ptr()) },
         }
     }
-    call::<F>
+    call::<R, F>
 }
 
 impl Lua {
@@ -247,62 +335,78 @@ impl Lua {
     }
 
     /// The finalizer of an object.
-    pub fn drop_object<T: Object>(&self) {
-        if let Some(holder) = self.holder::<T>(1) {
-            // SAFETY: the kind goes first, so that nobody finds the value again; then it is dropped once.
-            let _ = self.attempt(|| unsafe {
-                (*holder.as_ptr()).kind = std::ptr::null();
-                std::ptr::drop_in_place(&raw mut (*holder.as_ptr()).value);
-            });
-        }
+    pub fn drop_object<T: Object>(&self) -> Option<()> {
+        let holder = self.holder::<T>(1)?;
+        // SAFETY: the kind goes first, so that nobody finds the value again; then it is dropped once.
+        self.attempt(|| unsafe {
+            (*holder.as_ptr()).kind = std::ptr::null();
+            std::ptr::drop_in_place(&raw mut (*holder.as_ptr()).value);
+        })
     }
 
-    /// Pushes nil.
+    /// Pushes a value. May raise.
+    pub fn push(&self, value: impl Answer) {
+        value.push(self);
+    }
+
+    // COMPAT
+    #[allow(missing_docs)]
     pub fn push_nil(&self) {
-        // SAFETY: C functions have room for 20 values, and none of ours pushes more.
-        unsafe { ffi::lua_pushnil(self.state) }
+        self.push(None::<()>)
     }
-
-    /// Pushes a truth value.
+    #[allow(missing_docs)]
     pub fn push_boolean(&self, value: bool) {
-        // SAFETY: as above.
-        unsafe { ffi::lua_pushboolean(self.state, value.into()) }
+        self.push(value)
     }
-
-    /// Pushes an integer.
+    #[allow(missing_docs)]
     pub fn push_integer(&self, value: usize) {
-        // SAFETY: as above.
-        unsafe { ffi::lua_pushinteger(self.state, value as ffi::lua_Integer) }
+        self.push(value)
     }
-
-    /// Pushes a number.
+    #[allow(missing_docs)]
     pub fn push_number(&self, value: f64) {
-        // SAFETY: as above.
-        unsafe { ffi::lua_pushnumber(self.state, value) }
+        self.push(value)
     }
-
-    /// Pushes a string. May raise.
+    #[allow(missing_docs)]
     pub fn push_bytes(&self, bytes: &[u8]) {
-        // SAFETY: Lua copies the bytes; what may raise has nothing to drop by the rule of this module.
-        unsafe { ffi::lua_pushlstring(self.state, bytes.as_ptr().cast(), bytes.len()) };
+        self.push(bytes)
     }
-
-    /// Has bytes built in a buffer and pushes them, unless `build` answers an error. May raise.
+    #[allow(missing_docs)]
     pub fn push_built<R: Copy, E: Copy>(
         &self,
         build: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
     ) -> Option<Result<R, E>> {
+        let mut kept = None;
+        let built = self.build(|target| match build(target) {
+            Ok(r) => {
+                kept = Some(Ok(r));
+                Ok(())
+            }
+            Err(e) => {
+                kept = Some(Err(e));
+                Err(())
+            }
+        })?;
+        let _ = built;
+        kept
+    }
+    // COMPAT END
+
+    /// Has bytes built in a buffer and pushes them, unless `build` answers an error. May raise.
+    pub fn build<R: Answer, E: Answer>(
+        &self,
+        build: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
+    ) -> Option<Result<(c_int, R), E>> {
         let mut scratch = ManuallyDrop::new(SCRATCH.take());
         scratch.clear();
         let result = self.attempt(|| build(&mut scratch))?;
         if result.is_ok() {
-            self.push_bytes(&scratch);
+            self.push(&scratch[..]);
         }
         let scratch = ManuallyDrop::into_inner(scratch);
         if scratch.capacity() <= KEPT_BYTES {
             SCRATCH.set(scratch);
         }
-        Some(result)
+        Some(result.map(|more| (1, more)))
     }
 
     /// Has messages read and puts them into a table as pairs. Returns how many there are. May raise.
@@ -335,7 +439,7 @@ impl Lua {
         unsafe {
             ffi::lua_pushinteger(self.state, kind.into());
             ffi::lua_rawseti(self.state, table, 2 * index as ffi::lua_Integer + 1);
-            self.push_bytes(payload);
+            self.push(payload);
             ffi::lua_rawseti(self.state, table, 2 * index as ffi::lua_Integer + 2);
         }
     }
@@ -402,22 +506,22 @@ impl Lua {
 
 // Raises where this module was built for another Lua: between 5.4 and 5.5 anything else would crash. Lua 5.1 and LuaJIT
 // cannot be asked, and the loader refuses what they lack.
+#[cfg(not(any(feature = "lua51", feature = "luajit")))]
+const VERSION: f64 = 500.0
+    + 2.0 * (cfg!(feature = "lua52") as u8 as f64)
+    + 3.0 * (cfg!(feature = "lua53") as u8 as f64)
+    + 4.0 * (cfg!(feature = "lua54") as u8 as f64)
+    + 5.0 * (cfg!(feature = "lua55") as u8 as f64);
+
 fn check_version(state: *mut ffi::lua_State) {
-    // SAFETY: this is the first call, and made for being called with the wrong Lua.
     #[cfg(feature = "lua52")]
+    // SAFETY: this is the first call, and made for being called with the wrong Lua.
     unsafe {
-        ffi::luaL_checkversion_(state, 502.0);
+        ffi::luaL_checkversion_(state, VERSION);
     }
     #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
     // SAFETY: as above.
     unsafe {
-        const VERSION: f64 = if cfg!(feature = "lua53") {
-            503.0
-        } else if cfg!(feature = "lua54") {
-            504.0
-        } else {
-            505.0
-        };
         const SIZES: usize = 16 * size_of::<ffi::lua_Integer>() + size_of::<ffi::lua_Number>();
         ffi::luaL_checkversion_(state, VERSION, SIZES);
     }

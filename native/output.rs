@@ -58,6 +58,16 @@ pub enum Refused {
     Entropy,
 }
 
+impl Refused {
+    /// The word that Lua sees.
+    pub fn word(self) -> &'static str {
+        match self {
+            Refused::Full => "full",
+            Refused::Entropy => "entropy",
+        }
+    }
+}
+
 /// How much may wait for one connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -141,6 +151,7 @@ impl Outgoing {
 }
 
 /// What the sending sides of a context share.
+#[derive(Default)]
 pub struct Output {
     /// The frames of the turn.
     pub log: Vec<u8>,
@@ -162,17 +173,7 @@ pub struct Output {
 impl Output {
     /// Makes an empty one.
     pub fn new(limits: Limits) -> Output {
-        Output {
-            log: Vec::new(),
-            spare: Vec::new(),
-            random: Random::default(),
-            touched: Vec::new(),
-            buffered: 0,
-            sends: 0,
-            limits: vec![limits],
-            reading: -1,
-            is_crossing: false,
-        }
+        Output { limits: vec![limits], reading: -1, ..Output::default() }
     }
 
     /// Has a connection keep other limits than those of the context; routes are few, so they are found by looking.

@@ -5,10 +5,10 @@ use std::ffi::c_int;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::wire::{push_report, refuse, WireObject};
+use super::wire::WireObject;
 use crate::hub::Hub;
 use crate::lua::{functions, object, Called, Functions, Lua, Spent};
-use crate::net;
+use crate::net::{self, Fault};
 use crate::output::Limits;
 use crate::poll::Interest;
 
@@ -42,12 +42,9 @@ pub fn hub(lua: &Lua) -> Called {
 }
 
 /// The finalizer.
-pub fn collect(lua: &Lua) -> Called {
-    if let Some(hub) = lua.object::<HubObject>(1) {
-        lua.release(&hub.spent);
-        lua.drop_object::<HubObject>();
-    }
-    Some(0)
+pub fn collect(lua: &Lua) -> Option<()> {
+    lua.release(&lua.object::<HubObject>(1)?.spent);
+    lua.drop_object::<HubObject>()
 }
 
 fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
@@ -72,35 +69,32 @@ fn wire(lua: &Lua) -> Called {
 }
 
 /// `hub:accept(fd)`: the next connection that waits at a listening socket, or nil and why there is none.
-fn accept(lua: &Lua) -> Called {
+fn accept(lua: &Lua) -> Option<Result<c_int, Fault>> {
     let listener = lua.fd(2)?;
-    match with(lua, |hub| net::accept(listener).map(|fd| hub.adopt(fd)))? {
-        Ok(fd) => push_wire(lua, fd),
-        Err(fault) => refuse(lua, fault.word()),
-    }
+    Some(match with(lua, |hub| net::accept(listener).map(|fd| hub.adopt(fd)))? {
+        Ok(fd) => Ok(push_wire(lua, fd)?),
+        Err(fault) => Err(fault),
+    })
 }
 
-/// `hub:flush(reports, owners)`: how many owner, pending, took triples there are.
-fn flush(lua: &Lua) -> Called {
+/// `hub:flush(reports, owners)`: how many triples there are of owner; bytes that wait, or nil where it broke; whether
+/// any was taken, or why it broke.
+fn flush(lua: &Lua) -> Option<usize> {
     lua.table(2)?;
     lua.table(3)?;
-    let found = with(lua, |hub| {
-        hub.flush();
-        hub.reports.len()
-    })?;
+    let found = with(lua, |hub| hub.flush())?;
     lua.release(&lua.object::<HubObject>(1)?.spent);
     let mut count = 0;
     for index in 0..found {
-        let report = with(lua, |hub| hub.reports.get(index).copied())??;
-        if lua.copy_item(3, report.fd, 2, 3 * count + 1) {
-            push_report(lua, report);
+        let (fd, report) = with(lua, |hub| hub.reports.get(index).copied())??;
+        if lua.copy_item(3, fd, 2, 3 * count + 1) {
+            lua.push(report);
             lua.set_item(2, 3 * count + 3);
             lua.set_item(2, 3 * count + 2);
             count += 1;
         }
     }
-    lua.push_integer(count);
-    Some(1)
+    Some(count)
 }
 
 fn seconds(lua: &Lua, index: c_int) -> Option<Duration> {
@@ -108,7 +102,7 @@ fn seconds(lua: &Lua, index: c_int) -> Option<Duration> {
 }
 
 /// `hub:wait(seconds, owners, readable, writable, is_side)`: how many of each; nil seconds for ever.
-fn wait(lua: &Lua) -> Called {
+fn wait(lua: &Lua) -> Option<(usize, usize)> {
     for index in 3..=5 {
         lua.table(index)?;
     }
@@ -117,53 +111,37 @@ fn wait(lua: &Lua) -> Called {
     let (mut reads, mut writes) = (0, 0);
     for index in 0..found {
         let ready = with(lua, |hub| hub.poll(is_side)?.ready(index))??;
-        if ready.read && !is_side && lua.copy_item(3, ready.fd, 4, reads + 1) {
-            reads += 1;
-        }
-        if ready.write && lua.copy_item(3, ready.fd, 5, writes + 1) {
-            writes += 1;
-        }
+        reads += usize::from(ready.read && !is_side && lua.copy_item(3, ready.fd, 4, reads + 1));
+        writes += usize::from(ready.write && lua.copy_item(3, ready.fd, 5, writes + 1));
     }
-    lua.push_integer(reads);
-    lua.push_integer(writes);
-    Some(2)
+    Some((reads, writes))
 }
 
 /// `hub:watch(fd, read, write)`: any other descriptor, for as long as it is ready.
-fn watch(lua: &Lua) -> Called {
-    let Some(fd) = lua.fd(2) else { return Some(0) };
+fn watch(lua: &Lua) -> Option<bool> {
+    let Some(fd) = lua.fd(2) else { return Some(false) };
     let interest = Interest { read: lua.boolean(3), write: lua.boolean(4), edge: false };
-    let is_watched = with(lua, |hub| hub.watch_other(fd, interest))?;
-    lua.push_boolean(is_watched);
-    Some(1)
+    with(lua, |hub| hub.watch_other(fd, interest))
 }
 
 /// `hub:totals()`: bytes that wait to be sent, bytes that unfinished messages hold, how many times sockets were offered
 /// bytes.
-fn totals(lua: &Lua) -> Called {
-    let (buffered, held, sends) = with(lua, |hub| (hub.output.buffered, hub.budget.used, hub.output.sends))?;
-    lua.push_integer(buffered);
-    lua.push_number(held as f64);
-    lua.push_integer(sends);
-    Some(3)
+fn totals(lua: &Lua) -> Option<(usize, f64, usize)> {
+    with(lua, |hub| (hub.output.buffered, hub.budget.used as f64, hub.output.sends))
 }
 
 /// `hub:close()`: ends waiting.
-fn close(lua: &Lua) -> Called {
-    with(lua, Hub::close_polls).map(|()| 0)
+fn close(lua: &Lua) -> Option<()> {
+    with(lua, Hub::close_polls)
 }
 
 /// `hub:getfd(is_side)`: the descriptor of its waiting, or nil.
-fn getfd(lua: &Lua) -> Called {
-    match with(lua, |hub| hub.poll(lua.boolean(2)).map(|poll| poll.fd()))? {
-        Some(fd) => lua.push_number(fd.into()),
-        None => lua.push_nil(),
-    }
-    Some(1)
+fn getfd(lua: &Lua) -> Option<Option<f64>> {
+    with(lua, |hub| hub.poll(lua.boolean(2)).map(|poll| poll.fd().into()))
 }
 
 /// `hub:set_timer(seconds, is_side)`: makes a descriptor readable after a time, nil takes that back.
-fn set_timer(lua: &Lua) -> Called {
+fn set_timer(lua: &Lua) -> Option<()> {
     let time = seconds(lua, 2);
-    with(lua, |hub| hub.poll(lua.boolean(3)).map(|poll| poll.set_timer(time))).map(|_| 0)
+    with(lua, |hub| hub.poll(lua.boolean(3)).map(|poll| poll.set_timer(time))).map(|_| ())
 }

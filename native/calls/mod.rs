@@ -28,9 +28,8 @@ pub fn open(lua: &Lua) -> Called {
     Some(1)
 }
 
-fn drop_object<T: Object>(lua: &Lua) -> Called {
-    lua.drop_object::<T>();
-    Some(0)
+fn drop_object<T: Object>(lua: &Lua) -> Option<()> {
+    lua.drop_object::<T>()
 }
 
 // The C library gives large blocks back to the system and faults them in again at every large message, until it has
