@@ -26,7 +26,8 @@ pub fn open(lua: &Lua) -> Called {
         (c"hub", entry(hub::new)),
         (c"fanout", entry(wire::fanout)),
         (c"now", entry(system::now)),
-        (c"stat", entry(system::stat)),
+        (c"file_facts", entry(system::file_facts)),
+        (c"link_target", entry(system::link_target)),
         (c"drop_privileges", entry(system::drop_privileges)),
         (c"interface_address", entry(system::interface_address)),
     ]);

@@ -1,11 +1,10 @@
 //! What pure Lua cannot ask the operating system.
 
-use std::ffi::CString;
 use std::sync::LazyLock;
 use std::time::Instant;
 
 use nix::unistd::{self, Gid, Uid};
-use rustix::fs::FileType;
+use rustix::fs;
 
 use crate::lua::{Called, Lua};
 
@@ -19,35 +18,26 @@ pub fn now(lua: &Lua) -> Called {
     Some(1)
 }
 
-fn kind(mode: u32) -> &'static str {
-    match FileType::from_raw_mode(mode) {
-        FileType::RegularFile => "file",
-        FileType::Directory => "directory",
-        _ => "other",
-    }
+/// `file_facts(path, is_link)`: the four bits of its kind, size, time of the last change in seconds, inode, device; or
+/// nothing. `is_link` asks for a symbolic link itself.
+pub fn file_facts(lua: &Lua) -> Called {
+    let look = if lua.boolean(2) { fs::lstat } else { fs::stat };
+    let Ok(facts) = lua.attempt(|| look(lua.bytes(1)))? else { return Some(0) };
+    lua.push_integer((facts.st_mode >> 12) as usize);
+    lua.push_integer(facts.st_size as usize);
+    lua.push_number(facts.st_mtime as f64 + facts.st_mtime_nsec as f64 / 1e9);
+    lua.push_integer(facts.st_ino as usize);
+    lua.push_integer(facts.st_dev as usize);
+    Some(5)
 }
 
-/// `stat(path)`: size, time of the last change in seconds, `file`, `directory` or `other`, device, inode; or nil.
-pub fn stat(lua: &Lua) -> Called {
-    let found = lua.attempt(|| {
-        let path = CString::new(lua.bytes(1)).ok()?;
-        rustix::fs::stat(path.as_c_str()).ok()
+/// `link_target(path)`: where a symbolic link points; or nothing.
+pub fn link_target(lua: &Lua) -> Called {
+    let built = lua.push_built(|target| {
+        target.extend_from_slice(fs::readlink(lua.bytes(1), []).map_err(drop)?.as_bytes());
+        Ok::<(), ()>(())
     });
-    match found {
-        Some(Some(facts)) => {
-            lua.push_number(facts.st_size as f64);
-            lua.push_number(facts.st_mtime as f64 + facts.st_mtime_nsec as f64 / 1e9);
-            lua.push_bytes(kind(facts.st_mode).as_bytes());
-            lua.push_number(facts.st_dev as f64);
-            lua.push_number(facts.st_ino as f64);
-            Some(5)
-        }
-        Some(None) => {
-            lua.push_nil();
-            Some(1)
-        }
-        None => None,
-    }
+    Some(built?.is_ok().into())
 }
 
 fn drop_to(gid: i64, uid: i64) -> Result<(), &'static str> {
