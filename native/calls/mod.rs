@@ -7,14 +7,14 @@ mod wire;
 
 use engine::{accept_key, base64, encode, feed, mask, random, reader, release, unbase64, utf8_next, valid_utf8};
 use hub::hub as new_hub;
-use system::{drop_privileges, interface_address, now, stat};
+use system::{drop_privileges, file_facts, interface_address, link_target, now};
 use wire::fanout;
 
 use crate::lua::{entry, functions, Called, Functions, Lua, Object};
 
 const FUNCTIONS: Functions = functions! {
     accept_key base64 unbase64 random mask valid_utf8 utf8_next encode reader feed release new_hub fanout
-    now stat drop_privileges interface_address
+    now file_facts link_target drop_privileges interface_address
 };
 
 /// Pushes the module: its functions, and the methods of hubs and wires.
