@@ -20,6 +20,9 @@ pub fn open(lua: &Lua) -> Called {
         (c"valid_utf8", entry(engine::valid_utf8)),
         (c"utf8_next", entry(engine::utf8_next)),
         (c"encode", entry(engine::encode)),
+        (c"codec", entry(engine::codec)),
+        (c"inflate", entry(engine::inflate)),
+        (c"release_codec", entry(engine::release_codec)),
         (c"reader", entry(engine::reader)),
         (c"feed", entry(engine::feed)),
         (c"release", entry(engine::release)),
@@ -31,6 +34,8 @@ pub fn open(lua: &Lua) -> Called {
         (c"interface_address", entry(system::interface_address)),
     ]);
     lua.new_kind::<engine::Feeder>(&[], entry(drop_object::<engine::Feeder>));
+    lua.pop(2);
+    lua.new_kind::<engine::Codec>(&[], entry(drop_object::<engine::Codec>));
     lua.pop(2);
     lua.new_kind::<hub::HubObject>(&hub::methods(), entry(hub::collect));
     lua.set_field(-3, c"hub_methods");
