@@ -3,6 +3,7 @@
 //! RFC 7692 7.2
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
@@ -14,29 +15,12 @@ const LEAST_ROOM: usize = 256;
 
 thread_local! {
     // Whoever keeps no context borrows one of these for a message: an idle connection then has none.
-    static DEFLATERS: Pool<Compress> = const { Pool(RefCell::new(Vec::new())) };
-    static INFLATERS: Pool<Decompress> = const { Pool(RefCell::new(Vec::new())) };
-}
-
-struct Pool<T>(RefCell<Vec<(Window, T)>>);
-
-impl<T> Pool<T> {
-    fn take(&self, window: Window) -> Option<T> {
-        let mut pool = self.0.borrow_mut();
-        let at = pool.iter().position(|(other, _)| *other == window)?;
-        Some(pool.swap_remove(at).1)
-    }
-
-    fn put(&self, window: Window, stream: T) {
-        let mut pool = self.0.borrow_mut();
-        if pool.iter().all(|(other, _)| *other != window) {
-            pool.push((window, stream));
-        }
-    }
+    static DEFLATERS: RefCell<HashMap<Window, Compress>> = RefCell::default();
+    static INFLATERS: RefCell<HashMap<Window, Decompress>> = RefCell::default();
 }
 
 /// What the two sides agreed on for one direction.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
     /// 9 to 15: the window has two to the power of it bytes.
     pub bits: u8,
@@ -69,7 +53,7 @@ impl Deflater {
         if payload.len() < self.threshold {
             return None;
         }
-        let pooled = if forgets { DEFLATERS.with(|pool| pool.take(self.window)) } else { self.stream.take() };
+        let pooled = self.stream.take().or_else(|| DEFLATERS.with_borrow_mut(|pool| pool.remove(&self.window)));
         let mut stream =
             pooled.unwrap_or_else(|| Compress::new_with_window_bits(Compression::new(level.into()), false, bits));
         // A full flush forgets what came before as a new stream would.
@@ -85,7 +69,7 @@ impl Deflater {
             }
         }
         if forgets {
-            DEFLATERS.with(|pool| pool.put(self.window, stream));
+            DEFLATERS.with_borrow_mut(|pool| pool.insert(self.window, stream));
         } else {
             self.stream = Some(stream);
         }
@@ -151,7 +135,7 @@ impl Inflater {
         let mut goes_on = !bytes.is_empty();
         while goes_on {
             let stream = self.stream.get_or_insert_with(|| {
-                let pooled = INFLATERS.with(|pool| pool.take(self.window));
+                let pooled = INFLATERS.with_borrow_mut(|pool| pool.remove(&self.window));
                 pooled.unwrap_or_else(|| Decompress::new_with_window_bits(false, self.window.bits))
             });
             if target.len() == target.capacity() {
@@ -186,7 +170,7 @@ impl Inflater {
     pub fn release(&mut self) {
         if let Some(mut stream) = self.stream.take() {
             stream.reset(false);
-            INFLATERS.with(|pool| pool.put(self.window, stream));
+            INFLATERS.with_borrow_mut(|pool| pool.insert(self.window, stream));
         }
     }
 }

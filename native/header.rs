@@ -73,7 +73,7 @@ pub struct Begun {
 }
 
 /// A frame header that keeps the rules.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+#[derive(Debug, PartialEq, Eq, Clone, Copy, Default)]
 pub struct Header {
     /// The frame's first byte.
     pub first: u8,
@@ -105,7 +105,7 @@ fn must(is_kept: bool, text: &'static str) -> Result<(), Breach> {
     }
 }
 
-fn check_first(first: u8, begun: Option<Begun>, rules: &Rules) -> Result<(), Breach> {
+fn check_first(first: u8, begun: Option<&Begun>, rules: &Rules) -> Result<(), Breach> {
     let opcode = first & 0x0f;
     // 5.2: the three bits behind FIN are reserved for extensions; RFC 7692 6: the first of them marks the first frame
     // of a compressed message.
@@ -159,17 +159,17 @@ fn read_length(bytes: &[u8]) -> Result<Option<(u64, usize)>, Breach> {
 /// The rule that was broken.
 ///
 /// RFC 6455 5.2
-pub fn read(bytes: &[u8], begun: Option<Begun>, rules: &Rules) -> Result<Option<Header>, Breach> {
+pub fn read(bytes: &[u8], begun: Option<&Begun>, rules: &Rules) -> Result<Option<Header>, Breach> {
     let Some(&first) = bytes.first() else { return Ok(None) };
     check_first(first, begun, rules)?;
     let Some(&second) = bytes.get(1) else { return Ok(None) };
     let opcode = first & 0x0f;
     check_second(second, opcode, rules)?;
     let Some((length, mut size)) = read_length(bytes)? else { return Ok(None) };
-    let begun = begun.unwrap_or(Begun { is_packed: first & PACKED > 0, ..Begun::default() });
+    let (have, is_packed) = begun.map_or((0, first & PACKED > 0), |begun| (begun.bytes, begun.is_packed));
     // 10.4: judged before anything of the payload is kept; subtracting cannot overflow. What is compressed is judged
     // while it is inflated.
-    if opcode < CLOSE && !begun.is_packed && rules.max_message_bytes - begun.bytes < length {
+    if opcode < CLOSE && !is_packed && rules.max_message_bytes - have < length {
         return Err(Breach::too_big(format!("a message of more than {} bytes", rules.max_message_bytes)));
     }
     let mut key = [0; 4];
@@ -209,18 +209,14 @@ pub fn check_payload(opcode: u8, payload: &[u8]) -> Result<(), Breach> {
 /// RFC 6455 5.2
 pub fn write(target: &mut [u8; MAX_HEADER_BYTES], first: u8, length: usize, key: Option<[u8; 4]>) -> usize {
     let mask_bit = if key.is_some() { 0x80 } else { 0 };
-    target[0] = first;
-    let mut size = 2;
-    if length < 126 {
-        target[1] = mask_bit | length as u8;
-    } else if let Ok(short) = u16::try_from(length) {
-        target[1] = mask_bit | 126;
-        target[2..4].copy_from_slice(&short.to_be_bytes());
-        size = 4;
-    } else {
-        target[1] = mask_bit | 127;
-        target[2..10].copy_from_slice(&(length as u64).to_be_bytes());
-        size = 10;
+    let (form, mut size) = match length {
+        0..126 => (length as u8, 2),
+        126..65536 => (126, 4),
+        _ => (127, 10),
+    };
+    target[..2].copy_from_slice(&[first, mask_bit | form]);
+    if size > 2 {
+        target[2..size].copy_from_slice(&(length as u64).to_be_bytes()[10 - size..]);
     }
     if let Some(key) = key {
         target[size..size + 4].copy_from_slice(&key);
@@ -296,7 +292,7 @@ mod tests {
             let is_known = matches!(opcode, 0..=2 | 8..=10) && first & 0x70 == 0;
             let fits_outside = is_known && opcode != 0 && (opcode < 8 || first >= 0x80);
             let fits_inside = is_known && (opcode == 0 || (opcode >= 8 && first >= 0x80));
-            let begun = Some(Begun { fragments: 1, ..Begun::default() });
+            let begun = Some(&Begun { fragments: 1, bytes: 0, is_packed: false });
             assert_eq!(read(&[first], None, &RULES).is_ok(), fits_outside, "{first:x}");
             assert_eq!(read(&[first], begun, &RULES).is_ok(), fits_inside, "{first:x}");
             let rules = Rules { inflate: Some(Window { bits: 15, level: 0, forgets: false }), ..RULES };
@@ -308,13 +304,13 @@ mod tests {
 
     #[test]
     fn limits_hold_at_and_one_past() {
-        let begun = |fragments, bytes| Some(Begun { fragments, bytes, is_packed: false });
-        assert!(read(&[0x80, 0x80], begun(3, 0), &RULES).is_ok());
-        assert_eq!(read(&[0x80, 0x80], begun(4, 0), &RULES).unwrap_err().code, 1009);
-        assert!(read(&[0x80, 0x81], begun(1, 69_999), &RULES).is_ok());
-        assert_eq!(read(&[0x80, 0x81], begun(1, 70_000), &RULES).unwrap_err().code, 1009);
+        let begun = |fragments, bytes| Begun { fragments, bytes, is_packed: false };
+        assert!(read(&[0x80, 0x80], Some(&begun(3, 0)), &RULES).is_ok());
+        assert_eq!(read(&[0x80, 0x80], Some(&begun(4, 0)), &RULES).unwrap_err().code, 1009);
+        assert!(read(&[0x80, 0x81], Some(&begun(1, 69_999)), &RULES).is_ok());
+        assert_eq!(read(&[0x80, 0x81], Some(&begun(1, 70_000)), &RULES).unwrap_err().code, 1009);
         let huge = [0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255];
-        assert_eq!(read(&huge, begun(1, 70_000), &RULES).unwrap_err().code, 1002);
+        assert_eq!(read(&huge, Some(&begun(1, 70_000)), &RULES).unwrap_err().code, 1002);
         assert_eq!(read(&huge, None, &RULES).unwrap_err().code, 1009);
         let top = [0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(read(&top, None, &RULES).unwrap_err().code, 1002);
@@ -331,7 +327,7 @@ mod tests {
         let long = [0xff, 0, 0, 0, 0, 0, 1, 255, 255, 1, 2, 3, 4];
         assert!(read(&[&[0xc1], &long[..]].concat(), None, &rules).is_ok());
         assert!(
-            read(&[&[0x80], &long[..]].concat(), Some(Begun { is_packed: true, ..Begun::default() }), &rules).is_ok()
+            read(&[&[0x80], &long[..]].concat(), Some(&Begun { is_packed: true, ..Begun::default() }), &rules).is_ok()
         );
         assert_eq!(read(&[&[0x81], &long[..]].concat(), None, &rules).unwrap_err().code, 1009);
     }

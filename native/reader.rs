@@ -78,47 +78,43 @@ pub struct Budget {
 struct Message {
     opcode: u8,
     utf8_state: u8,
-    is_final: bool,
-    key: [u8; 4],
-    // Of the current frame's payload.
-    remaining: u64,
+    // The current frame's; its length is what is still to come, its key the one for that.
+    header: Header,
     begun: Begun,
     bytes: Vec<u8>,
     charged: u64,
 }
 
 impl Message {
-    fn begin_frame(&mut self, header: &Header) {
+    fn begin_frame(&mut self, header: Header) {
         self.begun.fragments += 1;
         if !self.begun.is_packed {
             self.begun.bytes += header.length;
         }
-        self.remaining = header.length;
-        self.is_final = header.is_final();
-        self.key = header.key;
+        self.header = header;
     }
 
     fn is_whole(&self) -> bool {
-        self.is_final && self.remaining == 0
+        self.header.is_final() && self.header.length == 0
     }
 
     // Unmasks what has come of the current frame's payload.
     fn unmask(&mut self, piece: &mut [u8], is_server: bool) {
         if is_server {
-            mask::apply(piece, self.key);
-            self.key = mask::turn(self.key, piece.len());
+            mask::apply(piece, self.header.key);
+            self.header.key = mask::turn(self.header.key, piece.len());
         }
-        self.remaining -= piece.len() as u64;
+        self.header.length -= piece.len() as u64;
     }
 
     fn charge(&mut self, cost: u64, budget: &mut Budget) -> bool {
         let more = cost.saturating_sub(self.charged);
-        if budget.limit.saturating_sub(budget.used) < more {
-            return false;
+        let fits = more <= budget.limit.saturating_sub(budget.used);
+        if fits {
+            budget.used += more;
+            self.charged += more;
         }
-        budget.used += more;
-        self.charged += more;
-        true
+        fits
     }
 }
 
@@ -141,13 +137,13 @@ impl Reader {
     pub fn feed(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> (usize, bool) {
         let mut at = 0;
         while at < bytes.len() && !self.has_ended {
+            if at > 0 && batch.is_full() {
+                return (at, true);
+            }
             match self.step(bytes, at, batch, budget) {
                 Ok(0) => return (at, false),
                 Ok(size) => at += size,
                 Err(breach) => self.fail(breach, batch, budget),
-            }
-            if batch.is_full() && at < bytes.len() && !self.has_ended {
-                return (at, true);
             }
         }
         (bytes.len(), false)
@@ -162,8 +158,8 @@ impl Reader {
     #[inline]
     fn step(&mut self, bytes: &mut [u8], at: usize, batch: &mut Batch, budget: &mut Budget) -> Result<usize, Breach> {
         let begun = match &self.message {
-            Some(message) if message.remaining > 0 => return self.take_piece(&mut bytes[at..], batch, budget),
-            other => other.as_ref().map(|message| message.begun),
+            Some(message) if message.header.length > 0 => return self.take_piece(&mut bytes[at..], batch, budget),
+            other => other.as_ref().map(|message| &message.begun),
         };
         let Some(header) = header::read(&bytes[at..], begun, &self.rules)? else { return Ok(0) };
         let (from, opcode) = (at + header.size, header.opcode());
@@ -189,14 +185,14 @@ impl Reader {
             let begun = Begun { is_packed: header.first & PACKED > 0, ..Begun::default() };
             Box::new(Message { opcode, begun, ..Message::default() })
         });
-        message.begin_frame(&header);
+        message.begin_frame(header);
         Ok(header.size + self.take_piece(&mut bytes[from..], batch, budget)?)
     }
 
     // Takes what has come of the current frame's payload.
     fn take_piece(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> Result<usize, Breach> {
         let Some(message) = &mut self.message else { return Ok(0) };
-        let count = message.remaining.min(bytes.len() as u64) as usize;
+        let count = message.header.length.min(bytes.len() as u64) as usize;
         let piece = &mut bytes[..count];
         message.unmask(piece, self.rules.is_server);
         let from = message.bytes.len();
@@ -239,12 +235,12 @@ impl Reader {
     pub fn straight(&mut self, batch: &mut Batch, budget: &mut Budget) -> Option<&mut Vec<u8>> {
         let message = self.message.as_deref_mut()?;
         let have = message.bytes.len();
-        if message.remaining < STRAIGHT_BYTES as u64 || have < STRAIGHT_BYTES || message.begun.is_packed {
+        if message.header.length < STRAIGHT_BYTES as u64 || have < STRAIGHT_BYTES || message.begun.is_packed {
             return None;
         }
         if message.bytes.capacity() - have < STRAIGHT_BYTES {
             // Never more than has come already, whatever the header declares; what is there already costs nothing.
-            let more = usize::try_from(message.remaining).unwrap_or(have).min(have);
+            let more = usize::try_from(message.header.length).unwrap_or(have).min(have);
             let room = batch.spare.capacity().max(have + more);
             if !message.charge(room as u64 + BUFFER_BYTES, budget) {
                 return None;
@@ -265,7 +261,7 @@ impl Reader {
     pub fn received(&mut self, from: usize, batch: &mut Batch, budget: &mut Budget) -> Vec<u8> {
         let Some(message) = &mut self.message else { return Vec::new() };
         let mut bytes = mem::take(&mut message.bytes);
-        let end = from + message.remaining.min((bytes.len() - from) as u64) as usize;
+        let end = from + message.header.length.min((bytes.len() - from) as u64) as usize;
         let beyond = bytes[end..].to_vec();
         bytes.truncate(end);
         message.unmask(&mut bytes[from..], self.rules.is_server);

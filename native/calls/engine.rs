@@ -150,11 +150,10 @@ pub fn inflate(lua: &Lua) -> Called {
 pub fn release_codec(lua: &Lua) -> Called {
     let codec = lua.object::<Codec>(1)?;
     lua.attempt(|| {
-        let (deflater, inflater) = &mut *codec.0.borrow_mut();
-        deflater.release();
-        inflater.release();
+        codec.0.borrow_mut().0.release();
+        codec.0.borrow_mut().1.release();
+        0
     })
-    .map(|()| 0)
 }
 
 fn to_limit(number: f64) -> u64 {
@@ -190,15 +189,16 @@ pub fn feed(lua: &Lua) -> Called {
     let feeder = lua.object::<Feeder>(1)?;
     lua.table(3)?;
     let mut budget = Budget { used: to_limit(lua.number(4)), limit: to_limit(lua.number(5)) };
-    let fed = lua.deliver(3, |delivery| {
-        let (reader, rest) = &mut *feeder.0.borrow_mut();
-        let joined = if rest.is_empty() { None } else { Some([rest, lua.bytes(2)].concat()) };
-        let bytes = joined.as_deref().unwrap_or(lua.bytes(2));
-        let (taken, again) = delivery.feed(reader, bytes, &mut budget);
-        *rest = bytes[taken..].to_vec();
-        Ok::<bool, ()>(again)
-    });
-    let (count, again) = fed?.ok()?;
+    let (count, again) = lua
+        .deliver(3, |delivery| {
+            let (reader, rest) = &mut *feeder.0.borrow_mut();
+            let joined = if rest.is_empty() { None } else { Some([rest, lua.bytes(2)].concat()) };
+            let bytes = joined.as_deref().unwrap_or(lua.bytes(2));
+            let (taken, again) = delivery.feed(reader, bytes, &mut budget);
+            *rest = bytes[taken..].to_vec();
+            Ok::<bool, ()>(again)
+        })?
+        .ok()?;
     lua.push_integer(count);
     lua.push_boolean(again);
     lua.push_number(budget.used as f64);
