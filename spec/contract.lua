@@ -288,6 +288,8 @@ return {
     spec = "spec/directory_spec.lua", test = "sends the compressed copy to who takes it" },
   { area = "files", name = "files() raises without facts",
     spec = "spec/facts_spec.lua", test = "websockets.files raises, and says why" },
+  { area = "files", name = "facts without lua-filesystem", when = "native",
+    spec = "spec/facts_spec.lua", test = "without lua-filesystem a server with the accelerator" },
   { area = "files", name = "below a route with a star",
     spec = "spec/directory_spec.lua", test = "serves what the star of its route stands for" },
   { area = "routes", name = "most specific first",

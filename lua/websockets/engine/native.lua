@@ -186,23 +186,39 @@ native.utf8_next = core.utf8_next
 -- @treturn number seconds from an arbitrary start
 native.now = core.now
 
---- Tells what a path names.
--- @function native.stat
+-- The highest bits of a file's mode, as every Unix has them, in lua-filesystem's words.
+local KINDS = {
+  [1] = "named pipe", [2] = "char device", [4] = "directory", [6] = "block device", [8] = "file", [10] = "link",
+  [12] = "socket",
+}
+
+--- Tells what is known of a file, symbolic links followed.
 -- @tparam string path
--- @treturn[1] number size in bytes
--- @treturn[1] number time of the last change, seconds since 1970
--- @treturn[1] string `file`, `directory` or `other`
--- @treturn[1] number device
--- @treturn[1] number inode
--- @treturn[2] nil nothing that can be seen
-native.stat = core.stat
+-- @treturn[1] table `kind` (a word of lua-filesystem's), `size`, `mtime`, `inode`, `device`
+-- @treturn[2] nil
+-- @treturn[2] string message
+function native.file_facts(path)
+  local kind, size, mtime, inode, device = core.file_facts(path)
+  if not kind then return nil, "nothing to be seen at " .. path end
+  return { kind = KINDS[kind] or "other", size = size, mtime = mtime, inode = inode, device = device }
+end
+
+--- Tells what a name itself is, where it is a symbolic link.
+-- @tparam string path
+-- @treturn ?table `kind`, and `target`: where a link points; nil where nothing has that name
+function native.link_facts(path)
+  local kind = core.file_facts(path, true)
+  if not kind then return nil end
+  kind = KINDS[kind] or "other"
+  return { kind = kind, target = kind == "link" and core.link_target(path) or nil }
+end
 
 --- Gives up root: group with its supplementary groups, then user.
 -- @function native.drop_privileges
 -- @tparam integer gid -1 leaves it
 -- @tparam integer uid -1 leaves it
 -- @treturn[1] boolean true
--- @treturn[2] boolean false
+-- @treturn[2] nil
 -- @treturn[2] string `gid` or `uid`: which could not be set
 native.drop_privileges = core.drop_privileges
 
