@@ -4,6 +4,7 @@
 //! The algorithms take bytes and know no Lua. `lua` alone holds `unsafe` code: it moves values between Lua's stack and
 //! safe Rust. What Lua can call stands in `calls`.
 
+mod deflate;
 mod digest;
 mod header;
 mod hub;

@@ -349,48 +349,6 @@ impl Lua {
         value.push(self);
     }
 
-    // COMPAT
-    #[allow(missing_docs)]
-    pub fn push_nil(&self) {
-        self.push(None::<()>)
-    }
-    #[allow(missing_docs)]
-    pub fn push_boolean(&self, value: bool) {
-        self.push(value)
-    }
-    #[allow(missing_docs)]
-    pub fn push_integer(&self, value: usize) {
-        self.push(value)
-    }
-    #[allow(missing_docs)]
-    pub fn push_number(&self, value: f64) {
-        self.push(value)
-    }
-    #[allow(missing_docs)]
-    pub fn push_bytes(&self, bytes: &[u8]) {
-        self.push(bytes)
-    }
-    #[allow(missing_docs)]
-    pub fn push_built<R: Copy, E: Copy>(
-        &self,
-        build: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
-    ) -> Option<Result<R, E>> {
-        let mut kept = None;
-        let built = self.build(|target| match build(target) {
-            Ok(r) => {
-                kept = Some(Ok(r));
-                Ok(())
-            }
-            Err(e) => {
-                kept = Some(Err(e));
-                Err(())
-            }
-        })?;
-        let _ = built;
-        kept
-    }
-    // COMPAT END
-
     /// Has bytes built in a buffer and pushes them, unless `build` answers an error. May raise.
     pub fn build<R: Answer, E: Answer>(
         &self,

@@ -27,7 +27,8 @@ end
 
 -- What carries bytes: the accelerator where it is, else LuaSocket.
 local function add_sockets(self, settings)
-  local is_native = self.engine.name == "native"
+  -- The sockets of the accelerator know no compression: a context with it goes over LuaSocket.
+  local is_native = self.engine.name == "native" and not settings.compression
   self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
   self.hub = self.wire_class.hub(settings)
   self.budget = self.wire_class.budget(self.hub, settings.max_unfinished_total_bytes)
@@ -35,7 +36,6 @@ local function add_sockets(self, settings)
   self.poller = poller.new(self.hub, self.owners)
 end
 
--- The sockets of the accelerator know no compression: a context with it goes over LuaSocket.
 local function choose_engine(settings)
   local chosen = engine.choose()
   return settings.compression and engine.that_compresses(chosen) or chosen
