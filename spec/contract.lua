@@ -373,6 +373,8 @@ return {
     spec = "spec/client_session_spec.lua", test = "is the server's to begin" },
   { area = "rule", name = "conformance, server",
     spec = "spec/conformance_spec.lua", test = "with us as server", luas = { "lua5.4", "luajit" } },
+  { area = "rule", name = "conformance, the suite's own faulty verdicts",
+    spec = "spec/conformance_spec.lua", test = "twelve faulty cases", luas = { "lua5.4", "luajit" } },
   { area = "rule", name = "conformance, client",
     spec = "spec/conformance_spec.lua", test = "with us as client", luas = { "lua5.4", "luajit" } },
   { area = "rule", name = "compression with others' programs",
