@@ -381,4 +381,9 @@ return {
     spec = "spec/interop_deflate_spec.lua", test = "as a server", luas = { "lua5.4", "luajit" } },
   { area = "rule", name = "compression with a browser",
     spec = "spec/browser_deflate_spec.lua", test = "text of 1048576 bytes comes back", luas = { "lua5.4" } },
+  { area = "rule", name = "handshake, echo and fan-out on every Lua",
+    spec = "spec/smoke_spec.lua", test = "fan-out",
+    luas = { "lua5.1", "lua5.2", "lua5.3", "lua5.4", "lua5.5", "luajit" } },
+  { area = "rule", name = "an accelerator for another Lua is refused without a crash",
+    spec = "spec/wrong_module_spec.lua", test = "an accelerator for another Lua", when = "native" },
 }
