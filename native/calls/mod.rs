@@ -2,6 +2,7 @@
 
 mod engine;
 mod hub;
+mod lookup;
 mod system;
 mod wire;
 
@@ -28,6 +29,7 @@ pub fn open(lua: &Lua) -> Called {
         (c"now", entry(system::now)),
         (c"file_facts", entry(system::file_facts)),
         (c"link_target", entry(system::link_target)),
+        (c"look_up", entry(lookup::look_up)),
         (c"drop_privileges", entry(system::drop_privileges)),
         (c"interface_address", entry(system::interface_address)),
     ]);
