@@ -248,11 +248,13 @@ end
 -- @treturn string name: the IP address
 -- @treturn string IP address, "" where it is not known any more
 function websocket:get_peer_addresses()
-  if not self.peer_ip then
-    local wire = self.wire
-    self.peer_ip = (wire.transport or wire):peer()
+  local ip, wire = self.peer_ip, self.wire
+  if not ip then
+    ip = (wire.transport or wire):peer()
+    -- The address that is tried may not be the last one.
+    if not self.dialing then self.peer_ip = ip end
   end
-  return self.peer_ip, self.peer_ip
+  return ip, ip
 end
 
 --- Stops or goes on reading from the peer.

@@ -2,12 +2,14 @@
 
 mod engine;
 mod hub;
+mod lookup;
 mod system;
 mod wire;
 
 use engine::{accept_key, base64, codec, encode, feed, inflate, mask, random, reader, release, release_codec};
 use engine::{unbase64, utf8_next, valid_utf8};
 use hub::hub as new_hub;
+use lookup::look_up;
 use system::{drop_privileges, file_facts, interface_address, link_target, now};
 use wire::fanout;
 
@@ -15,8 +17,7 @@ use crate::lua::{entry, functions, Called, Functions, Lua, Object};
 
 const FUNCTIONS: Functions = functions! {
     accept_key base64 unbase64 random mask valid_utf8 utf8_next encode codec inflate release_codec reader feed release
-    new_hub fanout
-    now file_facts link_target drop_privileges interface_address
+    new_hub fanout now file_facts link_target look_up drop_privileges interface_address
 };
 
 /// Pushes the module: its functions, and the methods of hubs and wires.
