@@ -13,8 +13,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const BUFFER_BYTES: u64 = 128;
 /// From this much on both sides, the rest of a frame is received where it stays.
 const STRAIGHT_BYTES: usize = 1 << 14;
-/// The largest buffer that is kept for the next message.
-const SPARE_BYTES: usize = 1 << 22;
+/// The largest buffers that are kept for the next messages, and how many.
+const SPARE_BYTES: usize = 1 << 21;
+const SPARE_BUFFERS: usize = 4;
 
 /// Where the payload of a message is.
 pub enum Payload {
@@ -40,17 +41,20 @@ pub struct Batch {
     /// In the order of the wire.
     pub items: Vec<Item>,
     bytes: usize,
-    spare: Vec<u8>,
+    spare: Vec<Vec<u8>>,
 }
 
 impl Batch {
-    /// Forgets the messages; the largest buffer serves again.
+    /// Forgets the messages; large buffers serve again.
     pub fn clear(&mut self) {
         self.bytes = 0;
         for item in self.items.drain(..) {
-            if let Payload::Owned(buffer) = item.payload {
-                if buffer.capacity() > self.spare.capacity() && buffer.capacity() <= SPARE_BYTES {
-                    self.spare = buffer;
+            if let Payload::Owned(mut buffer) = item.payload {
+                if (STRAIGHT_BYTES..=SPARE_BYTES).contains(&buffer.capacity()) {
+                    buffer.clear();
+                    self.spare.push(buffer);
+                    self.spare.sort_unstable_by_key(Vec::capacity);
+                    self.spare.drain(..self.spare.len().saturating_sub(SPARE_BUFFERS));
                 }
             }
         }
@@ -201,7 +205,12 @@ impl Reader {
                 let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
                 inflater.inflate(piece, message.is_whole(), self.rules.max_message_bytes, &mut message.bytes)?;
             }
-            _ => message.bytes.extend_from_slice(piece),
+            _ => {
+                if message.bytes.capacity() == 0 && count >= STRAIGHT_BYTES {
+                    message.bytes = batch.spare.pop().unwrap_or_default();
+                }
+                message.bytes.extend_from_slice(piece);
+            }
         }
         self.advance(from, batch, budget)?;
         Ok(count)
@@ -232,26 +241,19 @@ impl Reader {
 
     /// Lends the buffer of a large unfinished frame, with room behind its bytes, so that the next bytes can be received
     /// straight into it; then `received` must follow.
-    pub fn straight(&mut self, batch: &mut Batch, budget: &mut Budget) -> Option<&mut Vec<u8>> {
+    pub fn straight(&mut self, budget: &mut Budget) -> Option<&mut Vec<u8>> {
         let message = self.message.as_deref_mut()?;
         let have = message.bytes.len();
         if message.header.length < STRAIGHT_BYTES as u64 || have < STRAIGHT_BYTES || message.begun.is_packed {
             return None;
         }
         if message.bytes.capacity() - have < STRAIGHT_BYTES {
-            // Never more than has come already, whatever the header declares; what is there already costs nothing.
+            // Never more than has come already, whatever the header declares.
             let more = usize::try_from(message.header.length).unwrap_or(have).min(have);
-            let room = batch.spare.capacity().max(have + more);
-            if !message.charge(room as u64 + BUFFER_BYTES, budget) {
+            if !message.charge((have + more) as u64 + BUFFER_BYTES, budget) {
                 return None;
             }
-            if batch.spare.capacity() >= have + more {
-                batch.spare.clear();
-                batch.spare.extend_from_slice(&message.bytes);
-                mem::swap(&mut batch.spare, &mut message.bytes);
-            } else {
-                message.bytes.reserve_exact(more);
-            }
+            message.bytes.reserve_exact(more);
         }
         Some(&mut message.bytes)
     }
