@@ -323,7 +323,7 @@ impl Lua {
         // SAFETY: the memory is written before it gets the metatable whose finalizer reads it; userdata is aligned for
         // pointers and numbers, which is all that objects hold.
         unsafe {
-            let memory = ffi::lua_newuserdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
+            let memory = new_userdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
             memory.cast::<*const Kind>().write(std::ptr::null());
             let kind: *const Kind = T::kind();
             ffi::lua_rawgetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
@@ -459,6 +459,17 @@ impl Lua {
     pub fn new_table(&self) {
         // SAFETY: there is room.
         unsafe { ffi::lua_createtable(self.state, 0, 0) }
+    }
+}
+
+// Without the user value that 5.4 would keep room for.
+unsafe fn new_userdata(state: *mut ffi::lua_State, size: usize) -> *mut c_void {
+    // SAFETY: the caller has a state that may make objects, and expects this to raise.
+    unsafe {
+        #[cfg(any(feature = "lua54", feature = "lua55"))]
+        return ffi::lua_newuserdatauv(state, size, 0);
+        #[cfg(not(any(feature = "lua54", feature = "lua55")))]
+        ffi::lua_newuserdata(state, size)
     }
 }
 

@@ -2,16 +2,20 @@
 -- Every connection has its messages echoed; a message of a `fanout` connection goes to all of that subprotocol.
 local websockets = require("websockets")
 
+local function echo_message(ws, data, kind)
+  ws:write(data, kind)
+end
+
+local function fan_message_out(ws, data)
+  ws:broadcast(data)
+end
+
 local function echo(ws)
-  ws:on_receive(function(self, data, kind)
-    self:write(data, kind)
-  end)
+  ws:on_receive(echo_message)
 end
 
 local function fan_out(ws)
-  ws:on_receive(function(self, data)
-    self:broadcast(data)
-  end)
+  ws:on_receive(fan_message_out)
 end
 
 local context = websockets.context({
