@@ -1,9 +1,11 @@
 # `make` lists the targets. Variables: LUA (to serve with), LUAS and SPEC (to narrow a test run), JOBS (runs at a time).
 
-LUAS ?= lua5.1 lua5.2 lua5.3 lua5.4 luajit
+LUAS ?= lua5.1 lua5.2 lua5.3 lua5.4 lua5.5 luajit
 SPEC ?=
 JOBS ?= 2
 CONFORMANCE_LUAS ?= lua5.4 luajit
+# Lua 5.5 has no package yet: .ci/lua5.5/build makes it.
+export PATH := $(CURDIR)/build/lua5.5:$(PATH)
 LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance test-server bench examples)
 
 .PHONY: help serve test native rust lint docs conformance bench-quick
@@ -26,6 +28,7 @@ serve:
 # A run of single specs leaves out lint and docs.
 test:
 	@.ci/install test
+	@case " $(LUAS) " in *" lua5.5 "*) .ci/lua5.5/build ;; esac
 	@if command -v cargo >/dev/null 2>&1; then $(MAKE) -s --no-print-directory native LUAS="$(LUAS)"; \
 	  else echo "no cargo: the specs run on the pure engine alone"; fi
 	@lua=$$(.ci/lua) && \
@@ -49,8 +52,10 @@ docs:
 
 conformance:
 	@.ci/install test
+	@if command -v cargo >/dev/null 2>&1; then $(MAKE) -s --no-print-directory native LUAS="$(CONFORMANCE_LUAS)"; \
+	  else echo "no cargo: the pure engine alone"; fi
 	@lua=$$(.ci/lua) && LUAS="$(CONFORMANCE_LUAS)" ROLES="$(ROLES)" ENGINES="$(ENGINES)" PARTS="$(PARTS)" \
-	  $$lua conformance/run.lua
+	  JOBS="$(JOBS)" $$lua conformance/run.lua
 
 bench-quick:
 	@status=0; for lua in $(LUAS); do $$lua bench/mask.lua || status=1; done; exit $$status

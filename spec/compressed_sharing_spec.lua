@@ -180,4 +180,12 @@ describe("a queue of compressed messages", function()
       server.stop_all()
     end
   end)
+
+  it("may lose some on a route that says so, in a context that does not", function()
+    local s = start({ compression = true, routes = { ["/lossy"] = { slow_consumer = "drop_old",
+      protocols = { a = function() end } } } })
+    local c = client.open(s, { protocol = "a", headers = OFFER, target = "/lossy" })
+    assert.equal("permessage-deflate; server_no_context_takeover", c.headers["sec-websocket-extensions"])
+    assert.equal("permessage-deflate", open(s).headers["sec-websocket-extensions"])
+  end)
 end)

@@ -128,6 +128,16 @@ function native.accept(hub, fd, wires)
   return count
 end
 
+--- Has a host name looked up beside the loop. Not in `websockets.wire.stream`.
+-- @tparam table hub
+-- @tparam string name
+-- @treturn[1] userdata wire that gives the answer, see `websockets.client.resolver`, and ends
+-- @treturn[2] nil there are no descriptors or threads left
+function native.look_up(hub, name)
+  local fd = core.look_up(name)
+  return fd and hub.core:wire(fd)
+end
+
 --- Makes a wire out of a connected LuaSocket object, where that can be done.
 -- @tparam table hub
 -- @tparam userdata|table socket
