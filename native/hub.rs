@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::header::Rules;
 use crate::input::{Delivery, Incoming};
 use crate::net::Fault;
-use crate::output::{Frame, Limits, Outgoing, Output};
+use crate::output::{Codec, Frame, Limits, Outgoing, Output};
 use crate::poll::{Interest, Poll};
 use crate::reader::Budget;
 
@@ -81,8 +81,9 @@ impl Hub {
     }
 
     /// From here on a connection speaks WebSocket.
-    pub fn start(&mut self, fd: i32, rules: Rules, limits: Limits, leftover: &[u8]) {
+    pub fn start(&mut self, fd: i32, rules: Rules, limits: Limits, leftover: &[u8], codec: Option<Codec>) {
         self.with(fd, |wire, output| {
+            wire.out.codec = codec;
             output.set_limits(&mut wire.out, limits);
             wire.incoming.start(rules, leftover);
             wire.out.is_client = !rules.is_server;
@@ -118,13 +119,9 @@ impl Hub {
     /// room, the first being 1. Returns how many.
     pub fn fan_out(&mut self, count: usize, name: impl Fn(usize) -> i32, frame: Frame<'_>) -> usize {
         self.full.clear();
-        let mut fanout = self.output.begin_fanout(frame);
+        let mut fanouts = Vec::new();
         for place in 1..=count {
-            let refused = self.with(name(place), |wire, output| match wire.out.is_client {
-                // A client masks each frame with a key of its own.
-                true => output.push(&mut wire.out, frame),
-                false => output.fan_out(&mut wire.out, &mut fanout),
-            });
+            let refused = self.with(name(place), |wire, output| output.fan_out(&mut wire.out, &mut fanouts, frame));
             if refused.is_some() {
                 self.full.push(place);
             }

@@ -1,14 +1,16 @@
 //! Output of all connections of a context: one log for each turn, in which a connection holds a span; a queue of its
 //! own only where the socket does not take everything.
 
+use std::cell::RefCell;
 use std::io::IoSlice;
 use std::mem;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 
+use crate::deflate::Deflater;
 use crate::digest::Random;
-use crate::header::{self, CLOSE, MAX_HEADER_BYTES};
+use crate::header::{self, CLOSE, MAX_HEADER_BYTES, PACKED};
 use crate::mask;
 use crate::net::{self, Fault};
 use crate::queue::{Held, Queue, Segment, MAX_SLICES, MIN_SHARED_BYTES};
@@ -24,11 +26,32 @@ pub struct Frame<'a> {
     pub opcode: u8,
     /// Whether the message ends with it.
     pub is_final: bool,
+    /// Whether it must not be compressed.
+    pub is_plain: bool,
     /// What it carries.
     pub payload: &'a [u8],
 }
 
+/// What compresses for a connection, or for all that keep no context and agreed on the same.
+pub type Codec = Rc<RefCell<Deflater>>;
+
 impl Frame<'_> {
+    /// Tells whether it is a whole data message that may be compressed.
+    pub fn is_packable(&self) -> bool {
+        self.is_final && !self.is_plain && matches!(self.opcode, 1 | 2)
+    }
+
+    /// Has the frame, compressed where that was agreed and is worth it, given to a function.
+    ///
+    /// RFC 7692 6
+    pub fn pack<R>(&self, codec: Option<&Codec>, work: impl FnOnce(Frame<'_>) -> R) -> R {
+        let packed = codec.filter(|_| self.is_packable()).and_then(|codec| codec.borrow_mut().pack(self.payload));
+        match &packed {
+            Some(payload) => work(Frame { opcode: self.opcode | PACKED, payload, ..*self }),
+            None => work(*self),
+        }
+    }
+
     /// The frame's first byte.
     pub fn first(&self) -> u8 {
         self.opcode | if self.is_final { 0x80 } else { 0 }
@@ -86,6 +109,8 @@ pub struct Outgoing {
     span: Range<usize>,
     queue: Option<Queue>,
     limits: u32,
+    /// What compresses its messages.
+    pub codec: Option<Codec>,
     /// How the connection broke.
     pub fault: Option<Fault>,
     span_is_fixed: bool,
@@ -114,6 +139,7 @@ impl Outgoing {
             span: 0..0,
             queue: None,
             limits: 0,
+            codec: None,
             fault: None,
             span_is_fixed: false,
             is_client: false,
@@ -259,8 +285,13 @@ impl Output {
         } else if self.is_full(out) {
             return Some(Refused::Full);
         }
-        let size = frame_size(frame.payload.len(), key.is_some());
-        self.append(out, false, size, |target| frame.encode(target, key));
+        // Taken out while the frame is queued on who owns it.
+        let codec = out.codec.take();
+        frame.pack(codec.as_ref(), |frame| {
+            let size = frame_size(frame.payload.len(), key.is_some());
+            self.append(out, false, size, |target| frame.encode(target, key));
+        });
+        out.codec = codec;
         None
     }
 
@@ -277,28 +308,41 @@ impl Output {
         None
     }
 
-    /// Encodes a server's message for many.
-    pub fn begin_fanout(&mut self, frame: Frame<'_>) -> Fanout {
-        let size = frame_size(frame.payload.len(), false);
+    fn begin_fanout(&mut self, codec: Option<&Codec>, frame: Frame<'_>) -> Fanout {
         self.is_crossing = true;
-        if self.has_room(size) {
-            frame.encode(&mut self.log, None);
-            return Fanout { span: self.log.len() - size..self.log.len(), size, shared: None };
-        }
-        let mut bytes = Vec::with_capacity(size);
-        frame.encode(&mut bytes, None);
-        Fanout { span: 0..0, size, shared: Some(Rc::new(bytes)) }
+        frame.pack(codec, |frame| {
+            let (codec, size) = (codec.cloned(), frame_size(frame.payload.len(), false));
+            if self.has_room(size) {
+                frame.encode(&mut self.log, None);
+                return Fanout { codec, span: self.log.len() - size..self.log.len(), size, shared: None };
+            }
+            let mut bytes = Vec::with_capacity(size);
+            frame.encode(&mut bytes, None);
+            Fanout { codec, span: 0..0, size, shared: Some(Rc::new(bytes)) }
+        })
     }
 
-    /// Queues the message of a fan-out on one connection. Returns why nothing was queued.
-    pub fn fan_out(&mut self, out: &mut Outgoing, fanout: &mut Fanout) -> Option<Refused> {
+    /// Queues the message of a fan-out on one connection, encoded once for all that share the way of compressing.
+    /// Returns why nothing was queued.
+    pub fn fan_out(&mut self, out: &mut Outgoing, fanouts: &mut Vec<Fanout>, frame: Frame<'_>) -> Option<Refused> {
         // 5.5.1: nothing follows a close frame.
         if out.has_said_close {
             return None;
         }
+        // A client masks each frame with a key of its own; a context of one's own makes other bytes of the same message.
+        if out.is_client || out.codec.as_ref().is_some_and(|codec| !codec.borrow().window.forgets) {
+            return self.push(out, frame);
+        }
         if self.is_full(out) {
             return Some(Refused::Full);
         }
+        let codec = out.codec.as_ref();
+        let known = fanouts.iter().position(|fanout| fanout.codec.as_ref().map(Rc::as_ptr) == codec.map(Rc::as_ptr));
+        let place = known.unwrap_or_else(|| {
+            fanouts.push(self.begin_fanout(codec, frame));
+            fanouts.len() - 1
+        });
+        let fanout = &mut fanouts[place];
         let is_in_log = !fanout.span.is_empty();
         if is_in_log && !out.is_blocked {
             self.join(out, fanout.span.clone(), false);
@@ -407,11 +451,15 @@ impl Output {
         self.buffered -= mem::take(&mut out.pending);
         out.span = 0..0;
         self.put_away(out);
+        if let Some(codec) = out.codec.take() {
+            codec.borrow_mut().release();
+        }
     }
 }
 
 /// A message that many get.
 pub struct Fanout {
+    codec: Option<Codec>,
     // Empty where the log had no room.
     span: Range<usize>,
     size: usize,

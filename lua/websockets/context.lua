@@ -27,8 +27,7 @@ end
 
 -- What carries bytes: the accelerator where it is, else LuaSocket.
 local function add_sockets(self, settings)
-  -- The sockets of the accelerator know no compression: a context with it goes over LuaSocket.
-  local is_native = self.engine.name == "native" and not settings.compression
+  local is_native = self.engine.name == "native"
   self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
   self.hub = self.wire_class.hub(settings)
   self.budget = self.wire_class.budget(self.hub, settings.max_unfinished_total_bytes)

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::ffi::c_int;
+use std::rc::Rc;
 
-use crate::deflate::{Deflater, Inflater, Window};
+use crate::deflate::{self, Deflater, Inflater, Window};
 use crate::digest::{self, Random};
-use crate::header::{Rules, PACKED};
+use crate::header::Rules;
 use crate::lua::{object, Answer, Called, Lua};
-use crate::output::Frame;
+use crate::output::{Codec, Frame};
 use crate::reader::{Budget, Reader};
 use crate::{mask as masking, utf8};
 
@@ -23,9 +24,9 @@ pub struct Feeder(RefCell<(Reader, Vec<u8>)>);
 object!(Feeder, c"websockets reader");
 
 /// What compresses and inflates.
-pub struct Codec(RefCell<(Deflater, Inflater)>);
+pub struct CodecObject(pub Codec, RefCell<Inflater>);
 
-object!(Codec, c"websockets codec");
+object!(CodecObject, c"websockets codec");
 
 // Answers with what was made, or nil.
 fn made<T: AsRef<[u8]>>(lua: &Lua, make: impl FnOnce() -> Option<T>) -> Option<Result<(c_int, ()), ()>> {
@@ -78,16 +79,19 @@ pub fn utf8_next(lua: &Lua) -> Option<Option<usize>> {
     Some(utf8::next(lua.integer(1) as u8, &bytes[first..last]).map(usize::from))
 }
 
-/// `encode(is_client, opcode, payload, fin, codec)`; with a codec, whole data messages are compressed.
+/// Takes a frame to send: opcode, payload, fin, plain; `None` where the payload is no string.
+pub fn frame(lua: &Lua) -> Option<Frame<'_>> {
+    let is_final = !lua.has(4) || lua.boolean(4);
+    Some(Frame { opcode: lua.integer(2) as u8, is_final, is_plain: lua.boolean(5), payload: lua.string(3)? })
+}
+
+/// `encode(is_client, opcode, payload, fin, plain, codec)`
 pub fn encode(lua: &Lua) -> Option<impl Answer> {
-    let (opcode, is_final) = (lua.integer(2) as u8, !lua.has(4) || lua.boolean(4));
-    let codec = lua.object::<Codec>(5).filter(|_| is_final && matches!(opcode, 1 | 2));
+    let (frame, codec) = (frame(lua)?, lua.object::<CodecObject>(6));
     lua.build(|target| {
-        let packed = codec.and_then(|codec| codec.0.borrow_mut().0.pack(lua.bytes(3)));
-        let bit = if packed.is_some() { PACKED } else { 0 };
-        let frame = Frame { opcode: opcode | bit, is_final, payload: packed.as_deref().unwrap_or(lua.bytes(3)) };
-        let key = lua.boolean(1).then(|| RANDOM.with_borrow_mut(Random::key)).transpose();
-        key.map(|key| frame.encode(target, key)).map_err(|_| NO_ENTROPY)
+        let key = lua.boolean(1).then(|| RANDOM.with_borrow_mut(Random::key)).transpose().map_err(|_| NO_ENTROPY)?;
+        frame.pack(codec.map(|codec| &codec.0), |frame| frame.encode(target, key));
+        Ok::<(), (&str, &str)>(())
     })
 }
 
@@ -96,26 +100,31 @@ pub fn codec(lua: &Lua) -> Called {
     let threshold = lua.number(4) as usize;
     lua.new_object(|| {
         let window = window(lua, 1)?;
-        Some(Codec(RefCell::new((Deflater::new(window, threshold), Inflater::new(window)))))
+        Some(CodecObject(Rc::new(RefCell::new(Deflater::new(window, threshold))), RefCell::new(Inflater::new(window))))
     })
 }
 
 /// `inflate(codec, bytes, fin, limit)`: bytes; or nil, close code and what is wrong
 pub fn inflate(lua: &Lua) -> Option<impl Answer> {
-    let codec = lua.object::<Codec>(1)?;
+    let codec = lua.object::<CodecObject>(1)?;
     lua.build(|target| {
-        let inflater = &mut codec.0.borrow_mut().1;
-        let inflated = inflater.inflate(lua.bytes(2), lua.boolean(3), to_limit(lua.number(4)), target);
+        let limit = to_limit(lua.number(4));
+        let inflated = codec.1.borrow_mut().inflate(lua.bytes(2), lua.boolean(3), limit, target);
         inflated.map_err(|(code, text)| (usize::from(code), text))
     })
 }
 
+/// `deflations()`: how many messages were compressed
+pub fn deflations(_: &Lua) -> Option<usize> {
+    Some(deflate::DEFLATIONS.get())
+}
+
 /// `release_codec(codec)`: gives back what it holds
 pub fn release_codec(lua: &Lua) -> Option<()> {
-    let codec = lua.object::<Codec>(1)?;
+    let codec = lua.object::<CodecObject>(1)?;
     lua.attempt(|| {
-        codec.0.borrow_mut().0.release();
-        codec.0.borrow_mut().1.release();
+        codec.0.borrow_mut().release();
+        codec.1.borrow_mut().release();
     })
 }
 

@@ -6,8 +6,8 @@ mod lookup;
 mod system;
 mod wire;
 
-use engine::{accept_key, base64, codec, encode, feed, inflate, mask, random, reader, release, release_codec};
-use engine::{unbase64, utf8_next, valid_utf8};
+use engine::{accept_key, base64, codec, deflations, encode, feed, inflate, mask};
+use engine::{random, reader, release, release_codec, unbase64, utf8_next, valid_utf8};
 use hub::hub as new_hub;
 use lookup::look_up;
 use system::{drop_privileges, file_facts, interface_address, link_target, now};
@@ -16,8 +16,8 @@ use wire::fanout;
 use crate::lua::{entry, functions, Called, Functions, Lua, Object};
 
 const FUNCTIONS: Functions = functions! {
-    accept_key base64 unbase64 random mask valid_utf8 utf8_next encode codec inflate release_codec reader feed release
-    new_hub fanout now file_facts link_target look_up drop_privileges interface_address
+    accept_key base64 unbase64 random mask valid_utf8 utf8_next encode codec inflate release_codec deflations
+    reader feed release new_hub fanout now file_facts link_target look_up drop_privileges interface_address
 };
 
 /// Pushes the module: its functions, and the methods of hubs and wires.
@@ -26,7 +26,7 @@ pub fn open(lua: &Lua) -> Called {
     lua.new_table();
     lua.set_functions(FUNCTIONS);
     lua.new_kind::<engine::Feeder>(c"reader_methods", &[], entry(drop_object::<engine::Feeder>));
-    lua.new_kind::<engine::Codec>(c"codec_methods", &[], entry(drop_object::<engine::Codec>));
+    lua.new_kind::<engine::CodecObject>(c"codec_methods", &[], entry(drop_object::<engine::CodecObject>));
     lua.new_kind::<hub::HubObject>(c"hub_methods", hub::METHODS, entry(hub::collect));
     lua.new_kind::<wire::WireObject>(c"wire_methods", wire::METHODS, entry(wire::collect));
     Some(1)

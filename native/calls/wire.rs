@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
 
-use super::engine;
+use super::engine::{self, CodecObject};
+use crate::header::{Rules, TEXT};
 use crate::hub::{report, Hub, Wire};
 use crate::lua::{functions, object, Answer, Functions, Lua, Spent};
 use crate::net::{self, Fault};
@@ -13,7 +14,6 @@ use crate::utf8;
 
 /// From this size on a payload leaves from where it is.
 const HELD_BYTES: usize = 4096;
-const TEXT: u8 = 1;
 
 /// One connection of a hub.
 pub struct WireObject {
@@ -62,8 +62,9 @@ fn unread(lua: &Lua) -> Option<()> {
 }
 
 fn begin(lua: &Lua) -> Option<()> {
-    let (rules, limits) = (engine::rules(lua, 2), super::hub::limits(lua, 5));
-    with_hub(lua, |hub, fd| hub.start(fd, rules, limits, lua.bytes(7)))
+    let rules = Rules { inflate: engine::window(lua, 9), ..engine::rules(lua, 2) };
+    let (limits, codec) = (super::hub::limits(lua, 5), lua.object::<CodecObject>(8));
+    with_hub(lua, |hub, fd| hub.start(fd, rules, limits, lua.bytes(7), codec.map(|codec| Rc::clone(&codec.0))))
 }
 
 fn read(lua: &Lua) -> Option<impl Answer> {
@@ -91,13 +92,12 @@ fn raw(lua: &Lua) -> Option<()> {
 }
 
 fn push(lua: &Lua) -> Option<Result<bool, &'static str>> {
-    let Some(payload) = lua.string(3) else { return Some(Err("type")) };
-    let is_final = !lua.has(4) || lua.boolean(4);
-    let frame = Frame { opcode: lua.integer(2) as u8, is_final, payload };
-    if frame.opcode == TEXT && is_final && !utf8::is_valid(payload) {
+    let Some(frame) = engine::frame(lua) else { return Some(Err("type")) };
+    if frame.opcode == TEXT && frame.is_final && !utf8::is_valid(frame.payload) {
         return Some(Err("utf8"));
     }
-    let is_held = payload.len() >= HELD_BYTES && !with(lua, |wire, _| wire.out.is_client)?;
+    let is_held = frame.payload.len() >= HELD_BYTES
+        && with(lua, |wire, _| !(wire.out.is_client || wire.out.codec.is_some() && frame.is_packable()))?;
     let refused = match is_held {
         true => hold(lua, 3, Some(frame.first()))?,
         false => with(lua, |wire, output| output.push(&mut wire.out, frame))?,
@@ -173,7 +173,7 @@ pub fn fanout(lua: &Lua) -> Option<usize> {
     lua.table(1)?;
     lua.table(5)?;
     let count = usize::try_from(lua.integer(2)).unwrap_or(0);
-    let frame = Frame { opcode: lua.integer(3) as u8, is_final: true, payload: lua.bytes(4) };
+    let frame = Frame { opcode: lua.integer(3) as u8, is_final: true, is_plain: false, payload: lua.bytes(4) };
     let full = lua.attempt(|| {
         let hub = lua.with_item(1, 1, |wire: &WireObject| Rc::clone(&wire.hub))?;
         let name = |place| {

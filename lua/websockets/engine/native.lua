@@ -37,7 +37,7 @@ end
 -- @treturn string
 -- @rfc 7692 7.2.1
 function Deflater:deflate(bytes)
-  local frame = encode(false, BINARY, bytes, true, self.core)
+  local frame = encode(false, BINARY, bytes, true, false, self.core)
   local form = byte(frame, 2)
   return sub(frame, form < 126 and 3 or form == 126 and 5 or 11)
 end
@@ -122,7 +122,7 @@ Writer.__index = Writer
 -- @rfc 6455 5.2
 -- @rfc 6455 5.3
 function Writer:encode(opcode, payload, fin, plain)
-  return encode(self.masks, opcode, payload, fin, not plain and self.codec)
+  return encode(self.masks, opcode, payload, fin, plain, self.codec)
 end
 
 --- Gives back what a connection's own deflater holds.

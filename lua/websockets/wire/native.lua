@@ -2,6 +2,7 @@
 -- `websockets.wire.stream`.
 -- @module websockets.wire.native
 local core = require("websockets_native")
+local engine = require("websockets.engine.native")
 local stream = require("websockets.wire.stream")
 
 local native = {
@@ -14,12 +15,13 @@ local ACCEPTS_A_CALL = 64
 local methods = core.wire_methods
 
 --- From here on the connection speaks WebSocket.
--- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`
+-- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`, `deflate`
 -- @tparam string leftover bytes behind the handshake
 function methods:start(settings, leftover)
-  local limits = settings.limits
+  local limits, inflate = settings.limits, settings.deflate and settings.deflate.inflate or {}
   self:begin(settings.role == "server", settings.max_message_bytes, settings.max_fragments,
-    limits.high_water_bytes, limits.max_buffered_bytes, leftover)
+    limits.high_water_bytes, limits.max_buffered_bytes, leftover,
+    engine.writer(settings).codec, inflate.window_bits, 0, inflate.no_context_takeover)
 end
 
 local function flush_hub(hub, reports, owners)
@@ -78,13 +80,13 @@ end
 --- Makes the wire of a connection.
 -- @tparam table hub
 -- @tparam table|userdata transport, or a wire of the hub's, which is what it is
--- @tparam table engine
+-- @tparam table chosen engine
 -- @tparam table limits
 -- @param owner
 -- @treturn table|userdata
-function native.new(hub, transport, engine, limits, owner)
+function native.new(hub, transport, chosen, limits, owner)
   if type(transport) == "userdata" then return transport end
-  return stream.new(hub.streams, transport, engine, limits, owner)
+  return stream.new(hub.streams, transport, chosen, limits, owner)
 end
 
 --- Tells whether `fanout` can serve a wire.
