@@ -53,8 +53,10 @@ docs:
 
 conformance:
 	@.ci/install test
+	@if command -v cargo >/dev/null 2>&1; then $(MAKE) -s --no-print-directory native LUAS="$(CONFORMANCE_LUAS)"; \
+	  else echo "no cargo: the pure engine alone"; fi
 	@lua=$$(.ci/lua) && LUAS="$(CONFORMANCE_LUAS)" ROLES="$(ROLES)" ENGINES="$(ENGINES)" PARTS="$(PARTS)" \
-	  $$lua conformance/run.lua
+	  JOBS="$(JOBS)" $$lua conformance/run.lua
 
 # Both need cargo and Python, and cores that nobody else uses.
 bench:

@@ -2,25 +2,30 @@
 -- @script client
 --
 -- `lua conformance/client.lua PORT`: asks how many cases there are, runs them, a few at a time, and has the report
--- written. Each case is a connection on which every message goes back as it came.
+-- written; then it writes its engine and that number. Each case is a connection on which every message goes back as it
+-- came.
+package.path = "./?.lua;" .. package.path
+
+local peer = require("conformance.peer")
 local websockets = require("websockets")
 
-local MIB = 1024 * 1024
 local AT_ONCE = 4
 local BASE = "ws://127.0.0.1:" .. assert(arg[1], "PORT") .. "/"
 local AGENT = "websockets." .. websockets.engine
+local OPTIONS = peer.options()
+OPTIONS.timeout = 60
 
 local context = websockets.context({})
 
 local function open(target)
-  return assert(context:connect(BASE .. target, {
-    max_message_bytes = 64 * MIB, max_fragments = 1000000, max_buffered_bytes = 256 * MIB, timeout = 60,
-    compression = { threshold = 0 },
-  }))
+  return assert(context:connect(BASE .. target, OPTIONS))
 end
 
-local function update_reports()
-  open("updateReports?agent=" .. AGENT):on_closed(function() context:stop() end)
+local function update_reports(count)
+  open("updateReports?agent=" .. AGENT):on_closed(function()
+    io.stdout:write(websockets.engine, " ", ("%d"):format(count), "\n")
+    context:stop()
+  end)
 end
 
 local function run_cases(count)
@@ -32,7 +37,7 @@ local function run_cases(count)
     ws:on_receive(function(_, data, kind) ws:write(data, kind) end)
     ws:on_closed(function()
       ended = ended + 1
-      if ended == count then return update_reports() end
+      if ended == count then return update_reports(count) end
       next_case()
     end)
   end

@@ -18,10 +18,6 @@ function report.read(text)
   return cases
 end
 
-local function part_of(case)
-  return case:match("^%d+")
-end
-
 --- Orders case numbers as a reader would.
 -- @tparam string a
 -- @tparam string b
@@ -33,39 +29,80 @@ function report.before(a, b)
   return key(a) < key(b)
 end
 
+local function names_of(cases)
+  local names = {}
+  for case in pairs(cases) do names[#names + 1] = case end
+  table.sort(names, report.before)
+  return names
+end
+
+--- Takes those cases that belong to some parts.
+-- @tparam table cases as `read` gave them
+-- @tparam {string,...} parts "1" to "13", or as "12.3"
+-- @treturn table case -> `{ behavior, close }`
+function report.of_parts(cases, parts)
+  local taken = {}
+  for case, found in pairs(cases) do
+    for _, part in ipairs(parts) do
+      if case:sub(1, #part + 1) == part .. "." then taken[case] = found end
+    end
+  end
+  return taken
+end
+
 local function check_counts(cases, parts, problems)
-  local counts = {}
-  for case in pairs(cases) do counts[part_of(case)] = (counts[part_of(case)] or 0) + 1 end
   for _, part in ipairs(parts) do
-    local count, wanted = counts[part] or 0, expected.counts[part]
+    local count, wanted = #names_of(report.of_parts(cases, { part })), expected.counts[part]
     if count ~= wanted then
-      problems[#problems + 1] = ("part %s: %d cases in the report, %d expected"):format(part, count, wanted)
+      problems[#problems + 1] = ("part %s: %d cases in the report, %s expected"):format(part, count,
+        wanted and ("%d"):format(wanted) or "no such part")
     end
   end
 end
 
 --- Judges a report.
 -- @tparam table cases as `read` gave them
--- @tparam {string,...} parts that were asked for: "1" to "13"; all their cases have to be there
--- @treturn table part -> verdict -> how many: `OK` where both are, else the one that is not
+-- @tparam {string,...} parts that were asked for, all their cases have to be there
 -- @treturn {string,...} what differs from what is expected, a line each
 function report.judge(cases, parts)
-  local sums, problems, names = {}, {}, {}
-  for case in pairs(cases) do names[#names + 1] = case end
-  table.sort(names, report.before)
-  for _, case in ipairs(names) do
-    local found, wanted = cases[case], expected.cases[case] or expected.plain
+  local problems = {}
+  for _, case in ipairs(names_of(cases)) do
+    local found, wanted = cases[case], expected.cases[case] or expected.usual
     if found.behavior ~= wanted.behavior or found.close ~= wanted.close then
       problems[#problems + 1] = ("%s: %s, close %s; expected %s, close %s"):format(case, tostring(found.behavior),
         tostring(found.close), wanted.behavior, wanted.close)
     end
-    local sum = sums[part_of(case)] or {}
-    sums[part_of(case)] = sum
-    local verdict = found.behavior ~= "OK" and found.behavior or found.close or "none"
-    sum[verdict] = (sum[verdict] or 0) + 1
   end
   check_counts(cases, parts, problems)
-  return sums, problems
+  return problems
+end
+
+local function verdict_of(found)
+  if found.behavior ~= "OK" then return found.behavior or "nothing" end
+  return found.close == "OK" and "OK" or "close " .. (found.close or "nothing")
+end
+
+--- Counts verdicts: `OK` where both are, else the one that is not, with the names of its cases.
+-- @tparam table cases as `read` gave them
+-- @treturn string as "244 OK, 1 INFORMATIONAL (7.1.6)"; "none" where there are no cases
+function report.summary(cases)
+  local lists, order = { OK = {} }, { "OK" }
+  for _, case in ipairs(names_of(cases)) do
+    local verdict = verdict_of(cases[case])
+    if not lists[verdict] then
+      lists[verdict] = {}
+      order[#order + 1] = verdict
+    end
+    table.insert(lists[verdict], case)
+  end
+  local words = {}
+  for _, verdict in ipairs(order) do
+    local list = lists[verdict]
+    if #list > 0 then
+      words[#words + 1] = #list .. " " .. verdict .. (verdict == "OK" and "" or " (" .. table.concat(list, ", ") .. ")")
+    end
+  end
+  return words[1] and table.concat(words, ", ") or "none"
 end
 
 return report

@@ -2,7 +2,8 @@
 -- @script run
 --
 -- `make conformance`. By the environment: `LUAS`, `ROLES` (server client), `ENGINES` (pure, and native where it is
--- there), `PARTS` ("1" to "13"). The exit code is 0 where every case is what `expected.lua` says.
+-- there), `PARTS` ("1" to "13", or as "12.3"), `JOBS` (how many parts run at a time). The exit code is 0 where every
+-- case is what `expected.lua` says.
 
 package.path = "./?.lua;" .. package.path
 
@@ -12,7 +13,12 @@ local report = require("conformance.report")
 local suite = require("conformance.suite")
 
 local LIMIT_SECONDS = 1800
-local VERDICTS = { "OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED", "FAILED", "ERROR" }
+local ALL = { "1", "2", "3", "4", "5", "6", "7", "9", "10", "12", "13" }
+local COLUMNS = {
+  { title = "1-7, 10", parts = { "1", "2", "3", "4", "5", "6", "7", "10" } },
+  { title = "9 (limits and speed)", parts = { "9" } },
+  { title = "12, 13 (compression)", parts = { "12", "13" } },
+}
 
 local function words(text, default)
   local list = {}
@@ -26,41 +32,85 @@ local function say(...)
   io.stdout:flush()
 end
 
-local function all_parts()
+-- The long ones in their groups: what has ended is seen, and the roles can run side by side.
+local function in_groups(parts)
   local list = {}
-  for part in pairs(expected.counts) do list[#list + 1] = part end
+  for part in pairs(expected.counts) do
+    for _, asked in ipairs(parts) do
+      local is_asked = part == asked or part:sub(1, #asked + 1) == asked .. "."
+      if is_asked and not expected.counts[part .. ".1"] then list[#list + 1] = part end
+    end
+  end
   table.sort(list, report.before)
   return list
 end
 
 local function has_native(lua)
-  local _, code = child.run("LUA_PATH='lua/?.lua;lua/?/init.lua;;' WEBSOCKETS_NATIVE=on " .. child.quote(lua)
-    .. " -e 'require \"websockets\"'")
+  local _, code = child.run(("env %s %s -e 'require \"websockets\"'"):format(suite.environment(lua, "native"),
+    child.quote(lua)))
   return code == 0
 end
 
-local function print_part(part, sum)
-  local line, others = { ("  %-5s"):format(part) }, {}
-  for _, verdict in ipairs(VERDICTS) do
-    if sum[verdict] then line[#line + 1] = ("%d %s"):format(sum[verdict], verdict) end
-    others[verdict] = true
-  end
-  for verdict, count in pairs(sum) do
-    if not others[verdict] then line[#line + 1] = ("%d close %s"):format(count, verdict) end
-  end
-  say(table.concat(line, "  "))
+local function is_compressed(part)
+  return part:find("^1[23]") ~= nil
 end
 
-local function run_one(run)
-  say(("%s, %s engine, as %s"):format(run.lua, run.engine, run.role))
-  local index, output = suite.run(run)
-  local sums, problems = report.judge(report.read(index), run.parts)
-  for _, part in ipairs(run.parts) do
-    if sums[part] then print_part(part, sums[part]) end
+-- One after the other of each role's parts, the roles side by side.
+local function plan(parts)
+  local rows, runs = {}, {}
+  for _, lua in ipairs(words(os.getenv("LUAS"), { "lua5.4", "luajit" })) do
+    for _, engine in ipairs(words(os.getenv("ENGINES"), has_native(lua) and { "native", "pure" } or { "pure" })) do
+      local first = #rows + 1
+      for _, role in ipairs(words(os.getenv("ROLES"), { "server", "client" })) do
+        rows[#rows + 1] = { title = ("%s, %s, %s"):format(role, engine, lua), cases = {}, role = role, engine = engine,
+          lua = lua }
+      end
+      for _, part in ipairs(parts) do
+        for at = first, #rows do
+          local row = rows[at]
+          runs[#runs + 1] = { row = row, part = part, select = { part .. ".*" }, role = row.role, engine = engine,
+            lua = lua, threshold = is_compressed(part) and 0 or nil, seconds = LIMIT_SECONDS }
+        end
+      end
+    end
   end
-  for _, problem in ipairs(problems) do say("  NOT AS EXPECTED: ", problem) end
+  return rows, runs
+end
+
+local function take(job)
+  local run = job.run
+  local index, output = suite.finish(job)
+  local cases = report.read(index)
+  for case, found in pairs(cases) do run.row.cases[case] = found end
+  say(("%s: %s: %s (%d s)"):format(run.row.title, run.part, report.summary(cases), os.time() - job.began))
   if index == "" then say("  no report:\n", output) end
-  return #problems
+end
+
+local function run_all(runs, at_once)
+  local jobs, next_run = {}, 1
+  while jobs[1] or runs[next_run] do
+    while runs[next_run] and #jobs < at_once do
+      local job = suite.start(runs[next_run])
+      job.began = os.time()
+      jobs[#jobs + 1], next_run = job, next_run + 1
+    end
+    take(table.remove(jobs, 1))
+  end
+end
+
+local function print_table(rows)
+  local titles, rule = { "" }, { "---" }
+  for _, column in ipairs(COLUMNS) do
+    titles[#titles + 1], rule[#rule + 1] = column.title, "---"
+  end
+  say("\n| ", table.concat(titles, " | "), " |\n|", table.concat(rule, "|"), "|")
+  for _, row in ipairs(rows) do
+    local fields = { row.title }
+    for _, column in ipairs(COLUMNS) do
+      fields[#fields + 1] = report.summary(report.of_parts(row.cases, column.parts))
+    end
+    say("| ", table.concat(fields, " | "), " |")
+  end
 end
 
 local function main()
@@ -68,17 +118,18 @@ local function main()
     say("kosoku is not installed: .ci/install test")
     os.exit(1)
   end
-  local parts, problems = words(os.getenv("PARTS"), all_parts()), 0
-  for _, lua in ipairs(words(os.getenv("LUAS"), { "lua5.4", "luajit" })) do
-    local engines = words(os.getenv("ENGINES"), has_native(lua) and { "native", "pure" } or { "pure" })
-    for _, engine in ipairs(engines) do
-      for _, role in ipairs(words(os.getenv("ROLES"), { "server", "client" })) do
-        problems = problems
-          + run_one({ lua = lua, engine = engine, role = role, parts = parts, seconds = LIMIT_SECONDS })
-      end
+  local parts, problems = words(os.getenv("PARTS"), ALL), 0
+  local rows, runs = plan(in_groups(parts))
+  run_all(runs, tonumber(os.getenv("JOBS")) or 2)
+  print_table(rows)
+  say()
+  for _, row in ipairs(rows) do
+    for _, problem in ipairs(report.judge(row.cases, parts)) do
+      say("NOT AS EXPECTED: ", row.title, ": ", problem)
+      problems = problems + 1
     end
   end
-  say(problems == 0 and "every case as expected" or problems .. " not as expected")
+  say(problems == 0 and "every case as expected" or "\n" .. problems .. " not as expected")
   os.exit(problems == 0 and 0 or 1)
 end
 

@@ -6,6 +6,7 @@ local suite = {}
 
 local KOSOKU = ".deps/venv/bin/kosoku"
 local AT_ONCE = 4
+local BUILT = "build/native/%s/?.so;"
 
 --- Tells whether the suite is installed.
 -- @treturn boolean
@@ -14,13 +15,25 @@ function suite.is_here()
   return code == 0
 end
 
-local function environment(run)
-  return "LUA_PATH='lua/?.lua;lua/?/init.lua;;' WEBSOCKETS_NATIVE=" .. (run.engine == "native" and "on" or "off")
+--- Gives what a program of ours is started with.
+-- @tparam string lua interpreter
+-- @tparam string engine "native" or "pure"
+-- @treturn string assignments for the shell
+function suite.environment(lua, engine)
+  local text = "LUA_PATH='lua/?.lua;lua/?/init.lua;;' WEBSOCKETS_NATIVE="
+  if engine ~= "native" then return text .. "off" end
+  -- An accelerator that `make native` built, else one that is installed.
+  return text .. "on LUA_CPATH=" .. child.quote(BUILT:format(lua:match("[^/]+$")) .. (os.getenv("LUA_CPATH") or ";"))
 end
 
-local function selection(parts)
+local function environment(run)
+  local text = suite.environment(run.lua, run.engine)
+  return run.threshold and ("%s THRESHOLD=%d"):format(text, run.threshold) or text
+end
+
+local function selection(run)
   local words = {}
-  for _, part in ipairs(parts) do words[#words + 1] = "-i " .. child.quote(part .. ".*") end
+  for _, pattern in ipairs(run.select) do words[#words + 1] = "-i " .. child.quote(pattern) end
   return table.concat(words, " ")
 end
 
@@ -31,39 +44,67 @@ local function read(path)
   return text
 end
 
-local roles = {}
+local starts, ends = {}, {}
 
-function roles.server(run, folder)
-  local peer = child.start(child.quote(run.lua) .. " conformance/echo.lua", environment(run), run.seconds)
-  local port = peer:expect("^" .. run.engine .. " (%d+)$")
-  local text = child.run(("timeout -k 2 %d %s -p %d %s -o %s 127.0.0.1:%s"):format(
-    run.seconds, KOSOKU, AT_ONCE, selection(run.parts), child.quote(folder), port))
-  peer:stop()
-  return text
+function starts.server(run, job)
+  job.ours = child.start(child.quote(run.lua) .. " conformance/echo.lua", environment(run), run.seconds)
+  local port = job.ours:expect("^" .. run.engine .. " (%d+)$")
+  job.suite = child.start(("%s -p %d %s -o %s 127.0.0.1:%s"):format(
+    KOSOKU, AT_ONCE, selection(run), child.quote(job.folder), port), "", run.seconds)
 end
 
-function roles.client(run, folder)
-  local peer = child.start(("%s -m fuzzingserver %s -o %s 127.0.0.1:0"):format(
-    KOSOKU, selection(run.parts), child.quote(folder)), "", run.seconds)
-  local port = peer:expect("listening on ws://127%.0%.0%.1:(%d+)")
-  local text, code = child.run(("env %s timeout -k 2 %d %s conformance/client.lua %s"):format(
-    environment(run), run.seconds, child.quote(run.lua), port))
-  if code ~= 0 then return text .. peer:stop() end
-  return text .. peer:rest()
+function ends.server(_, job)
+  return job.suite:rest() .. job.ours:stop()
 end
 
---- Runs the cases of some parts to their end.
--- @tparam table run `role` ("server" or "client": ours), `lua` (its interpreter), `engine`, `parts` ("1" to "13"),
--- `seconds` at most
+function starts.client(run, job)
+  job.suite = child.start(("%s -m fuzzingserver %s -o %s 127.0.0.1:0"):format(
+    KOSOKU, selection(run), child.quote(job.folder)), "", run.seconds)
+  local port = job.suite:expect("listening on ws://127%.0%.0%.1:(%d+)")
+  job.ours = child.start(("%s conformance/client.lua %s"):format(child.quote(run.lua), port), environment(run),
+    run.seconds)
+end
+
+function ends.client(run, job)
+  local text = job.ours:rest()
+  -- The suite waits for who has not done it to the end.
+  if not text:find("^" .. run.engine .. " %d+\n$") then return text .. job.suite:stop() end
+  return text .. job.suite:rest()
+end
+
+--- Starts the cases; they run beside the caller.
+-- @tparam table run `role` ("server" or "client": ours), `lua` (its interpreter), `engine`, `select` (list of cases or
+-- patterns: "12.*"), `threshold` (bytes from which messages are compressed, nil for no compression), `seconds` at most
+-- @treturn table job for `finish`
+function suite.start(run)
+  local job = { run = run, folder = child.make_folder() }
+  local is_good, why = pcall(starts[run.role], run, job)
+  job.failure = not is_good and tostring(why)
+  return job
+end
+
+--- Waits for the end of the cases.
+-- @tparam table job
 -- @treturn string `index.json` of the report; "" where there is none
 -- @treturn string what the programs wrote
+function suite.finish(job)
+  local output = job.failure
+  if output then
+    for _, program in pairs({ job.ours, job.suite }) do output = output .. program:stop() end
+  else
+    output = ends[job.run.role](job.run, job)
+  end
+  local index = read(job.folder .. "/index.json")
+  child.remove_folder(job.folder)
+  return job.failure and "" or index, output
+end
+
+--- Runs the cases to their end.
+-- @tparam table run as for `start`
+-- @treturn string as `finish`
+-- @treturn string as `finish`
 function suite.run(run)
-  local folder = child.make_folder()
-  local is_good, output = pcall(roles[run.role], run, folder)
-  local index = read(folder .. "/index.json")
-  child.remove_folder(folder)
-  if not is_good then return "", tostring(output) end
-  return index, output
+  return suite.finish(suite.start(run))
 end
 
 return suite

@@ -135,12 +135,16 @@ end)
 describe("a client's offer", function()
   local PMD = "permessage-deflate"
 
+  -- Where our context is not given up, a second offer says that it could be.
   for _, case in ipairs({
-    { true, PMD .. "; client_max_window_bits" },
-    { { server_no_context_takeover = true }, PMD .. "; server_no_context_takeover; client_max_window_bits" },
+    { true, PMD .. "; client_max_window_bits, " .. PMD .. "; client_no_context_takeover; client_max_window_bits" },
+    { { server_no_context_takeover = true }, PMD .. "; server_no_context_takeover; client_max_window_bits, " .. PMD
+      .. "; server_no_context_takeover; client_no_context_takeover; client_max_window_bits" },
     { { client_no_context_takeover = true }, PMD .. "; client_no_context_takeover; client_max_window_bits" },
-    { { server_max_window_bits = 11 }, PMD .. "; server_max_window_bits=11; client_max_window_bits" },
-    { { client_max_window_bits = 9 }, PMD .. "; client_max_window_bits=9" },
+    { { server_max_window_bits = 11 }, PMD .. "; server_max_window_bits=11; client_max_window_bits, " .. PMD
+      .. "; client_no_context_takeover; server_max_window_bits=11; client_max_window_bits" },
+    { { client_max_window_bits = 9 }, PMD .. "; client_max_window_bits=9, " .. PMD
+      .. "; client_no_context_takeover; client_max_window_bits=9" },
   }) do
     it("is " .. case[2], function() assert.equal(case[2], compression.offer(settings(case[1]))) end)
   end

@@ -174,18 +174,21 @@ function compression.answer(settings, value)
   return false
 end
 
---- Writes a client's offer.
+--- Writes a client's offers.
 -- @rfc 7692 7.1
 -- @tparam table settings of `settle`
 -- @treturn string for Sec-WebSocket-Extensions
 function compression.offer(settings)
-  return write(true, {
+  local server = {
     bits = settings.server_max_window_bits, says = settings.server_max_window_bits < MOST_BITS,
     forgets = settings.server_no_context_takeover,
-  }, {
-    bits = settings.client_max_window_bits, says = true,
-    forgets = settings.client_no_context_takeover or not settings.keeps,
-  })
+  }
+  local client = { bits = settings.client_max_window_bits, says = true, forgets = true }
+  local fallback = write(true, server, client)
+  if settings.client_no_context_takeover or not settings.keeps then return fallback end
+  client.forgets = false
+  -- Some servers that want us to keep no context say so only where it was offered.
+  return write(true, server, client) .. ", " .. fallback
 end
 
 -- 7.1.1, 7.1.2: what an answer may say to our offer.

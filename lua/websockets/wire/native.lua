@@ -9,6 +9,8 @@ local native = {
   fanout = core.fanout,
 }
 
+local ACCEPTS_A_CALL = 64
+
 local methods = core.wire_methods
 
 --- From here on the connection speaks WebSocket.
@@ -33,7 +35,7 @@ end
 local hub_meta = {}
 
 function hub_meta.__index(hub, name)
-  if name == "buffered" then return hub.core:total() + hub.streams.buffered end
+  if name == "buffered" then return hub.core:totals() + hub.streams.buffered end
 end
 
 --- Makes what the wires of one context share.
@@ -42,7 +44,7 @@ end
 -- broke, that wait for their peer or have ceased to, or that asked by `attend`; `owners` are found by descriptor
 function native.hub(settings)
   return setmetatable({
-    core = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
+    core = core.new_hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
     streams = stream.hub(), flush = flush_hub,
   }, hub_meta)
 end
@@ -52,7 +54,7 @@ end
 -- @tparam number limit bytes
 -- @treturn number bytes too much, 0 or less when there is room
 function native.excess(hub, limit)
-  return hub.core:total() + stream.excess(hub.streams, limit)
+  return hub.core:totals() + stream.excess(hub.streams, limit)
 end
 
 --- Makes the account of what unfinished messages hold, over wires of both kinds.
@@ -61,11 +63,15 @@ end
 -- @treturn table `used`, `limit`
 function native.budget(hub, limit)
   local of_streams = 0
+  local function held()
+    local _, bytes = hub.core:totals()
+    return bytes
+  end
   return setmetatable({ limit = limit }, {
     __index = function(_, name)
-      if name == "used" then return of_streams + hub.core:held() end
+      if name == "used" then return of_streams + held() end
     end,
-    __newindex = function(_, _, used) of_streams = used - hub.core:held() end,
+    __newindex = function(_, _, used) of_streams = used - held() end,
   })
 end
 
@@ -107,7 +113,27 @@ end
 -- @treturn integer how many
 -- @treturn ?string why there are no more now: `timeout` where nobody waits
 function native.accept(hub, fd, wires)
-  return hub.core:accept(fd, wires)
+  local count = 0
+  for _ = 1, ACCEPTS_A_CALL do
+    local wire, why = hub.core:accept(fd)
+    if wire then
+      count = count + 1
+      wires[count] = wire
+    elseif why ~= "closed" and why ~= "reset" then
+      return count, why
+    end
+  end
+  return count
+end
+
+--- Has a host name looked up beside the loop. Not in `websockets.wire.stream`.
+-- @tparam table hub
+-- @tparam string name
+-- @treturn[1] userdata wire that gives the answer, see `websockets.client.resolver`, and ends
+-- @treturn[2] nil there are no descriptors or threads left
+function native.look_up(hub, name)
+  local fd = core.look_up(name)
+  return fd and hub.core:wire(fd)
 end
 
 --- Makes a wire out of a connected LuaSocket object, where that can be done.
