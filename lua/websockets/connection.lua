@@ -177,6 +177,8 @@ local function attach(ws, transport, fd)
   if ws.settings.compression then engine = engines.that_compresses(engine) end
   ws.fd = fd
   ws.wire = context.wire_class.new(context.hub, transport, engine, ws.settings, ws)
+  -- What is sent and read in one step everywhere else takes the longer way here.
+  ws.special = not context.wire_class.is_own(ws.wire)
   context.owners[fd] = ws
 end
 

@@ -79,7 +79,7 @@ end
 
 -- The rest of a batch that an error interrupted, then everybody else who is ready.
 local function read_on(context, cursor, readable, count, other)
-  local batch, now = context.batch, context.now
+  local batch, now, read = context.batch, context.now, context.read
   while true do
     local ws = cursor.ws
     if ws then
@@ -95,7 +95,7 @@ local function read_on(context, cursor, readable, count, other)
     if ws.state ~= "open" or ws.special or ws.paused then
       other(context, ws)
     else
-      local messages, again = ws.wire:read(batch)
+      local messages, again = read(ws.wire, batch)
       if messages then
         ws.seen = now
         if again then agenda.again(context, ws) end

@@ -104,8 +104,9 @@ end
 function websocket:write(data, kind)
   -- Nearly every write is a whole message on a connection without anything special; the rest looks closer.
   local message = (kind == WRITE_TEXT or kind == nil) and 1 or kind == WRITE_BINARY and 2
-  if message and self.state == "open" and not self.special and self.wire:push(message, data) then
-    if not self.context.busy then turn.settle(self.context) end
+  local context = self.context
+  if message and self.state == "open" and not self.special and context.push(self.wire, message, data) then
+    if not context.busy then turn.settle(context) end
     return 0
   end
   if type(data) ~= "string" then data = bytes_argument(1, "write", data) end

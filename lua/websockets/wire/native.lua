@@ -8,6 +8,10 @@ local stream = require("websockets.wire.stream")
 local native = {
   --- Queues one message on many wires; see `websockets.wire.stream`.
   fanout = core.fanout,
+  --- `wire:push` for wires of the accelerator's; see `websockets.wire.stream`.
+  push = core.wire_methods.push,
+  --- `wire:read` for wires of the accelerator's; see `websockets.wire.stream`.
+  read = core.wire_methods.read,
 }
 
 local ACCEPTS_A_CALL = 64
