@@ -173,7 +173,7 @@ def all_servers():
         own("oursjit-pure", "websockets, LuaJIT, pure", os.path.basename(luajit), "pure"),
         lws("lws", "poll"),
         lws("lws-uv", "libuv"),
-        python("picows", "picows (Python, C)", "picows"),
+        python("picows", "picows (Python and C)", "picows"),
         node(),
         python("websockets", "websockets (Python)", "websockets"),
         lua_http(),
