@@ -17,6 +17,8 @@ use std::rc::Rc;
 use mlua_sys as ffi;
 use rustix::io::Errno;
 
+#[cfg(feature = "luajit")]
+use crate::calls::WireObject;
 use crate::input::Delivery;
 use crate::net;
 use crate::reader::Payload;
@@ -449,4 +451,18 @@ pub unsafe extern "C-unwind" fn luaopen_websockets_native(state: *mut ffi::lua_S
     // SAFETY: it is Lua's.
     unsafe { check_version(state) };
     crate::calls::open(&Lua { state }).unwrap_or(0)
+}
+
+/// Queues a small whole message, which LuaJIT can call without leaving its compiled code. Returns whether it did; where
+/// not, `wire:push` tells why.
+///
+/// # Safety
+/// `wire` is the userdata of a wire, and `payload` has `size` bytes; both live as long as the call.
+#[cfg(feature = "luajit")]
+#[no_mangle]
+pub unsafe extern "C" fn websockets_push(wire: *mut c_void, opcode: c_int, payload: *const u8, size: usize) -> bool {
+    // SAFETY: as the caller promises; the kind is looked at before the value.
+    let (holder, payload) = unsafe { (&*wire.cast::<Holder<WireObject>>(), std::slice::from_raw_parts(payload, size)) };
+    holder.kind == TypeId::of::<WireObject>()
+        && catch_unwind(AssertUnwindSafe(|| holder.value.push(opcode as u8, payload))).unwrap_or(false)
 }

@@ -6,6 +6,9 @@ mod lookup;
 mod system;
 mod wire;
 
+#[cfg(feature = "luajit")]
+pub use wire::WireObject;
+
 use crate::lua::{entry, Called, Lua};
 
 /// Pushes the module: its functions, and the methods of its kinds of objects.

@@ -37,6 +37,16 @@ pub const METHODS: Functions = functions! {
     receive unread raw begin read push attend flush drop buffered watch peer getfd shutdown close
 };
 
+#[cfg(feature = "luajit")]
+impl WireObject {
+    /// Queues a whole message where nothing stands against it.
+    pub fn push(&self, opcode: u8, payload: &[u8]) -> bool {
+        let frame = Frame { first: FINAL | opcode, is_plain: false, payload };
+        (opcode != TEXT || utf8::is_valid(payload))
+            && self.shared.hub.borrow_mut().with(self.fd.get(), |wire, output| output.push(wire, frame)).is_none()
+    }
+}
+
 fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
     let wire = lua.object::<WireObject>(1)?;
     lua.attempt(|| work(&mut wire.shared.hub.borrow_mut(), wire.fd.get()))
