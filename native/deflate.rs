@@ -76,9 +76,7 @@ impl Deflater {
         } else {
             self.stream = Some(stream);
         }
-        if packed.ends_with(&TAIL) {
-            packed.truncate(packed.len() - TAIL.len());
-        }
+        packed.truncate(packed.strip_suffix(&TAIL).unwrap_or(&packed).len());
         if packed.is_empty() {
             // 7.2.3.6: an empty message.
             packed.push(0);
@@ -154,13 +152,11 @@ impl Inflater {
             }
             goes_on = match status {
                 Err(_) => return Err((1002, "a message that cannot be inflated")),
+                Ok(Status::StreamEnd) if self.ends == MAX_ENDS => return Err((1002, "a message of too many streams")),
                 Ok(Status::StreamEnd) => {
                     // 7.2.3.4: behind a last block another stream begins.
                     self.release();
                     self.ends += 1;
-                    if self.ends > MAX_ENDS {
-                        return Err((1002, "a message of too many streams"));
-                    }
                     !bytes.is_empty()
                 }
                 Ok(_) => target.len() == target.capacity(),

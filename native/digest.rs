@@ -1,20 +1,24 @@
 //! The value of `Sec-WebSocket-Accept`, and random bytes.
 
+use std::cell::RefCell;
+
 use base64::prelude::{Engine, BASE64_STANDARD};
 use rustix::io::{retry_on_intr, Errno};
 use rustix::rand::{getrandom, GetRandomFlags};
+use sha1_smol::Sha1;
 
 const KEYS_A_CALL: usize = 64;
+
+thread_local! {
+    static KEYS: RefCell<Vec<[u8; 4]>> = const { RefCell::new(Vec::new()) };
+}
 const HANDSHAKE_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Computes the value of `Sec-WebSocket-Accept`.
 ///
 /// RFC 6455 4.2.2
 pub fn accept_key(key: &[u8]) -> String {
-    let mut sha1 = sha1_smol::Sha1::new();
-    sha1.update(key);
-    sha1.update(HANDSHAKE_GUID);
-    BASE64_STANDARD.encode(sha1.digest().bytes())
+    BASE64_STANDARD.encode(Sha1::from([key, HANDSHAKE_GUID].concat()).digest().bytes())
 }
 
 /// Fills a buffer with bytes from the operating system that nobody can foresee.
@@ -29,26 +33,21 @@ pub fn random(target: &mut [u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Masking keys, whose bytes are fetched for many at a time.
-#[derive(Default)]
-pub struct Keys(Vec<[u8; 4]>);
-
-impl Keys {
-    /// Makes a masking key.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    ///
-    /// RFC 6455 10.3
-    pub fn next(&mut self) -> Result<[u8; 4], Errno> {
-        if let Some(key) = self.0.pop() {
-            return Ok(key);
+/// Makes a masking key.
+///
+/// # Errors
+/// What the operating system says.
+///
+/// RFC 6455 10.3
+pub fn masking_key() -> Result<[u8; 4], Errno> {
+    KEYS.with_borrow_mut(|keys| {
+        if keys.is_empty() {
+            let mut bytes = [0; 4 * KEYS_A_CALL];
+            random(&mut bytes)?;
+            keys.extend_from_slice(bytes.as_chunks().0);
         }
-        let mut keys = [0; 4 * KEYS_A_CALL];
-        random(&mut keys)?;
-        self.0.extend_from_slice(keys.as_chunks().0);
-        self.next()
-    }
+        keys.pop().ok_or(Errno::IO)
+    })
 }
 
 #[cfg(test)]
@@ -115,36 +114,27 @@ mod tests {
     }
 
     #[test]
-    fn accept_keys_and_base64_equal_naive_ones_at_all_lengths() {
+    fn accept_keys_equal_naive_ones_at_all_lengths() {
         let source: Vec<u8> = (0..320u32).map(|index| (index * 91 % 256) as u8).collect();
         for from in 0..4 {
             for size in 0..=300 {
                 let bytes = &source[from..from + size];
                 let whole = [bytes, HANDSHAKE_GUID].concat();
                 assert_eq!(accept_key(bytes), naive_base64(&naive_sha1(&whole)));
-                assert_eq!(BASE64_STANDARD.encode(bytes), naive_base64(bytes));
-                assert_eq!(BASE64_STANDARD.decode(naive_base64(bytes)).as_deref(), Ok(bytes));
             }
         }
     }
 
     #[test]
-    fn loose_base64_is_refused() {
-        for text in ["A", "AA", "AAA", "AB==", "AAB=", "AA=A", "A===", "AA==\n", "A A=", "AA-_", "===="] {
-            assert!(BASE64_STANDARD.decode(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn random_bytes_differ() {
-        let (mut one, mut other, mut keys) = ([0; 5000], [0; 5000], Keys::default());
+        let (mut one, mut other) = ([0; 5000], [0; 5000]);
         random(&mut one).expect("random bytes");
         random(&mut other).expect("random bytes");
         for (one, other) in one.chunks(250).zip(other.chunks(250)) {
             assert_ne!(one, other);
         }
         for _ in 0..3 * KEYS_A_CALL {
-            assert_ne!(keys.next(), keys.next());
+            assert_ne!(masking_key(), masking_key());
         }
     }
 }

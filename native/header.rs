@@ -13,10 +13,15 @@ pub const CLOSE: u8 = 8;
 pub const FINAL: u8 = 0x80;
 /// The bit of the first byte that marks a compressed message.
 pub const PACKED: u8 = 0x40;
-/// The longest header of a frame.
-pub const MAX_HEADER_BYTES: usize = 14;
 
 const MAX_CONTROL_BYTES: u8 = 125;
+
+/// The close code for a rule of the protocol that was broken.
+pub const PROTOCOL: u16 = 1002;
+/// The close code for text that is not UTF-8.
+pub const NOT_UTF8: u16 = 1007;
+/// The close code for a message, or a frame of it, that passes a limit.
+pub const TOO_BIG: u16 = 1009;
 
 /// What a peer did wrong.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,24 +33,14 @@ pub struct Breach {
 }
 
 impl Breach {
-    /// A rule of the protocol that was broken.
-    pub fn protocol(text: impl Into<Cow<'static, str>>) -> Breach {
-        Breach { code: 1002, text: text.into() }
-    }
-
-    /// Text that is not UTF-8.
-    pub fn utf8(text: &'static str) -> Breach {
-        Breach { code: 1007, text: text.into() }
-    }
-
-    /// A message, or a frame of it, that passes a limit.
-    pub fn too_big(text: impl Into<Cow<'static, str>>) -> Breach {
-        Breach { code: 1009, text: text.into() }
+    /// Says what is wrong, and by which close code.
+    pub fn new(code: u16, text: impl Into<Cow<'static, str>>) -> Breach {
+        Breach { code, text: text.into() }
     }
 }
 
 /// What a connection allows.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Rules {
     /// Whether we are the server: then the peer masks.
     pub is_server: bool,
@@ -82,16 +77,6 @@ pub struct Header {
 }
 
 impl Header {
-    /// What kind of frame it is.
-    pub fn opcode(&self) -> u8 {
-        self.first & 0x0f
-    }
-
-    /// Whether the message ends with this frame.
-    pub fn is_final(&self) -> bool {
-        self.first >= FINAL
-    }
-
     /// Unmasks what has come of the payload; the header is then the one for the rest.
     pub fn unmask(&mut self, piece: &mut [u8]) {
         mask::apply(piece, self.key);
@@ -101,7 +86,7 @@ impl Header {
 }
 
 fn must(is_kept: bool, text: &'static str) -> Result<(), Breach> {
-    is_kept.then_some(()).ok_or_else(|| Breach::protocol(text))
+    is_kept.then_some(()).ok_or_else(|| Breach::new(PROTOCOL, text))
 }
 
 fn check_first(first: u8, begun: Option<&Begun>, rules: &Rules) -> Result<(), Breach> {
@@ -112,7 +97,7 @@ fn check_first(first: u8, begun: Option<&Begun>, rules: &Rules) -> Result<(), Br
     must(first & 0x70 == 0 || is_packed, "a reserved bit is set")?;
     // 5.2: opcodes 3 to 7 and 11 to 15 are reserved.
     if opcode > 10 || (opcode > 2 && opcode < CLOSE) {
-        return Err(Breach::protocol(format!("opcode {opcode} is reserved")));
+        return Err(Breach::new(PROTOCOL, format!("opcode {opcode} is reserved")));
     }
     if opcode >= CLOSE {
         // 5.5: control frames must not be fragmented.
@@ -122,7 +107,7 @@ fn check_first(first: u8, begun: Option<&Begun>, rules: &Rules) -> Result<(), Br
     let Some(begun) = begun else { return must(opcode > 0, "a continuation without a message") };
     must(opcode == 0, "a new message inside a fragmented one")?;
     if begun.fragments >= rules.max_fragments {
-        return Err(Breach::too_big(format!("a message of more than {} frames", rules.max_fragments)));
+        return Err(Breach::new(TOO_BIG, format!("a message of more than {} frames", rules.max_fragments)));
     }
     Ok(())
 }
@@ -169,7 +154,7 @@ pub fn read(bytes: &[u8], begun: Option<&Begun>, rules: &Rules) -> Result<Option
     // 10.4: judged before anything of the payload is kept; subtracting cannot overflow. What is compressed is judged
     // while it is inflated.
     if opcode < CLOSE && !is_packed && rules.max_message_bytes - have < length {
-        return Err(Breach::too_big(format!("a message of more than {} bytes", rules.max_message_bytes)));
+        return Err(Breach::new(TOO_BIG, format!("a message of more than {} bytes", rules.max_message_bytes)));
     }
     let mut key = [0; 4];
     if rules.is_server {
@@ -189,39 +174,34 @@ pub fn read(bytes: &[u8], begun: Option<&Begun>, rules: &Rules) -> Result<Option
 pub fn check_payload(opcode: u8, payload: &[u8]) -> Result<(), Breach> {
     match (opcode, payload) {
         (TEXT, text) if !utf8::is_valid(text) => Err(match utf8::next(utf8::BOUNDARY, text) {
-            Some(_) => Breach::utf8("a text that ends inside a character"),
-            None => Breach::utf8("a text that is not UTF-8"),
+            Some(_) => Breach::new(NOT_UTF8, "a text that ends inside a character"),
+            None => Breach::new(NOT_UTF8, "a text that is not UTF-8"),
         }),
-        (CLOSE, &[_]) => Err(Breach::protocol("a close payload of one byte")),
+        (CLOSE, &[_]) => Err(Breach::new(PROTOCOL, "a close payload of one byte")),
         (CLOSE, &[high, low, ref reason @ ..]) => match u16::from_be_bytes([high, low]) {
             // 7.4: codes that may stand in a close frame.
             1000..=1003 | 1007..=1014 | 3000..=4999 if utf8::is_valid(reason) => Ok(()),
-            1000..=1003 | 1007..=1014 | 3000..=4999 => Err(Breach::utf8("a close reason that is not UTF-8")),
-            code => Err(Breach::protocol(format!("close code {code} is not for the wire"))),
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Err(Breach::new(NOT_UTF8, "a close reason that is not UTF-8")),
+            code => Err(Breach::new(PROTOCOL, format!("close code {code} is not for the wire"))),
         },
         _ => Ok(()),
     }
 }
 
-/// Writes a frame header; with a key, the frame is a client's. Returns how many bytes it has.
+/// Appends a frame header; with a key, the frame is a client's.
 ///
 /// RFC 6455 5.2
-pub fn write(target: &mut [u8; MAX_HEADER_BYTES], first: u8, length: usize, key: Option<[u8; 4]>) -> usize {
+pub fn write(target: &mut Vec<u8>, first: u8, length: usize, key: Option<[u8; 4]>) {
     let mask_bit = if key.is_some() { 0x80 } else { 0 };
-    let (form, mut size) = match length {
-        0..126 => (length as u8, 2),
-        126..65536 => (126, 4),
-        _ => (127, 10),
-    };
-    target[..2].copy_from_slice(&[first, mask_bit | form]);
-    if size > 2 {
-        target[2..size].copy_from_slice(&(length as u64).to_be_bytes()[10 - size..]);
+    let eight = (length as u64).to_be_bytes();
+    match length {
+        0..126 => target.extend_from_slice(&[first, mask_bit | length as u8]),
+        126..65536 => target.extend_from_slice(&[first, mask_bit | 126, eight[6], eight[7]]),
+        _ => target.extend_from_slice(&[&[first, mask_bit | 127], &eight[..]].concat()),
     }
     if let Some(key) = key {
-        target[size..size + 4].copy_from_slice(&key);
-        size += 4;
+        target.extend_from_slice(&key);
     }
-    size
 }
 
 /// Measures a frame that we wrote: its size in all, and whether dropping it would break the stream, as with control
@@ -269,9 +249,9 @@ mod tests {
     fn written_headers_equal_naive_ones_and_are_read_again_cut_anywhere() {
         for length in (0..=300).chain([65_535, 65_536, 70_000]) {
             for key in [None, Some([9, 8, 7, 6])] {
-                let mut target = [0; MAX_HEADER_BYTES];
-                let size = write(&mut target, 0x82, length, key);
-                let bytes = &target[..size];
+                let mut target = Vec::new();
+                write(&mut target, 0x82, length, key);
+                let (bytes, size) = (&target[..], target.len());
                 assert_eq!(bytes, naive(0x82, length, key));
                 let rules = Rules { is_server: key.is_some(), ..RULES };
                 for cut in 0..size {

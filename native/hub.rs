@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_nodelay;
 
 use crate::input::Delivery;
 use crate::output::{Frame, Limits, Output, Report, Wire};
@@ -37,14 +38,14 @@ impl Hub {
         Ok(Hub { limits, budget, poll: Some(Poll::new()?), ..Hub::default() })
     }
 
-    /// Takes a connected, non-blocking socket; its number names it from now on.
-    pub fn adopt(&mut self, fd: OwnedFd) -> i32 {
+    /// Takes a connected, non-blocking socket, which sends without Nagle's delay where it knows one; its number names
+    /// it from now on. `bytes` were received by somebody else.
+    pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8]) -> i32 {
+        let _ = set_tcp_nodelay(&fd, true);
         let number = fd.as_raw_fd();
         let slot = number as usize;
-        if self.wires.len() <= slot {
-            self.wires.resize_with(slot + 1, || None);
-        }
-        self.wires[slot] = Some(Box::new(Wire::new(fd, self.limits)));
+        self.wires.resize_with(self.wires.len().max(slot + 1), || None);
+        self.wires[slot] = Some(Box::new(Wire::new(fd, self.limits, bytes)));
         number
     }
 
@@ -63,43 +64,37 @@ impl Hub {
     /// # Errors
     /// `AGAIN` where nothing is there.
     pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
-        self.answer();
+        // Where everybody only answers for himself, an answer leaves before the next connection is read, while the
+        // system still has this one at hand. Where connections write to each other, more may come that leaves in the
+        // same call.
+        if let Some(fd) = self.output.reading.filter(|_| !self.output.is_crossing) {
+            self.with(fd, |wire, output| output.send(wire));
+        }
         let Some((wire, output, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
         output.reading = Some(fd);
         wire.incoming.read(&wire.fd, delivery, budget)
-    }
-
-    // Where everybody only answers for himself, an answer leaves before the next connection is read, while the system
-    // still has this one at hand. Where connections write to each other, more may come that leaves in the same call.
-    fn answer(&mut self) {
-        if let Some(fd) = self.output.reading.filter(|_| !self.output.is_crossing) {
-            self.with(fd, |wire, output| output.send_if_free(wire));
-        }
     }
 
     /// Queues the message of a fan-out on connections, named by descriptor. Returns the places of those that had no
     /// room, the first being 1.
     pub fn fan_out(&mut self, fds: impl Iterator<Item = i32>, frame: Frame<'_>) -> Vec<usize> {
         self.output.is_crossing = true;
-        let (mut fanouts, mut full) = (Vec::new(), Vec::new());
-        for (index, fd) in fds.enumerate() {
-            if self.with(fd, |wire, output| output.fan_out(wire, &mut fanouts, frame)).is_some() {
-                full.push(index + 1);
-            }
-        }
-        full
+        let mut fanouts = Vec::new();
+        let mut is_refused = |fd| self.with(fd, |wire, output| output.fan_out(wire, &mut fanouts, frame)).is_some();
+        (1..).zip(fds).filter(|&(_, fd)| is_refused(fd)).map(|(place, _)| place).collect()
     }
 
-    /// Sends everything that was queued this turn, and fills `reports`.
+    /// Sends everything that was queued this turn. `reports` has the connections that broke, that wait for their peer or
+    /// do so no more, or that asked for attention.
     pub fn flush(&mut self) {
         let Hub { wires, output, reports, .. } = self;
         for index in 0..output.touched.len() {
             let fd = output.touched[index];
             let Some(Some(wire)) = wires.get_mut(fd as usize) else { continue };
-            output.send_if_free(wire);
+            output.send(wire);
             wire.out.queue.settle(&output.log);
             wire.out.is_listed = false;
-            if wire.out.has_news() {
+            if wire.out.wants_attention || wire.out.is_told || wire.out.fault.is_some() || wire.out.queue.size > 0 {
                 reports.push((fd, wire.out.report()));
             }
         }

@@ -1,13 +1,14 @@
 //! The receiving side of one connection: one `recv`, then everything that is whole.
 
+use std::io::Read;
 use std::mem;
 use std::os::fd::OwnedFd;
 
-use rustix::buffer::spare_capacity;
+use rustix::buffer::{spare_capacity, Buffer};
 use rustix::io::Errno;
+use rustix::net::{recv, RecvFlags};
 
 use crate::header::Rules;
-use crate::net;
 use crate::reader::{Batch, Budget, Reader};
 
 // What all connections read into.
@@ -25,7 +26,8 @@ pub struct Delivery {
 /// The receiving side of one connection.
 #[derive(Default)]
 pub struct Incoming {
-    reader: Option<Reader>,
+    // Its rules refuse everything until they are known.
+    reader: Reader,
     // What was read and not taken yet: a frame's beginning, or what the last batch had no room for.
     rest: Vec<u8>,
     has_unread: bool,
@@ -35,31 +37,37 @@ pub struct Incoming {
     pub is_delivering: bool,
 }
 
+/// Receives at least one byte.
+fn receive(fd: &OwnedFd, target: impl Buffer<u8>) -> Result<usize, Errno> {
+    match recv(fd, target, RecvFlags::DONTWAIT)? {
+        (_, 0) => Err(Errno::PIPE),
+        (_, count) => Ok(count),
+    }
+}
+
 impl Incoming {
-    /// From here on frames are read; `leftover` came behind the handshake.
-    pub fn start(&mut self, rules: Rules, leftover: &[u8]) {
-        self.reader = Some(Reader::new(rules));
-        let behind = mem::take(&mut self.rest);
-        self.unread(leftover);
-        self.unread(&behind);
+    /// Begins with bytes that somebody else has received.
+    pub fn new(bytes: &[u8]) -> Incoming {
+        Incoming { rest: bytes.to_vec(), has_unread: !bytes.is_empty(), ..Incoming::default() }
     }
 
-    /// Puts bytes back that somebody else has received.
-    pub fn unread(&mut self, bytes: &[u8]) {
-        self.rest.extend_from_slice(bytes);
+    /// From here on frames are read; `leftover` came behind the handshake.
+    pub fn start(&mut self, rules: Rules, leftover: &[u8]) {
+        self.reader = Reader::new(rules);
+        self.rest.splice(..0, leftover.iter().copied());
         self.has_unread = !self.rest.is_empty();
     }
 
     /// Receives bytes as they are. Returns them, and whether more may be here already.
     ///
     /// # Errors
-    /// `AGAIN` where nothing is there.
+    /// `AGAIN` where nothing is there, `PIPE` where nothing will come.
     pub fn receive(&mut self, fd: &OwnedFd) -> Result<(Vec<u8>, bool), Errno> {
         if mem::take(&mut self.has_unread) {
             return Ok((mem::take(&mut self.rest), true));
         }
         let mut bytes = Vec::with_capacity(INPUT_BYTES);
-        let count = net::receive(fd, spare_capacity(&mut bytes))?;
+        let count = receive(fd, spare_capacity(&mut bytes))?;
         Ok((bytes, count >= INPUT_BYTES || self.has_ended))
     }
 
@@ -68,17 +76,19 @@ impl Incoming {
     /// # Errors
     /// `AGAIN` where nothing is there.
     pub fn read(&mut self, fd: &OwnedFd, delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Errno> {
-        let Some(reader) = self.reader.as_mut().filter(|_| !self.is_delivering) else { return Err(Errno::NOTCONN) };
+        if self.is_delivering {
+            return Err(Errno::IO);
+        }
         let again = if self.has_unread {
             self.read_behind(0, delivery, budget, |_| Ok(0))?
-        } else if let Some(buffer) = reader.straight(budget) {
+        } else if let Some(buffer) = self.reader.straight(budget) {
             let (from, room) = (buffer.len(), buffer.capacity() - buffer.len());
-            let count = net::receive(fd, spare_capacity(buffer))?;
-            self.rest = reader.received(from, &mut delivery.batch, budget);
+            let count = receive(fd, spare_capacity(buffer))?;
+            self.rest = self.reader.received(from, &mut delivery.batch, budget);
             self.has_unread = !self.rest.is_empty();
             count == room || self.has_unread
         } else {
-            self.read_behind(INPUT_BYTES, delivery, budget, |target| net::receive(fd, target))?
+            self.read_behind(INPUT_BYTES, delivery, budget, |target| receive(fd, target))?
         };
         self.is_delivering = true;
         Ok(again || self.has_ended)
@@ -86,10 +96,8 @@ impl Incoming {
 
     /// Reads bytes that somebody else has received. Returns whether unread bytes are here.
     pub fn feed(&mut self, bytes: &[u8], delivery: &mut Delivery, budget: &mut Budget) -> bool {
-        let copied = self.read_behind(bytes.len(), delivery, budget, |target| {
-            target.copy_from_slice(bytes);
-            Ok(bytes.len())
-        });
+        let copied =
+            self.read_behind(bytes.len(), delivery, budget, |target| Ok((&bytes[..]).read(target).unwrap_or(0)));
         copied.is_ok() && self.has_unread
     }
 
@@ -102,7 +110,6 @@ impl Incoming {
         budget: &mut Budget,
         fill: impl FnOnce(&mut [u8]) -> Result<usize, Errno>,
     ) -> Result<bool, Errno> {
-        let Some(reader) = &mut self.reader else { return Err(Errno::NOTCONN) };
         let kept = self.rest.len();
         if delivery.bytes.len() < kept + room {
             delivery.bytes.resize(kept + room, 0);
@@ -110,7 +117,7 @@ impl Incoming {
         delivery.bytes[..kept].copy_from_slice(&self.rest);
         let count = fill(&mut delivery.bytes[kept..kept + room])?;
         let bytes = &mut delivery.bytes[..kept + count];
-        let (taken, again) = reader.feed(bytes, &mut delivery.batch, budget);
+        let (taken, again) = self.reader.feed(bytes, &mut delivery.batch, budget);
         if kept > 0 || taken < bytes.len() {
             self.rest = bytes[taken..].to_vec();
         }
@@ -120,9 +127,7 @@ impl Incoming {
 
     /// Ends reading and gives back to the budget what is held.
     pub fn release(&mut self, budget: &mut Budget) {
-        if let Some(reader) = &mut self.reader {
-            reader.release(budget);
-        }
+        self.reader.release(budget);
         (self.rest, self.has_unread) = (Vec::new(), false);
     }
 }

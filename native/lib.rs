@@ -10,7 +10,6 @@ mod header;
 mod hub;
 mod input;
 mod mask;
-mod net;
 mod output;
 mod poll;
 mod queue;

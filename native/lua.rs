@@ -7,7 +7,7 @@
 
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
-use std::ffi::{c_int, c_void, CStr};
+use std::ffi::{c_char, c_int, c_void, CStr};
 use std::mem::{size_of, ManuallyDrop};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -18,9 +18,9 @@ use mlua_sys as ffi;
 use rustix::io::Errno;
 
 #[cfg(feature = "luajit")]
-use crate::calls::WireObject;
+use crate::{calls::WireObject, header::FINAL, output::Frame};
+
 use crate::input::Delivery;
-use crate::net;
 use crate::reader::Payload;
 
 /// The largest buffers that serve again.
@@ -53,17 +53,14 @@ pub type Spent = Rc<RefCell<Vec<c_int>>>;
 
 /// Bytes of a Lua string that stays alive until this is dropped.
 pub struct Anchored {
-    start: NonNull<u8>,
-    size: usize,
+    bytes: &'static [u8],
     reference: c_int,
     spent: Spent,
 }
 
 impl AsRef<[u8]> for Anchored {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: the registry holds the string until `reference` is given up, which only `Drop` has done; Lua never
-        // moves or changes a string.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.size) }
+        self.bytes
     }
 }
 
@@ -100,16 +97,25 @@ macro_rules! answer {
 }
 
 answer! {
+    (), |state, ()| ffi::lua_pushnil(state);
     bool, |state, value: bool| ffi::lua_pushboolean(state, value.into());
     usize, |state, value| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
     f64, ffi::lua_pushnumber;
     &[u8], |state, value: &[u8]| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
     &str, |state, value: &str| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
+    ffi::lua_CFunction, |state, value| ffi::lua_pushcclosure(state, value, 0);
 }
 
+/// Why a socket did not do what was asked.
 impl Answer for Errno {
     fn push(self, lua: &Lua) -> c_int {
-        net::word(self).push(lua)
+        let word = match self {
+            Errno::AGAIN | Errno::INTR => "timeout",
+            Errno::PIPE | Errno::CONNRESET => "closed",
+            Errno::MFILE | Errno::NFILE => "too many open files",
+            _ => "reset",
+        };
+        word.push(lua)
     }
 }
 
@@ -129,21 +135,13 @@ impl Answer for c_int {
     }
 }
 
-impl Answer for () {
-    fn push(self, _: &Lua) -> c_int {
-        0
-    }
-}
-
 /// Nil for nothing.
 impl<T: Answer> Answer for Option<T> {
     fn push(self, lua: &Lua) -> c_int {
-        let Some(value) = self else {
-            // SAFETY: there is room, as above.
-            unsafe { ffi::lua_pushnil(lua.state) };
-            return 1;
-        };
-        value.push(lua)
+        match self {
+            Some(value) => value.push(lua),
+            None => ().push(lua),
+        }
     }
 }
 
@@ -152,7 +150,7 @@ impl<T: Answer, E: Answer + Copy> Answer for Result<T, E> {
     fn push(self, lua: &Lua) -> c_int {
         match self {
             Ok(value) => value.push(lua),
-            Err(why) => (None::<()>, why).push(lua),
+            Err(why) => ((), why).push(lua),
         }
     }
 }
@@ -165,10 +163,8 @@ impl<A: Answer, B: Answer + Copy> Answer for (A, B) {
 }
 
 /// A function that Lua can call.
-pub const fn entry<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(_: F) -> ffi::lua_CFunction {
-    extern "C-unwind" fn call<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(
-        state: *mut ffi::lua_State,
-    ) -> c_int {
+pub const fn entry<R: Answer, F: Fn(&Lua) -> Option<R> + Copy>(_: F) -> ffi::lua_CFunction {
+    extern "C-unwind" fn call<R: Answer, F: Fn(&Lua) -> Option<R> + Copy>(state: *mut ffi::lua_State) -> c_int {
         const { assert!(size_of::<F>() == 0) };
         // SAFETY: `F` has no size, so any aligned pointer reads it, and `entry` was given one, so it may be copied.
         let function = unsafe { NonNull::<F>::dangling().read() };
@@ -188,10 +184,19 @@ impl Lua {
         catch_unwind(AssertUnwindSafe(work)).ok()
     }
 
+    fn kind(&self, index: c_int) -> c_int {
+        // SAFETY: any index may be asked for its type.
+        unsafe { ffi::lua_type(self.state, index) }
+    }
+
     /// Tells whether there is an argument other than nil.
     pub fn has(&self, index: c_int) -> bool {
-        // SAFETY: any index may be asked for its type.
-        unsafe { ffi::lua_type(self.state, index) > ffi::LUA_TNIL }
+        self.kind(index) > ffi::LUA_TNIL
+    }
+
+    /// Asks for table arguments.
+    pub fn tables(&self, indices: &[c_int]) -> Option<()> {
+        indices.iter().all(|&index| self.kind(index) == ffi::LUA_TTABLE).then_some(())
     }
 
     /// Takes a truth value; nil and none are false.
@@ -208,16 +213,13 @@ impl Lua {
 
     /// Takes a string argument.
     pub fn string(&self, index: c_int) -> Option<&[u8]> {
-        let mut size = 0;
+        let (is_string, mut size) = (self.kind(index) == ffi::LUA_TSTRING, 0);
         // SAFETY: only a true string is asked for, so nothing is converted; it is an argument and stays on the stack,
         // and alive, as long as the call that `self` stands for.
-        unsafe {
-            if ffi::lua_type(self.state, index) != ffi::LUA_TSTRING {
-                return None;
-            }
+        is_string.then(|| unsafe {
             let start = ffi::lua_tolstring(self.state, index, &mut size);
-            Some(std::slice::from_raw_parts(start.cast(), size))
-        }
+            std::slice::from_raw_parts(start.cast(), size)
+        })
     }
 
     /// Takes a string argument; empty where it is none.
@@ -227,14 +229,15 @@ impl Lua {
 
     /// Keeps a string argument alive beyond the call. May raise.
     pub fn anchor(&self, index: c_int, spent: &Spent) -> Anchored {
-        let bytes = self.bytes(index);
-        let (start, size) = (NonNull::from(bytes).cast(), bytes.len());
+        // SAFETY: the registry holds the string until `reference` is given up, which only `Drop` does; Lua never moves or
+        // changes a string.
+        let bytes = unsafe { &*std::ptr::from_ref(self.bytes(index)) };
         // SAFETY: the value is pushed and popped by luaL_ref; nothing that must be dropped is alive here.
         let reference = unsafe {
             ffi::lua_pushvalue(self.state, index);
             ffi::luaL_ref(self.state, ffi::LUA_REGISTRYINDEX)
         };
-        Anchored { start, size, reference, spent: Rc::clone(spent) }
+        Anchored { bytes, reference, spent: Rc::clone(spent) }
     }
 
     /// Gives up references.
@@ -287,12 +290,6 @@ impl Lua {
         }
     }
 
-    /// Asks for a table argument.
-    pub fn table(&self, index: c_int) -> Option<()> {
-        // SAFETY: any index may be asked for its type.
-        (unsafe { ffi::lua_type(self.state, index) } == ffi::LUA_TTABLE).then_some(())
-    }
-
     /// Makes an object of a kind and pushes it. May raise; `make` runs when nothing can raise any more.
     pub fn new_object<T: 'static>(&self, kind: &CStr, make: impl FnOnce() -> Option<T>) -> Called {
         // SAFETY: the memory is written before anybody sees it, or it gets the metatable whose finalizer reads it;
@@ -318,11 +315,8 @@ impl Lua {
     }
 
     /// Has messages read and puts them into a table as pairs. Returns how many there are. May raise.
-    pub fn deliver<R: Copy, E: Copy>(
-        &self,
-        table: c_int,
-        read: impl FnOnce(&mut Delivery) -> Result<R, E>,
-    ) -> Option<Result<(usize, R), E>> {
+    pub fn deliver<R: Copy>(&self, table: c_int, read: impl FnOnce(&mut Delivery) -> R) -> Option<(usize, R)> {
+        self.tables(&[table])?;
         let mut delivery = ManuallyDrop::new(DELIVERY.take().unwrap_or_default());
         let result = self.attempt(|| read(&mut delivery))?;
         for (index, (kind, payload)) in delivery.batch.items.iter().enumerate() {
@@ -339,7 +333,7 @@ impl Lua {
         if delivery.bytes.len() <= KEPT_BYTES {
             DELIVERY.set(Some(delivery));
         }
-        Some(result.map(|result| (count, result)))
+        Some((count, result))
     }
 
     /// Puts `source[key]` into a table, unless it is nil. May raise.
@@ -373,30 +367,35 @@ impl Lua {
         ManuallyDrop::into_inner(numbers).len()
     }
 
+    /// Makes a table and pushes it. May raise.
+    pub fn new_table(&self) {
+        // SAFETY: there is room.
+        unsafe { ffi::lua_createtable(self.state, 0, 0) }
+    }
+
+    fn set_field(&self, name: *const c_char, value: impl Answer) {
+        value.push(self);
+        // SAFETY: callers have a table on top and name a string that ends with a zero; the value is pushed and popped.
+        unsafe { ffi::lua_setfield(self.state, -2, name) };
+    }
+
     /// Puts functions into the table on top of the stack. May raise.
     pub fn set_functions(&self, functions: Functions) {
         for (name, function) in functions {
-            // SAFETY: the table is on top; the function is pushed and popped; `functions!` ends each name with a zero.
-            unsafe {
-                ffi::lua_pushcclosure(self.state, *function, 0);
-                ffi::lua_setfield(self.state, -2, name.as_ptr().cast());
-            }
+            self.set_field(name.as_ptr().cast(), *function);
         }
     }
 
     /// Makes the metatable of a kind of objects, which is the table of its methods too, and puts it into the one on top
     /// of the stack. May raise.
     pub fn new_kind(&self, name: &CStr, methods: Functions, finalizer: ffi::lua_CFunction) {
-        // SAFETY: plain table building: each value is pushed and popped.
+        self.new_table();
+        self.set_functions(methods);
+        self.set_field(c"__gc".as_ptr(), finalizer);
+        self.set_field(c"__metatable".as_ptr(), false);
+        self.set_field(c"__name".as_ptr(), name.to_bytes());
+        // SAFETY: the table is pushed three times and popped as often.
         unsafe {
-            ffi::lua_createtable(self.state, 0, methods.len() as c_int + 4);
-            self.set_functions(methods);
-            ffi::lua_pushcclosure(self.state, finalizer, 0);
-            ffi::lua_setfield(self.state, -2, c"__gc".as_ptr());
-            ffi::lua_pushboolean(self.state, 0);
-            ffi::lua_setfield(self.state, -2, c"__metatable".as_ptr());
-            ffi::lua_pushstring(self.state, name.as_ptr());
-            ffi::lua_setfield(self.state, -2, c"__name".as_ptr());
             ffi::lua_pushvalue(self.state, -1);
             ffi::lua_setfield(self.state, -2, c"__index".as_ptr());
             ffi::lua_pushvalue(self.state, -1);
@@ -404,43 +403,35 @@ impl Lua {
             ffi::lua_setfield(self.state, -2, name.as_ptr());
         }
     }
-
-    /// Makes a table and pushes it. May raise.
-    pub fn new_table(&self) {
-        // SAFETY: there is room.
-        unsafe { ffi::lua_createtable(self.state, 0, 0) }
-    }
 }
 
 // Without the user value that 5.4 would keep room for.
+//
+// SAFETY: the caller has a state that may make objects, and expects this to raise.
 unsafe fn new_userdata(state: *mut ffi::lua_State, size: usize) -> *mut c_void {
-    // SAFETY: the caller has a state that may make objects, and expects this to raise.
-    unsafe {
-        #[cfg(any(feature = "lua54", feature = "lua55"))]
-        return ffi::lua_newuserdatauv(state, size, 0);
-        #[cfg(not(any(feature = "lua54", feature = "lua55")))]
-        ffi::lua_newuserdata(state, size)
-    }
-}
-
-// Raises where this module was built for another Lua: between 5.4 and 5.5 anything else would crash. Lua 5.1 and LuaJIT
-// cannot be asked, and the loader refuses what they lack.
-unsafe fn check_version(_state: *mut ffi::lua_State) {
-    // SAFETY: this is the first call, and made for being called with the wrong Lua.
-    unsafe {
-        #[cfg(feature = "lua52")]
-        ffi::luaL_checkversion_(_state, 502.0);
-        #[cfg(feature = "lua53")]
-        ffi::luaL_checkversion_(_state, 503.0, SIZES);
-        #[cfg(feature = "lua54")]
-        ffi::luaL_checkversion_(_state, 504.0, SIZES);
-        #[cfg(feature = "lua55")]
-        ffi::luaL_checkversion_(_state, 505.0, SIZES);
-    }
+    #[cfg(any(feature = "lua54", feature = "lua55"))]
+    return ffi::lua_newuserdatauv(state, size, 0);
+    #[cfg(not(any(feature = "lua54", feature = "lua55")))]
+    ffi::lua_newuserdata(state, size)
 }
 
 #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
 const SIZES: usize = 16 * size_of::<ffi::lua_Integer>() + size_of::<ffi::lua_Number>();
+
+// Raises where this module was built for another Lua: between 5.4 and 5.5 anything else would crash. Lua 5.1 and LuaJIT
+// cannot be asked, and the loader refuses what they lack.
+//
+// SAFETY: this is the first call, and made for being called with the wrong Lua.
+unsafe fn check_version(_state: *mut ffi::lua_State) {
+    #[cfg(feature = "lua52")]
+    ffi::luaL_checkversion_(_state, 502.0);
+    #[cfg(feature = "lua53")]
+    ffi::luaL_checkversion_(_state, 503.0, SIZES);
+    #[cfg(feature = "lua54")]
+    ffi::luaL_checkversion_(_state, 504.0, SIZES);
+    #[cfg(feature = "lua55")]
+    ffi::luaL_checkversion_(_state, 505.0, SIZES);
+}
 
 /// Where Lua's `require` begins.
 ///
@@ -462,7 +453,8 @@ pub unsafe extern "C-unwind" fn luaopen_websockets_native(state: *mut ffi::lua_S
 #[no_mangle]
 pub unsafe extern "C" fn websockets_push(wire: *mut c_void, opcode: c_int, payload: *const u8, size: usize) -> bool {
     // SAFETY: as the caller promises; the kind is looked at before the value.
-    let (holder, payload) = unsafe { (&*wire.cast::<Holder<WireObject>>(), std::slice::from_raw_parts(payload, size)) };
-    holder.kind == TypeId::of::<WireObject>()
-        && catch_unwind(AssertUnwindSafe(|| holder.value.push(opcode as u8, payload))).unwrap_or(false)
+    let (wire, payload) = unsafe { (&*wire.cast::<Holder<WireObject>>(), std::slice::from_raw_parts(payload, size)) };
+    let frame = Frame { first: FINAL | opcode as u8, is_packable: true, payload };
+    wire.kind == TypeId::of::<WireObject>()
+        && catch_unwind(AssertUnwindSafe(|| wire.value.push(frame).is_none())).unwrap_or(false)
 }

@@ -8,14 +8,12 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4]) {
         return;
     }
     let word = u64::from(u32::from_ne_bytes(key)) * 0x1_0000_0001;
-    let mut words = bytes.chunks_exact_mut(8);
-    for chunk in &mut words {
-        let mut eight = [0; 8];
-        eight.copy_from_slice(chunk);
-        chunk.copy_from_slice(&(u64::from_ne_bytes(eight) ^ word).to_ne_bytes());
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for eight in words {
+        *eight = (u64::from_ne_bytes(*eight) ^ word).to_ne_bytes();
     }
-    for (index, byte) in words.into_remainder().iter_mut().enumerate() {
-        *byte ^= key[index % 4];
+    for (byte, other) in rest.iter_mut().zip(key.into_iter().cycle()) {
+        *byte ^= other;
     }
 }
 

@@ -11,11 +11,11 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
 use crate::deflate::Deflater;
-use crate::digest::Keys;
-use crate::header::{self, Rules, CLOSE, FINAL, MAX_HEADER_BYTES, PACKED};
+use crate::digest::masking_key;
+use crate::header::{self, Rules, CLOSE, FINAL, PACKED, TEXT};
 use crate::input::Incoming;
-use crate::mask;
 use crate::queue::{Held, Queue};
+use crate::{mask, utf8};
 
 /// A turn's log grows so far; what has no room in it goes to the queue of its connection.
 const LOG_BYTES: usize = 1 << 20;
@@ -25,8 +25,8 @@ const LOG_BYTES: usize = 1 << 20;
 pub struct Frame<'a> {
     /// Its first byte: opcode, and whether the message ends with it.
     pub first: u8,
-    /// Whether it must not be compressed.
-    pub is_plain: bool,
+    /// Whether it is a whole data message that may be compressed.
+    pub is_packable: bool,
     /// What it carries.
     pub payload: &'a [u8],
 }
@@ -35,50 +35,29 @@ pub struct Frame<'a> {
 pub type Codec = Rc<RefCell<Deflater>>;
 
 impl<'a> Frame<'a> {
-    /// Tells whether it is a whole data message that may be compressed.
-    pub fn is_packable(&self) -> bool {
-        !self.is_plain && matches!(self.first, 0x81 | 0x82)
-    }
-
     /// Gives the frame, compressed into a buffer where that was agreed and is worth it.
     ///
     /// RFC 7692 6
     pub fn pack(self, codec: Option<&Codec>, target: &'a mut Vec<u8>) -> Frame<'a> {
-        match codec.filter(|_| self.is_packable()).and_then(|codec| codec.borrow_mut().pack(self.payload)) {
-            Some(packed) => {
-                *target = packed;
-                Frame { first: self.first | PACKED, payload: target, ..self }
-            }
-            None => self,
-        }
+        let packed = codec.filter(|_| self.is_packable).and_then(|codec| codec.borrow_mut().pack(self.payload));
+        let Some(packed) = packed else { return self };
+        *target = packed;
+        Frame { first: self.first | PACKED, payload: target, ..self }
     }
 
     /// Appends the frame; with a key, a client's.
     ///
     /// RFC 6455 5.2, 5.3
     pub fn encode(&self, target: &mut Vec<u8>, key: Option<[u8; 4]>) {
-        let mut head = [0; MAX_HEADER_BYTES];
-        let size = header::write(&mut head, self.first, self.payload.len(), key);
-        target.extend_from_slice(&head[..size]);
+        header::write(target, self.first, self.payload.len(), key);
         let from = target.len();
         target.extend_from_slice(self.payload);
-        if let Some(key) = key {
-            mask::apply(&mut target[from..], key);
-        }
-    }
-
-    fn most_bytes(&self) -> usize {
-        MAX_HEADER_BYTES + self.payload.len()
+        mask::apply(&mut target[from..], key.unwrap_or_default());
     }
 }
 
-/// Why a message was not queued, in Lua's words.
+/// Why a message was not queued, in Lua's words: `full`, `utf8`, `entropy`.
 pub type Refusal = &'static str;
-
-/// `max_buffered_bytes` would be passed.
-const FULL: Refusal = "full";
-/// There are no random bytes for the mask.
-const ENTROPY: Refusal = "entropy";
 
 /// How much may wait for one connection.
 #[derive(Clone, Copy, Default)]
@@ -114,16 +93,16 @@ pub struct Outgoing {
     pub fault: Option<Errno>,
     /// Whether frames are masked.
     pub is_client: bool,
-    // Whether the socket took less than it was offered, and has not said since that it takes more.
-    is_blocked: bool,
+    /// Whether the socket took less than it was offered, and has not been asked since.
+    pub is_blocked: bool,
     // Whether a close frame was queued: nothing may follow it.
     has_said_close: bool,
     /// Whether the end of the turn comes past here.
     pub is_listed: bool,
     /// Whether Lua hears of every flush.
     pub wants_attention: bool,
-    // Whether Lua knows that bytes wait.
-    is_told: bool,
+    /// Whether Lua knows that bytes wait.
+    pub is_told: bool,
     // Whether any byte was taken since Lua heard of it.
     took: bool,
 }
@@ -133,9 +112,9 @@ pub type Report = Result<(usize, bool), Errno>;
 
 impl Wire {
     /// Begins with the HTTP phase, in which Lua hears of everything.
-    pub fn new(fd: OwnedFd, limits: Limits) -> Wire {
+    pub fn new(fd: OwnedFd, limits: Limits, bytes: &[u8]) -> Wire {
         let out = Outgoing { limits, wants_attention: true, ..Outgoing::default() };
-        Wire { fd, interest: EventFlags::empty(), incoming: Incoming::default(), out }
+        Wire { fd, interest: EventFlags::empty(), incoming: Incoming::new(bytes), out }
     }
 
     /// From here on it speaks WebSocket.
@@ -148,17 +127,6 @@ impl Wire {
 }
 
 impl Outgoing {
-    /// Tells whether Lua should hear of a flush: the connection broke, waits for its peer or does so no more, or
-    /// asked for it.
-    pub fn has_news(&self) -> bool {
-        self.fault.is_some() || self.wants_attention || self.queue.size > 0 || self.is_told
-    }
-
-    /// Tells whether a frame's payload leaves as it is.
-    pub fn leaves_as_is(&self, frame: Frame<'_>) -> bool {
-        !self.is_client && (self.codec.is_none() || !frame.is_packable())
-    }
-
     /// Tells Lua of the connection.
     pub fn report(&mut self) -> Report {
         self.is_told = self.queue.size > 0;
@@ -172,7 +140,6 @@ impl Outgoing {
 pub struct Output {
     /// The frames of the turn. Whoever still waits for some of them when it ends shares them.
     pub log: Rc<Vec<u8>>,
-    keys: Keys,
     /// Descriptors of those that queued something this turn.
     pub touched: Vec<i32>,
     /// Bytes that wait in all.
@@ -195,10 +162,6 @@ impl Output {
         }
     }
 
-    fn has_room(&self, size: usize) -> bool {
-        self.log.is_empty() || self.log.len() + size <= LOG_BYTES
-    }
-
     fn write_log(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
         let log = Rc::make_mut(&mut self.log);
         let start = log.len();
@@ -212,23 +175,37 @@ impl Output {
         let size = wire.out.queue.size;
         self.buffered += size - before;
         self.list(wire);
-        if size > wire.out.limits.high_water_bytes && !wire.out.is_blocked {
+        if size > wire.out.limits.high_water_bytes {
             self.send(wire);
         }
     }
 
     // Judges what waits already. A socket that refused bytes is asked again only when the answer decides.
-    fn is_full(&mut self, wire: &mut Wire) -> bool {
+    fn is_full(&mut self, wire: &mut Wire) -> Option<Refusal> {
         let most = wire.out.limits.max_buffered_bytes;
         if wire.out.queue.size > most {
+            wire.out.is_blocked = false;
             self.send(wire);
         }
-        wire.out.queue.size > most
+        (wire.out.queue.size > most).then_some("full")
     }
 
-    fn append(&mut self, wire: &mut Wire, size: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    // 5.6: text is UTF-8. A close frame always finds room: it is the last.
+    fn judge(&mut self, wire: &mut Wire, first: u8, payload: &[u8]) -> Option<Refusal> {
+        if first == FINAL | TEXT && !utf8::is_valid(payload) {
+            return Some("utf8");
+        }
+        if first != FINAL | CLOSE {
+            return self.is_full(wire);
+        }
+        wire.out.has_said_close = true;
+        None
+    }
+
+    /// Has bytes queued as they are.
+    pub fn append(&mut self, wire: &mut Wire, write: impl FnOnce(&mut Vec<u8>)) {
         let before = wire.out.queue.size;
-        if wire.out.is_blocked || !self.has_room(size) {
+        if wire.out.is_blocked || self.log.len() >= LOG_BYTES {
             wire.out.queue.write(write);
         } else {
             wire.out.queue.put_log(self.write_log(write));
@@ -236,35 +213,29 @@ impl Output {
         self.count(wire, before);
     }
 
-    /// Queues bytes as they are.
-    pub fn raw(&mut self, wire: &mut Wire, bytes: &[u8]) {
-        self.append(wire, bytes.len(), |target| target.extend_from_slice(bytes));
-    }
-
     /// Queues a frame; sends only where `high_water_bytes` is passed. Returns why nothing was queued.
     pub fn push(&mut self, wire: &mut Wire, frame: Frame<'_>) -> Option<Refusal> {
-        let Ok(key) = wire.out.is_client.then(|| self.keys.next()).transpose() else { return Some(ENTROPY) };
-        // A close frame always finds room: it is the last.
-        if frame.first == FINAL | CLOSE {
-            wire.out.has_said_close = true;
-        } else if self.is_full(wire) {
-            return Some(FULL);
+        let Ok(key) = wire.out.is_client.then(masking_key).transpose() else { return Some("entropy") };
+        if let Some(refusal) = self.judge(wire, frame.first, frame.payload) {
+            return Some(refusal);
         }
         let mut packed = Vec::new();
         let frame = frame.pack(wire.out.codec.as_ref(), &mut packed);
-        self.append(wire, frame.most_bytes(), |target| frame.encode(target, key));
+        self.append(wire, |target| frame.encode(target, key));
         None
     }
 
     /// Queues a server's frame, or raw bytes, that leave from where they are. Returns why nothing was queued.
     pub fn push_held(&mut self, wire: &mut Wire, first: Option<u8>, payload: Held) -> Option<Refusal> {
-        let mut head = [0; MAX_HEADER_BYTES];
-        let head_size = first.map_or(0, |first| header::write(&mut head, first, (*payload).as_ref().len(), None));
-        if first.is_some() && self.is_full(wire) {
-            return Some(FULL);
+        let mut head = Vec::new();
+        if let Some(first) = first {
+            if let Some(refusal) = self.judge(wire, first, (*payload).as_ref()) {
+                return Some(refusal);
+            }
+            header::write(&mut head, first, (*payload).as_ref().len(), None);
         }
         let before = wire.out.queue.size;
-        wire.out.queue.hold(head, head_size, payload);
+        wire.out.queue.hold(head, payload);
         self.count(wire, before);
         None
     }
@@ -273,7 +244,7 @@ impl Output {
         let mut packed = Vec::new();
         let frame = frame.pack(codec, &mut packed);
         let mut fanout = Fanout { codec: codec.cloned(), span: 0..0, shared: None };
-        if self.has_room(frame.most_bytes()) {
+        if self.log.len() < LOG_BYTES {
             fanout.span = self.write_log(|log| frame.encode(log, None));
         } else {
             frame.encode(Rc::make_mut(fanout.shared.get_or_insert_default()), None);
@@ -292,8 +263,8 @@ impl Output {
         if wire.out.is_client || wire.out.codec.as_ref().is_some_and(|codec| !codec.borrow().window.forgets) {
             return self.push(wire, frame);
         }
-        if self.is_full(wire) {
-            return Some(FULL);
+        if let Some(refusal) = self.is_full(wire) {
+            return Some(refusal);
         }
         let codec = wire.out.codec.as_ref();
         let known = fanouts.iter().position(|fanout| fanout.codec.as_ref().map(Rc::as_ptr) == codec.map(Rc::as_ptr));
@@ -312,47 +283,33 @@ impl Output {
         None
     }
 
-    /// Sends what a connection has queued, as far as the socket takes it.
+    /// Sends what a connection has queued as far as the socket takes it, unless it has just refused bytes.
     pub fn send(&mut self, wire: &mut Wire) {
         let out = &mut wire.out;
-        while out.queue.size > 0 {
+        while out.queue.size > 0 && !out.is_blocked && out.fault.is_none() {
             let (offered, result) = out.queue.offer(&wire.fd, &self.log);
             self.sends += 1;
             let count = match result {
                 Ok(count) => count,
                 Err(Errno::AGAIN | Errno::INTR) => 0,
-                Err(fault) => {
-                    out.fault = Some(fault);
-                    return;
-                }
+                Err(fault) => return out.fault = Some(fault),
             };
             self.buffered -= count;
             out.queue.advance(count);
             out.took |= count > 0;
             out.is_blocked = count < offered;
-            if out.is_blocked {
-                return;
-            }
-        }
-    }
-
-    /// Sends at the end of a connection's part in a turn, unless nothing is to be hoped for.
-    pub fn send_if_free(&mut self, wire: &mut Wire) {
-        if !wire.out.is_blocked && wire.out.fault.is_none() {
-            self.send(wire);
         }
     }
 
     /// Empties the log, or leaves it to those who still need it.
     pub fn end_turn(&mut self) {
         (self.reading, self.is_crossing) = (None, false);
-        match Rc::get_mut(&mut self.log) {
-            Some(log) => {
-                log.clear();
-                log.shrink_to(LOG_BYTES);
-            }
-            None => self.log = Rc::default(),
+        if Rc::get_mut(&mut self.log).is_none() {
+            self.log = Rc::default();
         }
+        let log = Rc::make_mut(&mut self.log);
+        log.clear();
+        log.shrink_to(LOG_BYTES);
     }
 
     /// Drops messages that have not begun to leave. Returns the bytes dropped.

@@ -19,16 +19,13 @@ pub const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(Eve
 
 /// An epoll instance.
 pub struct Poll {
-    epoll: OwnedFd,
+    /// Readable when something that is watched is ready.
+    pub epoll: OwnedFd,
     timer: OwnedFd,
     /// What the last wait found, the first being the last.
     pub events: Vec<Event>,
     // For outside loops that watch for reading only: readable when a full socket takes bytes again, or its timer is due.
     side: Option<Box<Poll>>,
-}
-
-fn timespec(time: Duration) -> Timespec {
-    Timespec { tv_sec: time.as_secs().min(i64::MAX as u64) as i64, tv_nsec: time.subsec_nanos().into() }
 }
 
 impl Poll {
@@ -45,18 +42,13 @@ impl Poll {
 
     /// Gives the side, which is made when it is first asked for, or what waits for everything.
     pub fn part(&mut self, is_side: bool) -> Option<&mut Poll> {
-        if !is_side {
-            return Some(self);
-        }
-        if self.side.is_none() {
+        if is_side && self.side.is_none() {
             self.side = Poll::new().ok().map(Box::new);
         }
-        self.side.as_deref_mut()
-    }
-
-    /// Its own descriptor: readable when something that is watched is ready.
-    pub fn fd(&self) -> i32 {
-        self.epoll.as_raw_fd()
+        match is_side {
+            true => self.side.as_deref_mut(),
+            false => Some(self),
+        }
     }
 
     /// Watches a descriptor, or changes how; ceases to where there is nothing to watch for.
@@ -66,8 +58,7 @@ impl Poll {
             side.watch(fd, interest & EventFlags::OUT);
         }
         if interest.is_empty() {
-            let _ = epoll::delete(&self.epoll, fd);
-            return true;
+            return epoll::delete(&self.epoll, fd).is_ok();
         }
         let data = EventData::new_u64(fd.as_raw_fd() as u64);
         match epoll::add(&self.epoll, fd, data, interest) {
@@ -79,15 +70,17 @@ impl Poll {
     /// Makes it readable after a time; `None` takes that back.
     pub fn set_timer(&self, time: Option<Duration>) {
         // Zero would take the timer back.
-        let value = timespec(time.map_or(Duration::ZERO, |time| time.max(Duration::from_nanos(1))));
-        let once = Itimerspec { it_interval: timespec(Duration::ZERO), it_value: value };
+        let time = time.map_or(Duration::ZERO, |time| time.max(Duration::from_nanos(1)));
+        let once =
+            Itimerspec { it_interval: Timespec::default(), it_value: Timespec::try_from(time).unwrap_or_default() };
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
 
     /// Waits until something is ready; `None` without end.
     pub fn wait(&mut self, time: Option<Duration>) {
         // The system counts in milliseconds where it is old: rounding down would have us spin.
-        let time = time.map(|time| timespec(Duration::from_millis(time.as_nanos().div_ceil(1_000_000) as u64)));
+        let whole = |time: Duration| Duration::from_millis(time.as_nanos().div_ceil(1_000_000) as u64);
+        let time = time.and_then(|time| Timespec::try_from(whole(time)).ok());
         self.events.clear();
         let room = rustix::buffer::spare_capacity(&mut self.events);
         let _ = epoll::wait(&self.epoll, room, time.as_ref());

@@ -8,9 +8,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use rustix::io::Errno;
+use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
 
-use crate::header::{self, MAX_HEADER_BYTES};
-use crate::net;
+use crate::header;
 
 /// Bytes that stay where they are while a queue names them.
 pub type Held = Box<dyn AsRef<[u8]>>;
@@ -18,6 +18,7 @@ pub type Held = Box<dyn AsRef<[u8]>>;
 const TAIL_BYTES: usize = 1 << 16;
 // What is smaller is copied: a reference to it would cost as much.
 const MIN_SHARED_BYTES: usize = 512;
+const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 // How many slices leave in one call.
 const MAX_SLICES: usize = 64;
 
@@ -25,7 +26,7 @@ enum Data {
     Log,
     Bytes(Rc<Vec<u8>>),
     // One frame, or raw bytes where the header is empty, whose payload is sent from where it is.
-    Held { header: [u8; MAX_HEADER_BYTES], header_size: usize, payload: Held },
+    Held { header: Vec<u8>, payload: Held },
 }
 
 // Bytes in their order; whole frames from `origin` on, unless they are fixed.
@@ -48,9 +49,9 @@ impl Segment {
         match &self.data {
             Data::Log => [&log[self.start..self.end], &[]],
             Data::Bytes(bytes) => [&bytes[self.start..self.end], &[]],
-            Data::Held { header, header_size, payload } => {
-                let from = self.start.saturating_sub(*header_size);
-                [&header[self.start.min(*header_size)..*header_size], &(**payload).as_ref()[from..]]
+            Data::Held { header, payload } => {
+                let from = self.start.saturating_sub(header.len());
+                [&header[self.start.min(header.len())..], &(**payload).as_ref()[from..]]
             }
         }
     }
@@ -151,9 +152,9 @@ impl Queue {
     }
 
     /// Puts one frame, or raw bytes where the header is empty, behind the others; the payload stays where it is.
-    pub fn hold(&mut self, header: [u8; MAX_HEADER_BYTES], header_size: usize, payload: Held) {
-        let size = header_size + (*payload).as_ref().len();
-        self.put(Data::Held { header, header_size, payload }, 0..size);
+    pub fn hold(&mut self, header: Vec<u8>, payload: Held) {
+        let size = header.len() + (*payload).as_ref().len();
+        self.put(Data::Held { header, payload }, 0..size);
     }
 
     /// From here on frames are put; what is here is none and never dropped.
@@ -166,7 +167,7 @@ impl Queue {
     pub fn offer(&self, fd: &OwnedFd, log: &[u8]) -> (usize, Result<usize, Errno>) {
         let last = &log[self.span.clone()];
         if self.segments.is_empty() {
-            return (last.len(), net::send(fd, last));
+            return (last.len(), send(fd, last, FLAGS));
         }
         let (mut slices, mut count, mut size) = ([IoSlice::new(&[]); MAX_SLICES], 0, 0);
         let parts = self.segments.iter().flat_map(|segment| segment.parts(log)).chain([last]);
@@ -175,7 +176,7 @@ impl Queue {
             count += 1;
             size += part.len();
         }
-        (size, net::send_all(fd, &slices[..count]))
+        (size, sendmsg(fd, &slices[..count], &mut SendAncillaryBuffer::new(&mut []), FLAGS))
     }
 
     /// Takes note that bytes have left.
@@ -269,7 +270,7 @@ mod tests {
         queue.write(|target| target.extend_from_slice(GONE));
         queue.fix();
         queue.write(|target| target.extend_from_slice(GONE));
-        queue.hold([0x82, 126, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4, Box::new([0; 256]));
+        queue.hold(vec![0x82, 126, 1, 0], Box::new([0; 256]));
         assert_eq!(queue.drop_messages(&[], usize::MAX), GONE.len() + 260);
         assert_eq!(rest(&queue, &[]), GONE);
     }

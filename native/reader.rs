@@ -3,7 +3,7 @@
 use std::mem;
 
 use crate::deflate::Inflater;
-use crate::header::{self, Begun, Breach, Header, Rules, CLOSE, PACKED, TEXT};
+use crate::header::{self, Begun, Breach, Header, Rules, CLOSE, FINAL, NOT_UTF8, PACKED, TEXT, TOO_BIG};
 use crate::{mask, utf8};
 
 const BATCH_MESSAGES: usize = 256;
@@ -53,10 +53,6 @@ impl Batch {
         self.bytes += size;
         self.items.push((opcode.into(), payload));
     }
-
-    fn is_full(&self) -> bool {
-        self.items.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
-    }
 }
 
 /// What all unfinished messages of a context hold.
@@ -81,7 +77,7 @@ struct Message {
 
 impl Message {
     fn is_whole(&self) -> bool {
-        self.header.is_final() && self.header.length == 0
+        self.header.first >= FINAL && self.header.length == 0
     }
 
     fn charge(&mut self, cost: u64, budget: &mut Budget) -> bool {
@@ -96,6 +92,7 @@ impl Message {
 }
 
 /// Reads the frames of one connection.
+#[derive(Default)]
 pub struct Reader {
     rules: Rules,
     message: Option<Box<Message>>,
@@ -106,7 +103,7 @@ pub struct Reader {
 impl Reader {
     /// Makes a reader.
     pub fn new(rules: Rules) -> Reader {
-        Reader { rules, message: None, inflater: None, has_ended: false }
+        Reader { rules, ..Reader::default() }
     }
 
     /// Reads bytes, unmasking them where they are. Returns how many were taken, and whether the batch is full and more
@@ -114,7 +111,7 @@ impl Reader {
     pub fn feed(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> (usize, bool) {
         let mut at = 0;
         while at < bytes.len() && !self.has_ended {
-            if at > 0 && batch.is_full() {
+            if at > 0 && (batch.items.len() >= BATCH_MESSAGES || batch.bytes >= BATCH_BYTES) {
                 return (at, true);
             }
             match self.step(bytes, at, batch, budget) {
@@ -139,7 +136,7 @@ impl Reader {
             other => other.as_ref().map(|message| &message.begun),
         };
         let Some(header) = header::read(&bytes[at..], begun, &self.rules)? else { return Ok(0) };
-        let (from, opcode) = (at + header.size, header.opcode());
+        let (from, opcode) = (at + header.size, header.first & 0x0f);
         let is_whole = (bytes.len() - from) as u64 >= header.length;
         if is_whole && matches!(header.first, 0x81 | 0x82 | 0x88..=0x8a) {
             let size = header.length as usize;
@@ -178,7 +175,7 @@ impl Reader {
                 let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
                 let limit = self.rules.max_message_bytes;
                 let inflated = inflater.inflate(piece, message.is_whole(), limit, &mut message.bytes);
-                inflated.map_err(|(code, text)| Breach { code, text: text.into() })?;
+                inflated.map_err(|(code, text)| Breach::new(code, text))?;
             }
             _ => {
                 if message.bytes.capacity() == 0 && count >= STRAIGHT_BYTES {
@@ -198,14 +195,14 @@ impl Reader {
         if message.opcode == TEXT {
             // 8.1, as soon as the bad byte is here: the rest of the frame need not come.
             let state = utf8::next(message.utf8_state, &message.bytes[from..]);
-            message.utf8_state = state.ok_or_else(|| Breach::utf8("a text that is not UTF-8"))?;
+            message.utf8_state = state.ok_or_else(|| Breach::new(NOT_UTF8, "a text that is not UTF-8"))?;
         }
         if !message.is_whole() {
             if size > from && !message.charge(size as u64 + BUFFER_BYTES, budget) {
-                return Err(Breach::too_big("no room for unfinished messages"));
+                return Err(Breach::new(TOO_BIG, "no room for unfinished messages"));
             }
         } else if message.utf8_state != utf8::BOUNDARY {
-            return Err(Breach::utf8("a text that ends inside a character"));
+            return Err(Breach::new(NOT_UTF8, "a text that ends inside a character"));
         } else {
             budget.used -= message.charged;
             batch.put(message.opcode, Payload::Owned(mem::take(&mut message.bytes)), size);

@@ -18,23 +18,19 @@ fn step(state: u8, byte: u8) -> Option<u8> {
     }
 }
 
-fn walk(mut state: u8, bytes: &[u8]) -> Option<u8> {
-    for &byte in bytes {
-        state = step(state, byte)?;
-    }
-    Some(state)
+fn walk(state: u8, bytes: &[u8]) -> Option<u8> {
+    bytes.iter().try_fold(state, |state, &byte| step(state, byte))
 }
 
 /// Goes on checking where the piece before ended; `None` as soon as no further bytes could make it UTF-8.
 ///
 /// RFC 6455 8.1
 pub fn next(mut state: u8, bytes: &[u8]) -> Option<u8> {
-    let mut from = 0;
-    while state != BOUNDARY && from < bytes.len() {
-        state = step(state, bytes[from])?;
-        from += 1;
+    let mut rest = bytes;
+    while let (1.., &[byte, ref others @ ..]) = (state, rest) {
+        state = step(state, byte)?;
+        rest = others;
     }
-    let rest = &bytes[from..];
     match simdutf8::compat::from_utf8(rest) {
         Ok(_) => Some(state),
         Err(error) if error.error_len().is_none() => walk(BOUNDARY, &rest[error.valid_up_to()..]),

@@ -98,14 +98,11 @@ describe("both engines", function()
     end
   end)
 
-  it_differs("compute the same keys, masks and UTF-8 states", function()
+  it_differs("compute the same keys and UTF-8 states", function()
     local random = support.random(99)
     for _ = 1, STREAMS do
-      local data, key = payload(random), string.char(random(256) - 1, random(256) - 1, random(256) - 1, 9)
-      assert.is_true(pure.mask(data, key) == native.mask(data, key))
+      local data = payload(random)
       assert.equal(pure.accept_key(data), native.accept_key(data))
-      assert.equal(pure.base64(data), native.base64(data))
-      assert.equal(pure.unbase64(data), native.unbase64(data))
       assert.equal(pure.valid_utf8(data), native.valid_utf8(data))
       local first = random(#data + 1)
       assert.equal(pure.utf8_next(0, data, first, #data), native.utf8_next(0, data, first, #data))

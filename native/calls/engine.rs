@@ -4,34 +4,27 @@ use std::cell::RefCell;
 use std::ffi::{c_int, CStr};
 use std::rc::Rc;
 
-use base64::prelude::{Engine, BASE64_STANDARD};
-
 use crate::deflate::{self, Deflater, Inflater, Window};
-use crate::digest::{self, Keys};
+use crate::digest::{self, masking_key};
 use crate::header::{Rules, FINAL};
 use crate::input::Incoming;
 use crate::lua::{functions, Answer, Called, Functions, Lua};
 use crate::output::{Codec, Frame};
 use crate::reader::Budget;
-use crate::{mask as masking, utf8};
+use crate::utf8;
 
 const NO_ENTROPY: (&str, &str) = ("the system gives no random bytes", "entropy");
 
-thread_local! {
-    static KEYS: RefCell<Keys> = RefCell::default();
-}
-
 /// What it gives to Lua.
 pub const FUNCTIONS: Functions = functions! {
-    accept_key base64 unbase64 random mask valid_utf8 utf8_next encode codec inflate release_codec deflations
-    reader feed release
+    accept_key random utf8_next encode codec inflate release_codec deflations reader feed release
 };
 
 /// The name of readers.
 pub const READER: &CStr = c"websockets_reader";
 
 /// Reads bytes that come from Lua.
-pub struct Feeder(RefCell<Incoming>);
+pub type Feeder = RefCell<Incoming>;
 
 /// The name of codecs.
 pub const CODEC: &CStr = c"websockets_codec";
@@ -44,36 +37,12 @@ fn accept_key(lua: &Lua) -> Option<impl Answer> {
     lua.attempt(|| digest::accept_key(lua.bytes(1)).into_bytes())
 }
 
-/// `base64(bytes)`
-fn base64(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| BASE64_STANDARD.encode(lua.bytes(1)).into_bytes())
-}
-
-/// `unbase64(text)`: nil where it is not base64
-fn unbase64(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| BASE64_STANDARD.decode(lua.bytes(1)).ok())
-}
-
 /// `random(count)`
 fn random(lua: &Lua) -> Option<impl Answer> {
     lua.attempt(|| {
         let mut bytes = vec![0; lua.number(1) as usize];
         digest::random(&mut bytes).map(|()| bytes).map_err(|_| NO_ENTROPY)
     })
-}
-
-/// `mask(bytes, key)`
-fn mask(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| {
-        let mut masked = lua.bytes(1).to_vec();
-        masking::apply(&mut masked, lua.bytes(2).try_into().ok()?);
-        Some(masked)
-    })
-}
-
-/// `valid_utf8(bytes)`
-fn valid_utf8(lua: &Lua) -> Option<bool> {
-    Some(utf8::is_valid(lua.bytes(1)))
 }
 
 /// `utf8_next(state, bytes, first, last)`
@@ -87,14 +56,15 @@ fn utf8_next(lua: &Lua) -> Option<Option<usize>> {
 /// Takes a frame to send: opcode, payload, fin, plain; `None` where the payload is no string.
 pub fn frame(lua: &Lua) -> Option<Frame<'_>> {
     let fin = if !lua.has(4) || lua.boolean(4) { FINAL } else { 0 };
-    Some(Frame { first: fin | lua.number(2) as u8, is_plain: lua.boolean(5), payload: lua.string(3)? })
+    let first = fin | lua.number(2) as u8;
+    Some(Frame { first, is_packable: !lua.boolean(5) && matches!(first, 0x81 | 0x82), payload: lua.string(3)? })
 }
 
 /// `encode(is_client, opcode, payload, fin, plain, codec)`
 fn encode(lua: &Lua) -> Option<impl Answer> {
     let (frame, codec) = (frame(lua)?, lua.object::<CodecObject>(6));
     lua.attempt(|| {
-        let key = lua.boolean(1).then(|| KEYS.with_borrow_mut(Keys::next)).transpose().map_err(|_| NO_ENTROPY)?;
+        let key = lua.boolean(1).then(masking_key).transpose().map_err(|_| NO_ENTROPY)?;
         let (mut packed, mut bytes) = (Vec::new(), Vec::new());
         frame.pack(codec.map(|codec| &codec.0), &mut packed).encode(&mut bytes, key);
         Ok::<_, (&str, &str)>(bytes)
@@ -158,23 +128,18 @@ fn window(lua: &Lua, from: c_int) -> Option<Window> {
 
 /// `reader(is_server, max_message_bytes, max_fragments, window_bits, 0, no_context_takeover)`
 fn reader(lua: &Lua) -> Called {
-    let rules = rules(lua, 1);
     lua.new_object(READER, || {
         let mut incoming = Incoming::default();
-        incoming.start(rules, &[]);
-        Some(Feeder(RefCell::new(incoming)))
+        incoming.start(rules(lua, 1), &[]);
+        Some(Feeder::new(incoming))
     })
 }
 
 /// `feed(reader, bytes, batch, used, limit)`: count, again, used
 fn feed(lua: &Lua) -> Option<impl Answer> {
     let feeder = lua.object::<Feeder>(1)?;
-    lua.table(3)?;
     let mut budget = Budget { used: limit(lua, 4), limit: limit(lua, 5) };
-    let fed = lua.deliver(3, |delivery| {
-        let again = feeder.0.borrow_mut().feed(lua.bytes(2), delivery, &mut budget);
-        Ok::<_, ()>(again)
-    })?;
+    let fed = lua.deliver(3, |delivery| feeder.borrow_mut().feed(lua.bytes(2), delivery, &mut budget))?;
     Some((fed, budget.used as f64))
 }
 
@@ -182,6 +147,6 @@ fn feed(lua: &Lua) -> Option<impl Answer> {
 fn release(lua: &Lua) -> Option<f64> {
     let feeder = lua.object::<Feeder>(1)?;
     let mut budget = Budget { used: limit(lua, 2), limit: u64::MAX };
-    lua.attempt(|| feeder.0.borrow_mut().release(&mut budget))?;
+    lua.attempt(|| feeder.borrow_mut().release(&mut budget))?;
     Some(budget.used as f64)
 }

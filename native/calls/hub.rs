@@ -2,17 +2,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, CStr};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::{ioctl_fionbio, Errno};
+use rustix::net::{accept_with, SocketFlags};
 
 use super::engine;
 use super::wire::{self, WireObject};
 use crate::hub::Hub;
 use crate::lua::{functions, Called, Functions, Lua, Spent};
-use crate::net;
 use crate::output::Limits;
 use crate::poll::{Poll, READ};
 
@@ -24,7 +25,17 @@ pub struct Shared {
     pub spent: Spent,
 }
 
-type HubObject = Rc<Shared>;
+impl Shared {
+    /// Does something with them, and lets go of the strings that have left.
+    pub fn with<R>(&self, lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
+        let done = lua.attempt(|| work(&mut self.hub.borrow_mut()));
+        lua.release(&self.spent);
+        done
+    }
+}
+
+/// A hub.
+pub type HubObject = Rc<Shared>;
 
 /// The name of hubs.
 pub const KIND: &CStr = c"websockets_hub";
@@ -51,15 +62,8 @@ fn hub(lua: &Lua) -> Called {
     })
 }
 
-/// The finalizer.
-pub fn collect(lua: &Lua) -> Option<()> {
-    lua.release(&lua.object::<HubObject>(1)?.spent);
-    lua.drop_object::<HubObject>()
-}
-
 fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
-    let shared = lua.object::<HubObject>(1)?;
-    lua.attempt(|| work(&mut shared.hub.borrow_mut()))
+    lua.object::<HubObject>(1)?.with(lua, work)
 }
 
 // For the side of its waiting that the argument asks for; nothing where it is closed.
@@ -67,36 +71,30 @@ fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) 
     with(lua, |hub| hub.poll.as_mut().and_then(|poll| poll.part(is_side)).map(work).unwrap_or_default())
 }
 
-fn push_wire(lua: &Lua, fd: i32) -> Called {
+// Pushes the wire of a socket, whose first bytes somebody may have received; or why there is none.
+fn push_wire(lua: &Lua, socket: Result<OwnedFd, Errno>) -> Option<Result<c_int, Errno>> {
     let shared = lua.object::<HubObject>(1)?;
-    lua.new_object(wire::KIND, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }))
+    let adopted = socket.map(|socket| with(lua, |hub| hub.adopt(socket, lua.bytes(3))));
+    let make = |fd| lua.new_object(wire::KIND, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }));
+    adopted.map(|fd| make(fd?)).transpose()
 }
 
-/// `hub:wire(fd)`: takes over a connected socket.
-fn wire(lua: &Lua) -> Called {
-    let adopted = with(lua, |hub| {
-        let fd = lua.take_fd(2)?;
-        ioctl_fionbio(&fd, true).ok()?;
-        net::set_up(&fd);
-        Some(hub.adopt(fd))
-    });
-    push_wire(lua, adopted??)
+/// `hub:wire(fd, bytes)`: takes over a connected socket, of which somebody else has received bytes.
+fn wire(lua: &Lua) -> Option<Result<c_int, Errno>> {
+    let socket = lua.take_fd(2)?;
+    push_wire(lua, ioctl_fionbio(&socket, true).map(|()| socket))
 }
 
 /// `hub:accept(fd)`: the next connection that waits at a listening socket, or nil and why there is none.
 fn accept(lua: &Lua) -> Option<Result<c_int, Errno>> {
-    let listener = lua.fd(2)?;
-    let accepted = with(lua, |hub| net::accept(listener).map(|fd| hub.adopt(fd)))?;
-    accepted.map(|fd| push_wire(lua, fd)).transpose()
+    push_wire(lua, accept_with(lua.fd(2)?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC))
 }
 
 /// `hub:flush(reports, owners)`: how many triples there are of owner; bytes that wait, or nil where it broke; whether
 /// any was taken, or why it broke.
 fn flush(lua: &Lua) -> Option<usize> {
-    lua.table(2)?;
-    lua.table(3)?;
+    lua.tables(&[2, 3])?;
     with(lua, Hub::flush)?;
-    lua.release(&lua.object::<HubObject>(1)?.spent);
     let mut count = 0;
     while let Some((fd, report)) = with(lua, |hub| hub.reports.pop())? {
         if lua.copy_item(3, fd, 2, 3 * count + 1) {
@@ -113,9 +111,7 @@ fn seconds(lua: &Lua) -> Option<Duration> {
 
 /// `hub:wait(seconds, owners, readable, writable, is_side)`: how many of each; nil seconds for ever.
 fn wait(lua: &Lua) -> Option<(usize, usize)> {
-    for index in 3..=5 {
-        lua.table(index)?;
-    }
+    lua.tables(&[3, 4, 5])?;
     let is_side = lua.boolean(6);
     with_poll(lua, is_side, |poll| poll.wait(seconds(lua)))?;
     let (mut reads, mut writes) = (0, 0);
@@ -148,7 +144,7 @@ fn close(lua: &Lua) -> Option<()> {
 
 /// `hub:getfd(is_side)`: the descriptor of its waiting, -1 where there is none.
 fn getfd(lua: &Lua) -> Option<f64> {
-    Some(with_poll(lua, lua.boolean(2), |poll| Some(poll.fd()))?.unwrap_or(-1).into())
+    Some(with_poll(lua, lua.boolean(2), |poll| Some(poll.epoll.as_raw_fd()))?.unwrap_or(-1).into())
 }
 
 /// `hub:set_timer(seconds, is_side)`: makes a descriptor readable after a time, nil takes that back.

@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 use std::net::ToSocketAddrs;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use nix::sys::signal::SigSet;
-use rustix::io::Errno;
+use rustix::net::{recv, send, RecvFlags, SendFlags};
 
 use crate::lua::{functions, Functions, Lua};
-use crate::net;
 
 const MAX_THREADS: usize = 8;
 
@@ -25,31 +24,21 @@ struct Desk {
 
 static DESK: Mutex<Desk> = Mutex::new(Desk { waiting: VecDeque::new(), threads: 0 });
 
-fn desk() -> MutexGuard<'static, Desk> {
-    DESK.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn next() -> Option<(String, OwnedFd)> {
-    let mut desk = desk();
-    let next = desk.waiting.pop_front();
-    desk.threads -= usize::from(next.is_none());
-    next
-}
-
-fn answer(name: &str) -> String {
-    match (name, 0).to_socket_addrs() {
-        Ok(found) => found.map(|address| format!("{address}\n")).collect(),
-        Err(error) => error.to_string(),
-    }
-}
-
 fn work() {
     // Signals are for Lua's own thread: its handlers touch its state.
     let _ = SigSet::all().thread_block();
-    while let Some((name, asker)) = next() {
+    loop {
+        let mut desk = DESK.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((name, asker)) = desk.waiting.pop_front() else {
+            desk.threads -= 1;
+            return;
+        };
+        drop(desk);
         // Who has given up in the meantime needs no answer.
-        if net::receive(&asker, &mut [0][..]) != Err(Errno::PIPE) {
-            let _ = net::send(&asker, answer(&name).as_bytes());
+        if !matches!(recv(&asker, &mut [0], RecvFlags::DONTWAIT), Ok((_, 0))) {
+            let found = (&*name, 0).to_socket_addrs().map(|all| all.map(|address| format!("{address}\n")).collect());
+            let answer = found.unwrap_or_else(|error| error.to_string());
+            let _ = send(&asker, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         }
     }
 }
@@ -59,7 +48,7 @@ fn work() {
 fn look_up(lua: &Lua) -> Option<Option<f64>> {
     lua.attempt(|| {
         let (ours, theirs) = UnixStream::pair().ok()?;
-        let mut desk = desk();
+        let mut desk = DESK.lock().unwrap_or_else(PoisonError::into_inner);
         if desk.threads < MAX_THREADS && thread::Builder::new().spawn(work).is_ok() {
             desk.threads += 1;
         }

@@ -13,20 +13,16 @@ use crate::lua::{entry, Called, Lua};
 
 /// Pushes the module: its functions, and the methods of its kinds of objects.
 pub fn open(lua: &Lua) -> Called {
-    raise_malloc_thresholds();
+    // The C library gives large blocks back to the system and faults them in again at every large message, until it has
+    // seen one freed: then it keeps blocks up to that size.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
     lua.new_table();
     for functions in [engine::FUNCTIONS, system::FUNCTIONS, lookup::FUNCTIONS, hub::FUNCTIONS, wire::FUNCTIONS] {
         lua.set_functions(functions);
     }
     lua.new_kind(engine::READER, &[], entry(|lua| lua.drop_object::<engine::Feeder>()));
     lua.new_kind(engine::CODEC, &[], entry(|lua| lua.drop_object::<engine::CodecObject>()));
-    lua.new_kind(hub::KIND, hub::METHODS, entry(hub::collect));
+    lua.new_kind(hub::KIND, hub::METHODS, entry(|lua| lua.drop_object::<hub::HubObject>()));
     lua.new_kind(wire::KIND, wire::METHODS, entry(wire::collect));
     Some(1)
-}
-
-// The C library gives large blocks back to the system and faults them in again at every large message, until it has
-// seen one freed: then it keeps blocks up to that size.
-fn raise_malloc_thresholds() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
 }

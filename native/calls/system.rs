@@ -39,20 +39,18 @@ fn link_target(lua: &Lua) -> Option<impl Answer> {
     lua.attempt(|| Some(fs::readlink(lua.bytes(1), []).ok()?.into_bytes()))
 }
 
-fn drop_to(gid: i64, uid: i64) -> Result<(), &'static str> {
-    if let Ok(gid) = u32::try_from(gid) {
-        let gid = Gid::from_raw(gid);
-        unistd::setgroups(&[gid]).and_then(|()| unistd::setgid(gid)).map_err(|_| "gid")?;
-    }
-    if let Ok(uid) = u32::try_from(uid) {
-        unistd::setuid(Uid::from_raw(uid)).map_err(|_| "uid")?;
-    }
-    Ok(())
-}
-
 /// `drop_privileges(gid, uid)`: true, or nil and which failed; -1 leaves one as it is.
 fn drop_privileges(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| drop_to(lua.number(1) as i64, lua.number(2) as i64).map(|()| true))
+    lua.attempt(|| {
+        if let Ok(gid) = u32::try_from(lua.number(1) as i64) {
+            let gid = Gid::from_raw(gid);
+            unistd::setgroups(&[gid]).and_then(|()| unistd::setgid(gid)).map_err(|_| "gid")?;
+        }
+        if let Ok(uid) = u32::try_from(lua.number(2) as i64) {
+            unistd::setuid(Uid::from_raw(uid)).map_err(|_| "uid")?;
+        }
+        Ok::<_, &str>(true)
+    })
 }
 
 fn address_of(name: &[u8]) -> Option<IpAddr> {

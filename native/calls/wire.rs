@@ -2,18 +2,18 @@
 
 use std::cell::Cell;
 use std::ffi::CStr;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use rustix::io::Errno;
+use rustix::net::{getpeername, shutdown as shut_down, Shutdown};
 
 use super::engine::{self, CodecObject};
 use super::hub::{limits, Shared};
-use crate::header::{FINAL, TEXT};
+use crate::header::FINAL;
 use crate::hub::Hub;
 use crate::lua::{functions, Answer, Functions, Lua};
-use crate::net;
 use crate::output::{Frame, Output, Refusal, Wire};
-use crate::utf8;
 
 /// From this size on a payload leaves from where it is.
 const HELD_BYTES: usize = 4096;
@@ -34,40 +34,29 @@ pub const FUNCTIONS: Functions = functions! { fanout };
 
 /// What `wire:name()` finds.
 pub const METHODS: Functions = functions! {
-    receive unread raw begin read push attend flush drop buffered watch peer getfd shutdown close
+    receive raw begin read push attend flush drop buffered watch peer getfd shutdown close
 };
 
 #[cfg(feature = "luajit")]
 impl WireObject {
-    /// Queues a whole message where nothing stands against it.
-    pub fn push(&self, opcode: u8, payload: &[u8]) -> bool {
-        let frame = Frame { first: FINAL | opcode, is_plain: false, payload };
-        (opcode != TEXT || utf8::is_valid(payload))
-            && self.shared.hub.borrow_mut().with(self.fd.get(), |wire, output| output.push(wire, frame)).is_none()
+    /// Queues a frame. Returns why it was not.
+    pub fn push(&self, frame: Frame<'_>) -> Option<Refusal> {
+        self.shared.hub.borrow_mut().with(self.fd.get(), |wire, output| output.push(wire, frame))
     }
 }
 
 fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
     let wire = lua.object::<WireObject>(1)?;
-    lua.attempt(|| work(&mut wire.shared.hub.borrow_mut(), wire.fd.get()))
+    wire.shared.with(lua, |hub| work(hub, wire.fd.get()))
 }
 
 fn with<R: Default>(lua: &Lua, work: impl FnOnce(&mut Wire, &mut Output) -> R) -> Option<R> {
     with_hub(lua, |hub, fd| hub.with(fd, work))
 }
 
-fn release(lua: &Lua) -> Option<()> {
-    lua.release(&lua.object::<WireObject>(1)?.shared.spent);
-    Some(())
-}
-
 fn receive(lua: &Lua) -> Option<impl Answer> {
     let received = with(lua, |wire, _| Some(wire.incoming.receive(&wire.fd)))?;
     Some(received.unwrap_or(Err(Errno::PIPE)))
-}
-
-fn unread(lua: &Lua) -> Option<()> {
-    with(lua, |wire, _| wire.incoming.unread(lua.bytes(2)))
 }
 
 fn begin(lua: &Lua) -> Option<()> {
@@ -77,12 +66,11 @@ fn begin(lua: &Lua) -> Option<()> {
 
 fn read(lua: &Lua) -> Option<impl Answer> {
     let wire = lua.object::<WireObject>(1)?;
-    lua.table(2)?;
-    let read = lua.deliver(2, |delivery| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery))?;
+    let (count, read) = lua.deliver(2, |delivery| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery))?;
     if read.is_ok() {
         with(lua, |wire, _| wire.incoming.is_delivering = false)?;
     }
-    Some(read)
+    Some(read.map(|again| (count, again)))
 }
 
 // Queues a payload that leaves from where it is; raw bytes where there is no first byte of a frame.
@@ -94,23 +82,19 @@ fn hold(lua: &Lua, index: i32, first: Option<u8>) -> Option<Option<Refusal>> {
 fn raw(lua: &Lua) -> Option<()> {
     let bytes = lua.bytes(2);
     if bytes.len() < HELD_BYTES {
-        return with(lua, |wire, output| output.raw(wire, bytes));
+        return with(lua, |wire, output| output.append(wire, |target| target.extend_from_slice(bytes)));
     }
     hold(lua, 2, None).map(|_| ())
 }
 
 fn push(lua: &Lua) -> Option<Result<bool, Refusal>> {
     let Some(frame) = engine::frame(lua) else { return Some(Err("type")) };
-    if frame.first == FINAL | TEXT && !utf8::is_valid(frame.payload) {
-        return Some(Err("utf8"));
-    }
-    let refused = match frame.payload.len() >= HELD_BYTES && with(lua, |wire, _| wire.out.leaves_as_is(frame))? {
+    let is_held = |wire: &Wire| !(wire.out.is_client || wire.out.codec.is_some() && frame.is_packable);
+    let refused = match frame.payload.len() >= HELD_BYTES && with(lua, |wire, _| is_held(wire))? {
         true => hold(lua, 3, Some(frame.first))?,
         false => with(lua, |wire, output| output.push(wire, frame))?,
     };
-    let Some(refusal) = refused else { return Some(Ok(true)) };
-    release(lua)?;
-    Some(Err(refusal))
+    Some(refused.map_or(Ok(true), Err))
 }
 
 fn attend(lua: &Lua) -> Option<()> {
@@ -122,17 +106,15 @@ fn attend(lua: &Lua) -> Option<()> {
 
 fn flush(lua: &Lua) -> Option<impl Answer> {
     let told = with(lua, |wire, output| {
+        wire.out.is_blocked = false;
         output.send(wire);
         Some(wire.out.report())
     })?;
-    release(lua)?;
     Some(told.unwrap_or(Err(Errno::PIPE)))
 }
 
 fn drop(lua: &Lua) -> Option<usize> {
-    let dropped = with(lua, |wire, output| output.drop_messages(wire, lua.number(2) as usize))?;
-    release(lua)?;
-    Some(dropped)
+    with(lua, |wire, output| output.drop_messages(wire, lua.number(2) as usize))
 }
 
 fn buffered(lua: &Lua) -> Option<usize> {
@@ -143,10 +125,11 @@ fn watch(lua: &Lua) -> Option<bool> {
     with_hub(lua, |hub, fd| hub.watch(fd, lua.boolean(2)))
 }
 
+// The peer's address, an IPv4 one inside IPv6 without its prefix, and port; empty and 0 where it has none.
 fn peer(lua: &Lua) -> Option<impl Answer> {
-    let found = with(lua, |wire, _| net::peer(&wire.fd))?;
+    let found = with(lua, |wire, _| SocketAddr::try_from(getpeername(&wire.fd).ok()??).ok())?;
     Some(match found {
-        Some((ip, port)) => (ip.to_string().into_bytes(), usize::from(port)),
+        Some(address) => (address.ip().to_canonical().to_string().into_bytes(), usize::from(address.port())),
         None => (Vec::new(), 0),
     })
 }
@@ -155,14 +138,14 @@ fn getfd(lua: &Lua) -> Option<f64> {
     Some(lua.object::<WireObject>(1)?.fd.get().into())
 }
 
-fn shutdown(lua: &Lua) -> Option<()> {
-    with(lua, |wire, _| net::shut_down(&wire.fd))
+fn shutdown(lua: &Lua) -> Option<bool> {
+    with(lua, |wire, _| shut_down(&wire.fd, Shutdown::Write).is_ok())
 }
 
 fn close(lua: &Lua) -> Option<()> {
     with_hub(lua, |hub, fd| hub.close(fd))?;
     lua.object::<WireObject>(1)?.fd.set(-1);
-    release(lua)
+    Some(())
 }
 
 /// The finalizer.
@@ -173,9 +156,8 @@ pub fn collect(lua: &Lua) -> Option<()> {
 
 /// `fanout(wires, count, opcode, payload, full)`: how many were full; their positions are in `full`.
 fn fanout(lua: &Lua) -> Option<usize> {
-    lua.table(1)?;
-    lua.table(5)?;
-    let frame = Frame { first: FINAL | lua.number(3) as u8, is_plain: false, payload: lua.bytes(4) };
+    lua.tables(&[1, 5])?;
+    let frame = Frame { first: FINAL | lua.number(3) as u8, is_packable: true, payload: lua.bytes(4) };
     let full = lua.attempt(|| {
         let shared = lua.with_item(1, 1, |wire: &WireObject| Rc::clone(&wire.shared))?;
         let fd = |wire: &WireObject| if Rc::ptr_eq(&wire.shared, &shared) { wire.fd.get() } else { -1 };

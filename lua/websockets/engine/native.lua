@@ -1,9 +1,10 @@
 --- The engine of the accelerator: what `websockets.engine.pure` does, in Rust.
 -- @module websockets.engine.native
+local base64 = require("websockets.engine.pure.base64")
 local core = require("websockets_native")
 
 local byte, sub = string.byte, string.sub
-local encode, feed, release, inflate = core.encode, core.feed, core.release, core.inflate
+local encode, feed, release, inflate, utf8_next = core.encode, core.feed, core.release, core.inflate, core.utf8_next
 
 local native = {
   --- Which engine this is: `native`.
@@ -167,16 +168,15 @@ native.random = core.random
 native.accept_key = core.accept_key
 
 --- See `websockets.engine.pure.base64`.
-native.base64 = core.base64
+native.base64 = base64.encode
 
 --- See `websockets.engine.pure.base64`.
-native.unbase64 = core.unbase64
-
---- See `websockets.engine.pure.mask`.
-native.mask = core.mask
+native.unbase64 = base64.decode
 
 --- See `websockets.engine.pure.utf8`.
-native.valid_utf8 = core.valid_utf8
+function native.valid_utf8(bytes)
+  return utf8_next(0, bytes, 1, #bytes) == 0
+end
 
 --- See `websockets.engine.pure.utf8`.
 native.utf8_next = core.utf8_next

@@ -127,9 +127,7 @@ local function take_over(hub, socket)
   local fd = socket:getfd()
   if fd < 0 or socket:dirty() then return nil end
   socket:setfd(-1)
-  local wire = hub.core:wire(fd)
-  wire:unread(bytes or partial or "")
-  return wire
+  return hub.core:wire(fd, bytes or partial)
 end
 
 --- Accepts what waits at a listening socket, so many a call.
