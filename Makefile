@@ -1,12 +1,14 @@
 # `make` lists the targets. Variables: LUA (to serve with), LUAS and SPEC (to narrow a test run), JOBS (runs at a time).
 
-LUAS ?= lua5.1 lua5.2 lua5.3 lua5.4 luajit
+LUAS ?= lua5.1 lua5.2 lua5.3 lua5.4 lua5.5 luajit
 SPEC ?=
 JOBS ?= 2
 CONFORMANCE_LUAS ?= lua5.4 luajit
+# Lua 5.5 has no package yet: .ci/lua5.5/build makes it.
+export PATH := $(CURDIR)/build/lua5.5:$(PATH)
 LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance test-server bench examples)
 
-.PHONY: help serve test native rust lint docs conformance bench-quick
+.PHONY: help serve test native rust lint docs conformance bench bench-quick
 
 help:
 	@echo "make serve        install what is missing, start the test server, print its address"
@@ -17,7 +19,8 @@ help:
 	@echo "make conformance  every Autobahn case in both roles; narrower: make conformance PARTS=\"1 12\" ROLES=client"
 	@echo "make lint         luacheck"
 	@echo "make docs         the reference, into build/doc"
-	@echo "make bench-quick  what masking costs under each Lua; fails below the goal"
+	@echo "make bench        everything against the machine's limit and five other libraries, for README; about 40 minutes"
+	@echo "make bench-quick  the limit and ours, two minutes; what masking costs under each Lua, fails below the goal"
 
 serve:
 	@.ci/install serve
@@ -26,6 +29,7 @@ serve:
 # A run of single specs leaves out lint and docs.
 test:
 	@.ci/install test
+	@case " $(LUAS) " in *" lua5.5 "*) .ci/lua5.5/build ;; esac
 	@if command -v cargo >/dev/null 2>&1; then $(MAKE) -s --no-print-directory native LUAS="$(LUAS)"; \
 	  else echo "no cargo: the specs run on the pure engine alone"; fi
 	@lua=$$(.ci/lua) && \
@@ -54,5 +58,15 @@ conformance:
 	@lua=$$(.ci/lua) && LUAS="$(CONFORMANCE_LUAS)" ROLES="$(ROLES)" ENGINES="$(ENGINES)" PARTS="$(PARTS)" \
 	  JOBS="$(JOBS)" $$lua conformance/run.lua
 
+# Both need cargo and Python, and cores that nobody else uses.
+bench:
+	@.ci/install test
+	@$(MAKE) -s --no-print-directory native LUAS="lua5.4 luajit"
+	@python3 bench/run.py --install
+
 bench-quick:
-	@status=0; for lua in $(LUAS); do $$lua bench/mask.lua || status=1; done; exit $$status
+	@status=0; for lua in $(LUAS); do \
+	  if command -v $$lua >/dev/null 2>&1; then $$lua bench/mask.lua || status=1; fi; \
+	done; exit $$status
+	@$(MAKE) -s --no-print-directory native LUAS="lua5.4 luajit"
+	@python3 bench/run.py --quick

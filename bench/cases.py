@@ -4,13 +4,13 @@ import glob
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 DEPS = os.path.join(BENCH, ".deps")
 RELEASE = os.path.join(BENCH, "target", "release")
+PYTHON = os.path.join(DEPS, "venv", "bin", "python")
 # Where the accelerator for one Lua lies; BENCH_NATIVE names another place.
 NATIVE = os.environ.get("BENCH_NATIVE", os.path.join(ROOT, "build", "native", "{lua}"))
 
@@ -22,6 +22,7 @@ class Case:
     name: str
     title: str
     load: tuple
+    connections: int
     raw: tuple = ()
     quick: bool = False
     rounds: int = 0
@@ -30,18 +31,30 @@ class Case:
 def echo(name, title, size, connections, in_flight, **more):
     """Makes a case in which every connection has its messages echoed."""
     frame = ("--bytes", str(size)) + (("--binary",) if size > 4096 else ())
-    load = ("--connections", str(connections), "--in-flight", str(in_flight))
-    return Case(name, title, ("--load", "echo") + frame + load, frame, **more)
+    load = ("--load", "echo", "--connections", str(connections), "--in-flight", str(in_flight))
+    return Case(name, title, load + frame, connections, frame, **more)
 
 
 def fanout(name, title, size, in_flight, **more):
     """Makes a case in which one connection publishes to 1,000."""
     frame = ("--bytes", str(size))
     load = ("--load", "fanout", "--connections", "1000", "--in-flight", str(in_flight))
-    return Case(name, title, load + frame, frame + ("--fanout",), **more)
+    return Case(name, title, load + frame, 1000, frame + ("--fanout",), **more)
+
+
+def handshakes(name, title, at_a_time, **more):
+    """Makes a case in which connections are opened and dropped."""
+    return Case(name, title, ("--load", "handshake", "--connections", str(at_a_time)), at_a_time, **more)
+
+
+def idling(name, title, connections, **more):
+    """Makes a case in which one connection is busy among many that are not."""
+    return Case(name, title, ("--load", "idle", "--connections", str(connections)), connections, **more)
 
 
 IDLE = "idle10000"
+# What fits below the 1,024 descriptors of `select`.
+SELECT_CONNECTIONS = 1010
 CASES = [
     echo("echo64x1", "echo 64 B, 1 connection", 64, 1, 1, quick=True),
     echo("echo64x100", "echo 64 B, 100 connections", 64, 100, 1, quick=True),
@@ -52,20 +65,24 @@ CASES = [
     fanout("fan64", "fan-out 64 B to 1,000", 64, 1),
     fanout("fan64p4", "fan-out 64 B to 1,000, 4 in flight", 64, 4, quick=True),
     fanout("fan4kp4", "fan-out 4 KiB to 1,000, 4 in flight", 4096, 4),
-    Case("handshake", "handshake, 64 at a time", ("--load", "handshake", "--connections", "64"), quick=True),
-    Case(IDLE, "echo 64 B among 10,000 idle connections", ("--load", "idle", "--connections", "10000"), rounds=1),
+    handshakes("handshake", "handshake, 64 at a time", 64, quick=True),
+    idling(IDLE, "echo 64 B among 10,000 idle connections", 10000, rounds=1),
 ]
 
 
 @dataclass
 class Server:
-    """A program to measure; `probe` prints its version and fails where it is not installed."""
+    """A program to measure; `probe` prints its version and fails where it is not installed.
+
+    `most` is how many connections it can have, where that is bounded.
+    """
 
     name: str
     title: str
     command: list
     probe: list
     env: dict = field(default_factory=dict)
+    most: int = 0
     version: str = ""
     missing: str = ""
 
@@ -100,7 +117,8 @@ def own(name, title, lua, engine):
         "print(jit and jit.version or _VERSION)" % engine
     )
     script = os.path.join(BENCH, "servers", "ours.lua")
-    return Server(name, title, [lua, script], [lua, "-e", check], env)
+    most = SELECT_CONNECTIONS if engine == "pure" else 0
+    return Server(name, title, [lua, script], [lua, "-e", check], env, most)
 
 
 def libraries():
@@ -109,7 +127,7 @@ def libraries():
 
 
 def lws(name, loop):
-    """libwebsockets with one of its loops; Debian's looks for that of libuv in the system's folder alone."""
+    """libwebsockets with one of its loops."""
     program = [DEPS + "/lws"]
     return Server(name, "libwebsockets (C), " + loop, program, program, {"LWS_LOOP": loop, **libraries()})
 
@@ -131,8 +149,7 @@ def python(name, title, module):
     """A server in Python under uvloop."""
     check = "import uvloop, {0}; from importlib.metadata import version as v; print(v('{0}'))".format(module)
     script = os.path.join(BENCH, "servers", module + "_server.py")
-    env = {"PYTHONPATH": os.path.join(DEPS, "python")}
-    return Server(name, title, [sys.executable, script], [sys.executable, "-c", check], env)
+    return Server(name, title, [PYTHON, script], [PYTHON, "-c", check])
 
 
 def node():

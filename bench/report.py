@@ -1,14 +1,21 @@
-"""Turns the results of the benchmark into a Markdown page and a chart."""
+#!/usr/bin/env python3
+"""Turns results.json into RESULTS.md, chart.svg and the table of README.md: `bench/report.py` does it again."""
 
+import json
 import os
 import platform
 import statistics
+import sys
+import textwrap
 
 import chart
-from cases import CASES, IDLE
+from cases import BENCH, IDLE, ROOT
 
 # As in src/reader.rs.
 SAMPLE_EVERY = 16
+MARKS = ("<!-- benchmark: `make bench` writes what follows -->\n", "<!-- benchmark: end -->\n")
+CHART = "![Processor time per message as a multiple of the limit, less is better](bench/chart.svg)\n"
+FIGURES = "All figures, with their spread: [bench/RESULTS.md](bench/RESULTS.md).\n"
 
 INTRODUCTION = """# Results of the benchmark
 
@@ -23,8 +30,21 @@ Rates depend on the neighbours of a virtual machine, processor time much less: c
 
 Machine: {machine}; load average before the run {load:.1f}. {versions}
 
-Again: `bench/run.py --install`.
+Again: `make bench`.
 """
+
+# Columns of the overview; of several servers in one column the better counts, case by case.
+COLUMNS = [
+    ("Lua 5.4", ("ours54",)),
+    ("LuaJIT", ("oursjit",)),
+    ("libwebsockets", ("lws", "lws-uv")),
+    ("picows", ("picows",)),
+    ("ws", ("ws",)),
+    ("websockets (Python)", ("websockets",)),
+    ("lua-http", ("lua-http",)),
+    ("Lua 5.4, pure", ("ours54-pure",)),
+    ("LuaJIT, pure", ("oursjit-pure",)),
+]
 
 
 def machine():
@@ -32,27 +52,41 @@ def machine():
     model = platform.machine()
     with open("/proc/cpuinfo") as lines:
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    return "%s, %d cores, Linux %s" % (model, os.cpu_count(), platform.release())
+    return "%s, %d cores, Linux %s" % (model, os.cpu_count(), platform.release().split("-")[0])
 
 
-def versions(servers):
-    """Names what was measured."""
-    found = [server for server in servers if server.version and server.name != "raw"]
-    return "; ".join("%s: %s" % (server.title, server.version) for server in found)
+def collect(rounds, servers, chosen, options, load):
+    """Gives all that a run has found as one table for JSON."""
+    return {
+        "machine": machine(),
+        "load": round(load, 1),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "servers": [
+            {"name": one.name, "title": one.title, "version": one.version, "missing": one.missing} for one in servers
+        ],
+        "cases": [{"name": one.name, "title": one.title} for one in chosen],
+        "results": rounds,
+    }
 
 
 class Results:
-    """The rounds of every case and server."""
+    """The rounds of every case and server, asked by their names."""
 
-    def __init__(self, rounds):
-        self.rounds = rounds
+    def __init__(self, found):
+        self.found = found
+        self.servers = found["servers"]
+        self.cases = found["cases"]
+        self.missing = {server["name"]: server["missing"] for server in self.servers}
+
+    def rounds(self, case, server):
+        return self.found["results"].get(case, {}).get(server, [])
 
     def good(self, case, server):
-        return [one for one in self.rounds.get((case.name, server.name), []) if "error" not in one]
+        return [one for one in self.rounds(case, server) if "error" not in one]
 
     def error(self, case, server):
-        errors = [one["error"] for one in self.rounds.get((case.name, server.name), []) if "error" in one]
-        return errors[0] if errors else None
+        return next((one["error"] for one in self.rounds(case, server) if "error" in one), None)
 
     def median(self, case, server, what="server_us"):
         values = [one[what] for one in self.good(case, server)]
@@ -63,6 +97,18 @@ class Results:
         ratios = [one["server_us"] / one["limit_us"] for one in self.good(case, server) if one["limit_us"]]
         return statistics.median(ratios) if ratios else None
 
+    def least(self, names, value):
+        """The least of what `value` gives for these servers."""
+        return min((found for found in map(value, names) if found is not None), default=None)
+
+    def least_ratio(self, case, names):
+        return self.least(names, lambda name: self.ratio(case, name))
+
+    def versions(self):
+        """Names what was measured."""
+        named = [one for one in self.servers if one["version"] and one["name"] != "raw"]
+        return "; ".join("%s: %s" % (one["title"], one["version"]) for one in named)
+
 
 def number(value):
     """Writes a figure with three digits that count."""
@@ -71,8 +117,60 @@ def number(value):
     return "%.1f" % value if value >= 10 else "%.2f" % value
 
 
+def round_trip(measured):
+    """Gives the microseconds from a message to its echo, where one connection has one in flight."""
+    return 1e6 / measured["per_second"]
+
+
+def table(head, rows, align="---"):
+    lines = ["| " + " | ".join(head) + " |", "|---|" + (align + "|") * (len(head) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def line_of(title, columns, value, shown):
+    """One row of the overview: the least in bold."""
+    values = [value(names) for _, names in columns]
+    best = min((one for one in values if one is not None), default=None)
+    cells = ["–" if one is None else "**%s**" % shown(one) if one == best else shown(one) for one in values]
+    return [title] + cells
+
+
+def idle_lines(results, columns):
+    """The rows of the overview on idle connections."""
+
+    def one(names, what):
+        return results.least(names, lambda name: what((results.good(IDLE, name) or [None])[0]))
+
+    def kib(names):
+        return one(names, lambda found: found and found["rss_bytes"] / 1024)
+
+    def slower(names):
+        return one(names, lambda found: found and round_trip(found) / round_trip(found["alone"]))
+
+    memory = line_of("10,000 idle connections, KiB each", columns, kib, number)
+    echo = line_of("echo among them, times as long as alone", columns, slower, number)
+    return [memory[:1] + [""] + memory[1:], echo[:1] + [""] + echo[1:]]
+
+
+def overview(found):
+    """One row a case: the limit in microseconds, and for each server how many times that."""
+    results = Results(found)
+    columns = [(title, names) for title, names in COLUMNS if any(name in results.missing for name in names)]
+    rows = []
+    for case in results.cases:
+        name = case["name"]
+        if name == IDLE:
+            continue
+        ratios = line_of(case["title"], columns, lambda names: results.least_ratio(name, names), number)
+        limit = results.median(name, "raw")
+        rows.append(ratios[:1] + [number(limit) if limit else "–"] + ratios[1:])
+    if any(case["name"] == IDLE for case in results.cases):
+        rows += idle_lines(results, columns)
+    return table(["", "limit, µs"] + [title for title, _ in columns], rows, "--:")
+
+
 def cell(results, case, server):
-    if server.missing:
+    if results.missing[server]:
         return "not installed"
     value = results.median(case, server)
     if value is None:
@@ -81,100 +179,125 @@ def cell(results, case, server):
     return number(value) + (" (%s)" % number(ratio) if ratio else "")
 
 
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
-
-
-def summary(results, servers, chosen):
+def summary(results):
     """One row a server, one column a case."""
-    shown = [case for case in chosen if case.name != IDLE]
-    rows = [[server.title] + [cell(results, case, server) for case in shown] for server in servers]
-    return table(["server"] + [case.title for case in shown], rows)
+    shown = [case for case in results.cases if case["name"] != IDLE]
+    rows = [[one["title"]] + [cell(results, case["name"], one["name"]) for case in shown] for one in results.servers]
+    return table(["server"] + [case["title"] for case in shown], rows)
 
 
-def idle(results, servers, case):
+def idle(results):
     """Memory of idle connections, and what one busy connection costs alone and among them."""
-    head = ["server", "bytes a connection (RSS)", "bytes a connection (PSS)", "RSS before, after, MiB"]
+    head = ["server", "bytes a connection (RSS)", "(PSS)", "RSS before, after, MiB"]
+    head += ["echo alone, µs", "among them, µs", "round trip alone, µs", "among them, µs"]
     rows = []
-    for server in servers:
-        good = results.good(case, server)
-        if server.missing or not good:
-            rows.append([server.title, "not installed" if server.missing else "failed", "", "", "", ""])
+    for server in results.servers:
+        good = results.good(IDLE, server["name"])
+        if not good:
+            rows.append([server["title"], cell(results, IDLE, server["name"])] + [""] * 6)
             continue
         one = good[0]
-        before, after = one["rss_before_kib"] / 1024, one["rss_after_kib"] / 1024
         memory = ["{:,.0f}".format(one["rss_bytes"]), "{:,.0f}".format(one["pss_bytes"])]
+        change = "%.1f, %.1f" % (one["rss_before_kib"] / 1024, one["rss_after_kib"] / 1024)
         echo = [number(one["alone"]["server_us"]), number(one["server_us"])]
-        rows.append([server.title] + memory + ["%.1f, %.1f" % (before, after)] + echo)
-    return table(head + ["echo alone, us", "echo among them, us"], rows)
+        trip = [number(round_trip(one["alone"])), number(round_trip(one))]
+        rows.append([server["title"]] + memory + [change] + echo + trip)
+    return table(head, rows)
 
 
-def details(results, servers, case):
+def details(results, case):
     """Spread, rate and the load of both cores for one case."""
     rows = []
-    for server in servers:
-        good = results.good(case, server)
+    for server in results.servers:
+        good = results.good(case["name"], server["name"])
         if not good:
             continue
         times = [one["server_us"] for one in good]
         spread = "%s to %s" % (number(min(times)), number(max(times)))
-        rate = "{:,.0f}".format(results.median(case, server, "per_second"))
-        busy = ["%.0f %%" % (100 * results.median(case, server, who)) for who in ("server_busy", "generator_busy")]
-        rows.append([server.title, cell(results, case, server), spread, rate] + busy)
-    head = ["server", "us a message", "spread", "messages a second", "server's core", "generator's core"]
-    return "### %s\n\n%s" % (case.title[0].upper() + case.title[1:], table(head, rows))
+
+        def median(what):
+            return results.median(case["name"], server["name"], what)
+
+        busy = ["%.0f %%" % (100 * median(who)) for who in ("server_busy", "generator_busy")]
+        rate = "{:,.0f}".format(median("per_second"))
+        rows.append([server["title"], cell(results, case["name"], server["name"]), spread, rate] + busy)
+    head = ["server", "µs a message", "spread", "messages a second", "server's core", "generator's core"]
+    return "### %s\n\n%s" % (case["title"][0].upper() + case["title"][1:], table(head, rows))
 
 
-def absent(results, servers, chosen):
+def absent(results):
     """Names what is not installed and what has failed, with the reason."""
-    lines = ["- %s: not installed (%s)" % (server.title, server.missing) for server in servers if server.missing]
-    for case in chosen:
-        for server in servers:
-            error = results.error(case, server)
+    lines = ["- %s: not installed (%s)" % (one["title"], one["missing"]) for one in results.servers if one["missing"]]
+    for case in results.cases:
+        for server in results.servers:
+            error = results.error(case["name"], server["name"])
             if error:
-                lines.append("- %s, %s: %s" % (server.title, case.title, error))
+                lines.append("- %s, %s: %s" % (server["title"], case["title"], error))
     return "## Not measured\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def page(results, servers, chosen, options):
+def page(found):
     """Gives the whole page."""
-    parts = [
-        INTRODUCTION.format(
-            rounds=options.rounds,
-            seconds=options.seconds,
-            sample=SAMPLE_EVERY,
-            machine=machine(),
-            load=options.load,
-            versions=versions(servers) + ".",
-        ),
-        summary(results, servers, chosen),
-    ]
-    last = next((case for case in chosen if case.name == IDLE), None)
-    if last:
-        parts.append("## 10,000 idle connections\n\n" + idle(results, servers, last))
-    parts.append(absent(results, servers, chosen))
-    parts += [details(results, servers, case) for case in chosen]
+    results = Results(found)
+    facts = {name: found[name] for name in ("rounds", "seconds", "machine", "load")}
+    parts = [INTRODUCTION.format(sample=SAMPLE_EVERY, versions=results.versions() + ".", **facts), summary(results)]
+    if any(case["name"] == IDLE for case in results.cases):
+        parts.append("## 10,000 idle connections\n\n" + idle(results))
+    parts.append(absent(results))
+    parts += [details(results, case) for case in results.cases]
     return "\n".join(part for part in parts if part)
 
 
-def write(rounds, servers, chosen, options):
-    """Prints the page, or writes it and the chart where a full run belongs."""
-    results = Results(rounds)
-    text = page(results, servers, chosen, options)
-    if not options.output:
-        print(text)
-        return
-    os.makedirs(options.output, exist_ok=True)
-    with open(os.path.join(options.output, "RESULTS.md"), "w") as file:
+def caption(found):
+    """Tells machine, method and versions in some sentences."""
+    words = "%s; load average before the run %.1f. Median of %d rounds of %g s. %s."
+    facts = (found["machine"], found["load"], found["rounds"], found["seconds"], Results(found).versions())
+    return textwrap.fill(words % facts, 120) + "\n"
+
+
+def to_json(found):
+    """Writes one line for each case and server, so that a new run can be compared with the old one."""
+    lines = []
+    for case, servers in found["results"].items():
+        inner = ",\n".join("      %s: %s" % (json.dumps(name), json.dumps(one)) for name, one in servers.items())
+        lines.append("    %s: {\n%s\n    }" % (json.dumps(case), inner))
+    head = "".join("  %s: %s,\n" % (json.dumps(k), json.dumps(v)) for k, v in found.items() if k != "results")
+    return '{\n%s  "results": {\n%s\n  }\n}\n' % (head, ",\n".join(lines))
+
+
+def save(path, text):
+    with open(path, "w") as file:
         file.write(text)
-    shown = [case for case in CASES if case in chosen and case.name != IDLE]
-    caption = "%s. Median of %d round(s) of %g s. A bar with a gap is longer than the panel. %s" % (
-        machine(),
-        options.rounds,
-        options.seconds,
-        versions(servers),
-    )
-    with open(os.path.join(options.output, "chart.svg"), "w") as file:
-        file.write(chart.draw(results, servers, shown, caption))
-    print("written: RESULTS.md and chart.svg in " + options.output)
+    print("written: " + os.path.relpath(path))
+
+
+def write(found, folder):
+    """Writes results.json, RESULTS.md and chart.svg into a folder."""
+    os.makedirs(folder, exist_ok=True)
+    save(os.path.join(folder, "results.json"), to_json(found))
+    save(os.path.join(folder, "RESULTS.md"), page(found))
+    save(os.path.join(folder, "chart.svg"), chart.draw(Results(found), COLUMNS))
+
+
+def write_readme(found):
+    """Puts the overview between the marks of README.md."""
+    path = os.path.join(ROOT, "README.md")
+    with open(path) as file:
+        text = file.read()
+    before, rest = text.split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    parts = [CHART, overview(found), caption(found), FIGURES, MARKS[1]]
+    save(path, before + MARKS[0] + "\n" + "\n".join(parts) + after)
+
+
+def main():
+    folder = sys.argv[1] if len(sys.argv) > 1 else BENCH
+    with open(os.path.join(folder, "results.json")) as file:
+        found = json.load(file)
+    write(found, folder)
+    if folder == BENCH:
+        write_readme(found)
+
+
+if __name__ == "__main__":
+    main()

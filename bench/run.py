@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Measures our servers, the machine's limits and the peers on 127.0.0.1, and writes RESULTS.md and chart.svg.
+"""Measures our servers, the machine's limits and the peers on 127.0.0.1.
+
+A whole run writes results.json, RESULTS.md and chart.svg beside this file and the table of README.md; `bench/report.py`
+writes these again from results.json.
 
     bench/run.py                     everything, three rounds: about half an hour
     bench/run.py --quick             the limit and ours, one round, a few cases: about a minute; prints only
     bench/run.py --only echo64x100,fan64p4 --servers raw,ours54,lws --rounds 5
-    bench/run.py --install           unpacks the peers named in bench/packages into bench/.deps, then measures
+    bench/run.py --install           brings the peers named in bench/packages into bench/.deps first
 """
 
 import argparse
@@ -22,26 +25,49 @@ import time
 import cases
 import report
 
-DEADLINE_S = 120
+DEADLINE_S = 300
 START_S = 15
+# Descriptors of a process beside those of its connections.
+MORE_FILES = 100
 SERVER_PORTS = (20000, 32000)
 
 
 def install():
-    """Brings the peers into bench/.deps: nothing is installed outside it."""
-    wanted = {"apt": [], "npm": [], "pip": []}
-    with open(os.path.join(cases.BENCH, "packages")) as lines:
-        for line in lines:
-            if line.strip() and not line.startswith("#"):
-                _, kind, name = line.split()
-                wanted[kind].append(name)
+    """Brings the peers into bench/.deps, once for each state of the list."""
+    wanted = {"apt": [], "npm": [], "pip": [], "system": []}
+    with open(os.path.join(cases.BENCH, "packages")) as file:
+        listed = file.read()
+    stamp = os.path.join(cases.DEPS, "stamp")
+    if os.path.exists(stamp) and open(stamp).read() == listed:
+        return
+    for line in listed.splitlines():
+        if line and not line.startswith("#"):
+            _, kind, name = line.split()
+            wanted[kind].append(name)
     os.makedirs(cases.DEPS, exist_ok=True)
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", cases.DEPS + "/python"]
-    npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", cases.DEPS + "/npm"]
-    for command in (pip + wanted["pip"], npm + wanted["npm"]):
-        if subprocess.run(command).returncode != 0:
-            print("could not install: " + " ".join(command[-3:]), file=sys.stderr)
-    unpack(wanted["apt"])
+    done = [
+        attempt(sys.executable, "-m", "venv", cases.DEPS + "/venv"),
+        attempt(cases.PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted["pip"]),
+        attempt("npm", "install", "--silent", "--no-audit", "--prefix", cases.DEPS + "/npm", *wanted["npm"]),
+        attempt("apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted["system"]),
+        unpack(wanted["apt"]),
+    ]
+    if all(done):
+        with open(stamp, "w") as file:
+            file.write(listed)
+
+
+def attempt(*command):
+    """Runs a command that may fail: the table then says what is not installed."""
+    print("bench: " + " ".join(command[:4]) + " ...", file=sys.stderr)
+    try:
+        done = subprocess.run(command, stdout=subprocess.DEVNULL)
+    except OSError as error:
+        done = error
+    if getattr(done, "returncode", 1) != 0:
+        print("bench: that failed: %s" % (done,), file=sys.stderr)
+        return False
+    return True
 
 
 def unpack(names):
@@ -51,8 +77,10 @@ def unpack(names):
     packages = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["apt-get", "download", "-qq"] + sorted(packages), cwd=folder, stderr=subprocess.DEVNULL)
-        for package in glob.glob(folder + "/*.deb"):
+        found = glob.glob(folder + "/*.deb")
+        for package in found:
             subprocess.run(["dpkg", "-x", package, cases.DEPS + "/apt"])
+    return packages != set() and len(found) == len(packages)
 
 
 def build(servers):
@@ -113,14 +141,29 @@ def stop(process):
         process.wait()
 
 
+def impossible(server, case):
+    """Tells why a server cannot have the connections of a case; None where it can."""
+    if server.most and case.connections > server.most:
+        return "select takes descriptors below 1,024: more connections need the accelerator, or a loop of one's own"
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most < case.connections + MORE_FILES:
+        needed = case.connections + MORE_FILES
+        return "needs %d descriptors in a process; the hard limit is %d (ulimit -Hn)" % (needed, most)
+    return None
+
+
 def measure(server, case, cores, options):
     """Runs one server under one load and gives the generator's report, or what went wrong."""
+    why = impossible(server, case)
+    if why:
+        return {"error": why}
     port = free_port()
     raw = server.name == "raw"
+    environment = {**server.environment(), **({"BENCH_IDLE": "1"} if case.name == cases.IDLE else {})}
     command = server.command + ["--port", str(port)] + (list(case.raw) if raw else [])
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            command, env=server.environment(), preexec_fn=pinned(cores[0]), stdout=log, stderr=log
+            command, env=environment, preexec_fn=pinned(cores[0]), stdout=log, stderr=log
         )
         try:
             if not wait_for(process, port):
@@ -167,8 +210,9 @@ def run_all(servers, chosen, cores, options):
                 result = measure(server, case, cores, options)
                 if server.name == "raw":
                     limit = result.get("server_us")
-                result["limit_us"] = limit
-                results.setdefault((case.name, server.name), []).append(result)
+                if "error" not in result:
+                    result["limit_us"] = limit
+                results.setdefault(case.name, {}).setdefault(server.name, []).append(result)
                 shown = result.get("error") or "%.2f us, %d/s" % (result["server_us"], result["per_second"])
                 print("%-14s %d  %-13s %s" % (case.name, turn + 1, server.name, shown), file=sys.stderr, flush=True)
     return results
@@ -191,18 +235,17 @@ def parse():
     parser.add_argument("--servers", metavar="NAMES", help="names of servers, separated by commas")
     parser.add_argument("--rounds", type=int, help="rounds of each case (3; quick: 1)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a measurement")
-    parser.add_argument("--output", metavar="FOLDER", help="where to write RESULTS.md and chart.svg")
+    parser.add_argument("--output", metavar="FOLDER", help="where to write results.json, RESULTS.md and chart.svg")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
-    if not (options.output or options.quick or options.only or options.servers):
+    options.whole = not (options.quick or options.only or options.servers)
+    if options.whole and not options.output:
         options.output = cases.BENCH
     return options
 
 
-def main():
-    options = parse()
-    if options.install:
-        install()
+def select(options):
+    """Gives the servers and the cases of this run."""
     servers = cases.all_servers()
     chosen = [case for case in cases.CASES if case.quick or not options.quick]
     if options.only:
@@ -211,16 +254,30 @@ def main():
         servers = choose(servers, options.servers, "server")
     elif options.quick:
         servers = [server for server in servers if server.name == "raw" or server.name.startswith("ours")]
+    return servers, chosen
+
+
+def main():
+    options = parse()
+    if options.install:
+        install()
+    servers, chosen = select(options)
     build(servers)
     for server in servers:
         server.look()
-    options.load = os.getloadavg()[0]
+    load = os.getloadavg()[0]
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         print("only one core: server and generator share it", file=sys.stderr)
     present = [server for server in servers if not server.missing]
-    results = run_all(present, chosen, (cores[0], cores[-1]), options)
-    report.write(results, servers, chosen, options)
+    rounds = run_all(present, chosen, (cores[0], cores[-1]), options)
+    results = report.collect(rounds, servers, chosen, options, load)
+    if options.output:
+        report.write(results, options.output)
+        if options.output == cases.BENCH:
+            report.write_readme(results)
+    else:
+        print(report.page(results) if not options.quick else report.overview(results))
 
 
 if __name__ == "__main__":

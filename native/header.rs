@@ -1,16 +1,20 @@
-//! The rules of frame headers and close payloads: what a peer may send, each in one place.
+//! The rules of frame headers and payloads: what a peer may send, each in one place.
 
 use std::borrow::Cow;
 
+use crate::deflate::{Window, Wrong};
 use crate::utf8;
 
+/// The opcode of a text frame.
+pub const TEXT: u8 = 1;
 /// The opcode of a close frame.
 pub const CLOSE: u8 = 8;
+/// The bit of the first byte that marks a compressed message.
+pub const PACKED: u8 = 0x40;
 /// The longest header of a frame.
 pub const MAX_HEADER_BYTES: usize = 14;
 
 const MAX_CONTROL_BYTES: u8 = 125;
-const PROTOCOL_ERROR: u16 = 1002;
 
 /// What a peer did wrong.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,23 +26,25 @@ pub struct Breach {
 }
 
 impl Breach {
-    /// Names a breach.
-    pub fn new(code: u16, text: impl Into<Cow<'static, str>>) -> Breach {
-        Breach { code, text: text.into() }
-    }
-
-    fn protocol(text: impl Into<Cow<'static, str>>) -> Breach {
-        Breach::new(PROTOCOL_ERROR, text)
-    }
-
-    /// A message, or a frame of it, that passes a limit or is not UTF-8.
-    pub fn too_big(text: impl Into<Cow<'static, str>>) -> Breach {
-        Breach::new(1009, text)
+    /// A rule of the protocol that was broken.
+    pub fn protocol(text: impl Into<Cow<'static, str>>) -> Breach {
+        Breach { code: 1002, text: text.into() }
     }
 
     /// Text that is not UTF-8.
     pub fn utf8(text: &'static str) -> Breach {
-        Breach::new(1007, text)
+        Breach { code: 1007, text: text.into() }
+    }
+
+    /// A message, or a frame of it, that passes a limit.
+    pub fn too_big(text: impl Into<Cow<'static, str>>) -> Breach {
+        Breach { code: 1009, text: text.into() }
+    }
+}
+
+impl From<Wrong> for Breach {
+    fn from((code, text): Wrong) -> Breach {
+        Breach { code, text: text.into() }
     }
 }
 
@@ -51,24 +57,26 @@ pub struct Rules {
     pub max_fragments: u64,
     /// Bytes of one message.
     pub max_message_bytes: u64,
+    /// How the peer compresses, where that was agreed.
+    pub inflate: Option<Window>,
 }
 
 /// What is known of the unfinished message that a frame may go on with.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Begun {
     /// Frames so far.
     pub fragments: u64,
     /// Bytes that those frames declared.
     pub bytes: u64,
+    /// Whether it is compressed.
+    pub is_packed: bool,
 }
 
 /// A frame header that keeps the rules.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+#[derive(Debug, PartialEq, Eq, Clone, Copy, Default)]
 pub struct Header {
-    /// Whether the message ends with this frame.
-    pub is_final: bool,
-    /// What kind of frame it is.
-    pub opcode: u8,
+    /// The frame's first byte.
+    pub first: u8,
     /// Bytes of payload.
     pub length: u64,
     /// The masking key; zeros where the peer does not mask.
@@ -77,68 +85,71 @@ pub struct Header {
     pub size: usize,
 }
 
-fn check_first(first: u8, begun: Option<Begun>, rules: &Rules) -> Result<(), Breach> {
-    let opcode = first & 0x0f;
-    // 5.2: the three bits behind FIN are reserved for extensions.
-    if first & 0x70 != 0 {
-        return Err(Breach::protocol("a reserved bit is set"));
+impl Header {
+    /// What kind of frame it is.
+    pub fn opcode(&self) -> u8 {
+        self.first & 0x0f
     }
+
+    /// Whether the message ends with this frame.
+    pub fn is_final(&self) -> bool {
+        self.first >= 0x80
+    }
+}
+
+fn must(is_kept: bool, text: &'static str) -> Result<(), Breach> {
+    if is_kept {
+        Ok(())
+    } else {
+        Err(Breach::protocol(text))
+    }
+}
+
+fn check_first(first: u8, begun: Option<&Begun>, rules: &Rules) -> Result<(), Breach> {
+    let opcode = first & 0x0f;
+    // 5.2: the three bits behind FIN are reserved for extensions; RFC 7692 6: the first of them marks the first frame
+    // of a compressed message.
+    let is_packed = first & 0x70 == PACKED && matches!(opcode, 1 | 2) && rules.inflate.is_some();
+    must(first & 0x70 == 0 || is_packed, "a reserved bit is set")?;
     // 5.2: opcodes 3 to 7 and 11 to 15 are reserved.
     if opcode > 10 || (opcode > 2 && opcode < CLOSE) {
         return Err(Breach::protocol(format!("opcode {opcode} is reserved")));
     }
     if opcode >= CLOSE {
         // 5.5: control frames must not be fragmented.
-        return if first < 0x80 { Err(Breach::protocol("a control frame is fragmented")) } else { Ok(()) };
+        return must(first >= 0x80, "a control frame is fragmented");
     }
     // 5.4: a message begins with its opcode and goes on with opcode 0.
-    match begun {
-        None if opcode == 0 => Err(Breach::protocol("a continuation without a message")),
-        Some(_) if opcode > 0 => Err(Breach::protocol("a new message inside a fragmented one")),
-        Some(begun) if begun.fragments >= rules.max_fragments => {
-            Err(Breach::too_big(format!("a message of more than {} frames", rules.max_fragments)))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_second(second: u8, opcode: u8, rules: &Rules) -> Result<(), Breach> {
-    // 5.1: clients mask every frame, servers none.
-    if rules.is_server && second < 0x80 {
-        return Err(Breach::protocol("a frame that is not masked"));
-    }
-    if !rules.is_server && second >= 0x80 {
-        return Err(Breach::protocol("a masked frame from a server"));
-    }
-    // 5.5: control frames carry at most 125 bytes.
-    if opcode >= CLOSE && second & 0x7f > MAX_CONTROL_BYTES {
-        return Err(Breach::protocol("a control frame of more than 125 bytes"));
+    let Some(begun) = begun else { return must(opcode > 0, "a continuation without a message") };
+    must(opcode == 0, "a new message inside a fragmented one")?;
+    if begun.fragments >= rules.max_fragments {
+        return Err(Breach::too_big(format!("a message of more than {} frames", rules.max_fragments)));
     }
     Ok(())
 }
 
+fn check_second(second: u8, opcode: u8, rules: &Rules) -> Result<(), Breach> {
+    // 5.1: clients mask every frame, servers none.
+    must(second >= 0x80 || !rules.is_server, "a frame that is not masked")?;
+    must(second < 0x80 || rules.is_server, "a masked frame from a server")?;
+    // 5.5: control frames carry at most 125 bytes.
+    must(opcode < CLOSE || second & 0x7f <= MAX_CONTROL_BYTES, "a control frame of more than 125 bytes")
+}
+
 // The payload length and how many bytes of header stand before the masking key.
 fn read_length(bytes: &[u8]) -> Result<Option<(u64, usize)>, Breach> {
-    let length = match bytes[1] & 0x7f {
-        126 if bytes.len() < 4 => return Ok(None),
-        126 => (u64::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4, 126),
-        127 if bytes.len() < 10 => return Ok(None),
-        127 => {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(&bytes[2..10]);
-            (u64::from_be_bytes(eight), 10, 65536)
-        }
-        short => (u64::from(short), 2, 0),
+    let (size, least) = match bytes[1] & 0x7f {
+        126 => (4, 126),
+        127 => (10, 65536),
+        short => return Ok(Some((short.into(), 2))),
     };
+    let Some(found) = bytes.get(2..size) else { return Ok(None) };
+    let length = found.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
     // 5.2: the top bit of a 64-bit length must be 0.
-    if length.0 >> 63 == 1 {
-        return Err(Breach::protocol("a length with its top bit set"));
-    }
+    must(length >> 63 == 0, "a length with its top bit set")?;
     // 5.2: the shortest form that holds the length must be used.
-    if length.0 < length.2 {
-        return Err(Breach::protocol("a length that is not in its shortest form"));
-    }
-    Ok(Some((length.0, length.1)))
+    must(length >= least, "a length that is not in its shortest form")?;
+    Ok(Some((length, size)))
 }
 
 /// Reads a frame header and judges it as far as its bytes have come, byte by byte in their order; `None` where
@@ -148,15 +159,17 @@ fn read_length(bytes: &[u8]) -> Result<Option<(u64, usize)>, Breach> {
 /// The rule that was broken.
 ///
 /// RFC 6455 5.2
-pub fn read(bytes: &[u8], begun: Option<Begun>, rules: &Rules) -> Result<Option<Header>, Breach> {
+pub fn read(bytes: &[u8], begun: Option<&Begun>, rules: &Rules) -> Result<Option<Header>, Breach> {
     let Some(&first) = bytes.first() else { return Ok(None) };
     check_first(first, begun, rules)?;
     let Some(&second) = bytes.get(1) else { return Ok(None) };
     let opcode = first & 0x0f;
     check_second(second, opcode, rules)?;
     let Some((length, mut size)) = read_length(bytes)? else { return Ok(None) };
-    // 10.4: judged before anything of the payload is kept; subtracting cannot overflow.
-    if opcode < CLOSE && rules.max_message_bytes - begun.map_or(0, |begun| begun.bytes) < length {
+    let (have, is_packed) = begun.map_or((0, first & PACKED > 0), |begun| (begun.bytes, begun.is_packed));
+    // 10.4: judged before anything of the payload is kept; subtracting cannot overflow. What is compressed is judged
+    // while it is inflated.
+    if opcode < CLOSE && !is_packed && rules.max_message_bytes - have < length {
         return Err(Breach::too_big(format!("a message of more than {} bytes", rules.max_message_bytes)));
     }
     let mut key = [0; 4];
@@ -165,35 +178,29 @@ pub fn read(bytes: &[u8], begun: Option<Begun>, rules: &Rules) -> Result<Option<
         key.copy_from_slice(found);
         size += 4;
     }
-    Ok(Some(Header { is_final: first >= 0x80, opcode, length, key, size }))
+    Ok(Some(Header { first, length, key, size }))
 }
 
-// 7.4: codes that may stand in a close frame.
-fn is_wire_code(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
-}
-
-/// Judges the payload of a close frame.
+/// Judges the payload of a whole frame.
 ///
 /// # Errors
 /// The rule that was broken.
 ///
-/// RFC 6455 5.5.1, 7.4
-pub fn check_close(payload: &[u8]) -> Result<(), Breach> {
-    match *payload {
-        [] => Ok(()),
-        [_] => Err(Breach::protocol("a close payload of one byte")),
-        [high, low, ref reason @ ..] => {
-            let code = u16::from_be_bytes([high, low]);
-            if !is_wire_code(code) {
-                return Err(Breach::protocol(format!("close code {code} is not for the wire")));
-            }
-            if utf8::is_valid(reason) {
-                Ok(())
-            } else {
-                Err(Breach::utf8("a close reason that is not UTF-8"))
-            }
-        }
+/// RFC 6455 5.5.1, 7.4, 8.1
+pub fn check_payload(opcode: u8, payload: &[u8]) -> Result<(), Breach> {
+    match (opcode, payload) {
+        (TEXT, text) if !utf8::is_valid(text) => Err(match utf8::next(utf8::BOUNDARY, text) {
+            Some(_) => Breach::utf8("a text that ends inside a character"),
+            None => Breach::utf8("a text that is not UTF-8"),
+        }),
+        (CLOSE, &[_]) => Err(Breach::protocol("a close payload of one byte")),
+        (CLOSE, &[high, low, ref reason @ ..]) => match u16::from_be_bytes([high, low]) {
+            // 7.4: codes that may stand in a close frame.
+            1000..=1003 | 1007..=1014 | 3000..=4999 if utf8::is_valid(reason) => Ok(()),
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Err(Breach::utf8("a close reason that is not UTF-8")),
+            code => Err(Breach::protocol(format!("close code {code} is not for the wire"))),
+        },
+        _ => Ok(()),
     }
 }
 
@@ -202,18 +209,14 @@ pub fn check_close(payload: &[u8]) -> Result<(), Breach> {
 /// RFC 6455 5.2
 pub fn write(target: &mut [u8; MAX_HEADER_BYTES], first: u8, length: usize, key: Option<[u8; 4]>) -> usize {
     let mask_bit = if key.is_some() { 0x80 } else { 0 };
-    target[0] = first;
-    let mut size = 2;
-    if length < 126 {
-        target[1] = mask_bit | length as u8;
-    } else if let Ok(short) = u16::try_from(length) {
-        target[1] = mask_bit | 126;
-        target[2..4].copy_from_slice(&short.to_be_bytes());
-        size = 4;
-    } else {
-        target[1] = mask_bit | 127;
-        target[2..10].copy_from_slice(&(length as u64).to_be_bytes());
-        size = 10;
+    let (form, mut size) = match length {
+        0..126 => (length as u8, 2),
+        126..65536 => (126, 4),
+        _ => (127, 10),
+    };
+    target[..2].copy_from_slice(&[first, mask_bit | form]);
+    if size > 2 {
+        target[2..size].copy_from_slice(&(length as u64).to_be_bytes()[10 - size..]);
     }
     if let Some(key) = key {
         target[size..size + 4].copy_from_slice(&key);
@@ -225,22 +228,16 @@ pub fn write(target: &mut [u8; MAX_HEADER_BYTES], first: u8, length: usize, key:
 /// Measures a frame that we wrote: its size in all, and whether dropping it would break the stream, as with control
 /// frames and fragments.
 pub fn measure(frame: &[u8]) -> (usize, bool) {
-    let (length, mut size) = match frame[1] & 0x7f {
-        126 => (usize::from(u16::from_be_bytes([frame[2], frame[3]])), 4),
-        127 => (frame[2..10].iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)), 10),
-        short => (usize::from(short), 2),
-    };
-    if frame[1] >= 0x80 {
-        size += 4;
-    }
-    (size + length, !matches!(frame[0], 0x81 | 0x82))
+    let (length, size) = read_length(frame).ok().flatten().unwrap_or_default();
+    let mask_size = if frame[1] >= 0x80 { 4 } else { 0 };
+    (size + mask_size + length as usize, !matches!(frame[0] & !PACKED, 0x81 | 0x82))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { is_server: true, max_fragments: 4, max_message_bytes: 70_000 };
+    const RULES: Rules = Rules { is_server: true, max_fragments: 4, max_message_bytes: 70_000, inflate: None };
 
     // The figure of section 5.2, bit by bit.
     fn naive(first: u8, length: usize, key: Option<[u8; 4]>) -> Vec<u8> {
@@ -281,8 +278,7 @@ mod tests {
                 for cut in 0..size {
                     assert_eq!(read(&bytes[..cut], None, &rules), Ok(None), "{length} cut at {cut}");
                 }
-                let header =
-                    Header { is_final: true, opcode: 2, length: length as u64, key: key.unwrap_or_default(), size };
+                let header = Header { first: 0x82, length: length as u64, key: key.unwrap_or_default(), size };
                 assert_eq!(read(bytes, None, &rules), Ok(Some(header)));
                 assert_eq!(measure(bytes), (size + length, false));
             }
@@ -296,21 +292,25 @@ mod tests {
             let is_known = matches!(opcode, 0..=2 | 8..=10) && first & 0x70 == 0;
             let fits_outside = is_known && opcode != 0 && (opcode < 8 || first >= 0x80);
             let fits_inside = is_known && (opcode == 0 || (opcode >= 8 && first >= 0x80));
-            let begun = Some(Begun { fragments: 1, bytes: 0 });
+            let begun = Some(&Begun { fragments: 1, bytes: 0, is_packed: false });
             assert_eq!(read(&[first], None, &RULES).is_ok(), fits_outside, "{first:x}");
             assert_eq!(read(&[first], begun, &RULES).is_ok(), fits_inside, "{first:x}");
+            let rules = Rules { inflate: Some(Window { bits: 15, level: 0, forgets: false }), ..RULES };
+            let is_packed = matches!(first, 0x41 | 0x42 | 0xc1 | 0xc2);
+            assert_eq!(read(&[first], None, &rules).is_ok(), fits_outside || is_packed, "{first:x}");
+            assert_eq!(read(&[first], begun, &rules).is_ok(), fits_inside, "{first:x}");
         }
     }
 
     #[test]
     fn limits_hold_at_and_one_past() {
-        let begun = |fragments, bytes| Some(Begun { fragments, bytes });
-        assert!(read(&[0x80, 0x80], begun(3, 0), &RULES).is_ok());
-        assert_eq!(read(&[0x80, 0x80], begun(4, 0), &RULES).unwrap_err().code, 1009);
-        assert!(read(&[0x80, 0x81], begun(1, 69_999), &RULES).is_ok());
-        assert_eq!(read(&[0x80, 0x81], begun(1, 70_000), &RULES).unwrap_err().code, 1009);
+        let begun = |fragments, bytes| Begun { fragments, bytes, is_packed: false };
+        assert!(read(&[0x80, 0x80], Some(&begun(3, 0)), &RULES).is_ok());
+        assert_eq!(read(&[0x80, 0x80], Some(&begun(4, 0)), &RULES).unwrap_err().code, 1009);
+        assert!(read(&[0x80, 0x81], Some(&begun(1, 69_999)), &RULES).is_ok());
+        assert_eq!(read(&[0x80, 0x81], Some(&begun(1, 70_000)), &RULES).unwrap_err().code, 1009);
         let huge = [0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255];
-        assert_eq!(read(&huge, begun(1, 70_000), &RULES).unwrap_err().code, 1002);
+        assert_eq!(read(&huge, Some(&begun(1, 70_000)), &RULES).unwrap_err().code, 1002);
         assert_eq!(read(&huge, None, &RULES).unwrap_err().code, 1009);
         let top = [0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(read(&top, None, &RULES).unwrap_err().code, 1002);
@@ -322,14 +322,25 @@ mod tests {
     }
 
     #[test]
+    fn the_length_of_a_compressed_frame_is_not_its_message_s() {
+        let rules = Rules { inflate: Some(Window { bits: 15, level: 0, forgets: false }), ..RULES };
+        let long = [0xff, 0, 0, 0, 0, 0, 1, 255, 255, 1, 2, 3, 4];
+        assert!(read(&[&[0xc1], &long[..]].concat(), None, &rules).is_ok());
+        assert!(
+            read(&[&[0x80], &long[..]].concat(), Some(&Begun { is_packed: true, ..Begun::default() }), &rules).is_ok()
+        );
+        assert_eq!(read(&[&[0x81], &long[..]].concat(), None, &rules).unwrap_err().code, 1009);
+    }
+
+    #[test]
     fn every_close_code_is_judged() {
-        assert_eq!(check_close(b""), Ok(()));
-        assert_eq!(check_close(b"\x03").unwrap_err().code, 1002);
+        assert_eq!(check_payload(CLOSE, b""), Ok(()));
+        assert_eq!(check_payload(CLOSE, b"\x03").unwrap_err().code, 1002);
         for code in 0..=u16::MAX {
             let allowed =
                 (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code);
-            assert_eq!(check_close(&code.to_be_bytes()).is_ok(), allowed, "{code}");
+            assert_eq!(check_payload(CLOSE, &code.to_be_bytes()).is_ok(), allowed, "{code}");
         }
-        assert_eq!(check_close(b"\x03\xe8\xff").unwrap_err().code, 1007);
+        assert_eq!(check_payload(CLOSE, b"\x03\xe8\xff").unwrap_err().code, 1007);
     }
 }

@@ -90,7 +90,7 @@ impl Incoming {
             self.has_unread = again;
             return Ok(true);
         }
-        if let Some(buffer) = reader.straight(&mut delivery.batch, budget) {
+        if let Some(buffer) = reader.straight(budget) {
             let from = buffer.len();
             let room = buffer.capacity() - from;
             let count = net::receive_behind(fd, buffer)?;

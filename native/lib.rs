@@ -4,6 +4,7 @@
 //! The algorithms take bytes and know no Lua. `lua` alone holds `unsafe` code: it moves values between Lua's stack and
 //! safe Rust. What Lua can call stands in `calls`.
 
+mod deflate;
 mod digest;
 mod header;
 mod hub;
@@ -16,21 +17,8 @@ mod queue;
 mod reader;
 mod utf8;
 
-#[cfg(any(
-    feature = "lua51",
-    feature = "lua52",
-    feature = "lua53",
-    feature = "lua54",
-    feature = "lua55",
-    feature = "luajit"
-))]
+// With none of the Lua features, only the algorithms, for their tests.
+#[cfg(feature = "lua")]
 mod calls;
-#[cfg(any(
-    feature = "lua51",
-    feature = "lua52",
-    feature = "lua53",
-    feature = "lua54",
-    feature = "lua55",
-    feature = "luajit"
-))]
+#[cfg(feature = "lua")]
 mod lua;

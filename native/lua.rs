@@ -16,6 +16,7 @@ use std::rc::Rc;
 use mlua_sys as ffi;
 
 use crate::input::Delivery;
+use crate::net::Fault;
 use crate::reader::Payload;
 
 /// The largest buffers that serve again.
@@ -34,6 +35,30 @@ pub trait Object: 'static {
     /// Always the same static of this module.
     fn kind() -> &'static Kind;
 }
+
+/// Makes a type one that Lua can hold.
+macro_rules! object {
+    ($type:ty, $name:literal) => {
+        impl crate::lua::Object for $type {
+            fn kind() -> &'static crate::lua::Kind {
+                static KIND: crate::lua::Kind = crate::lua::Kind($name);
+                &KIND
+            }
+        }
+    };
+}
+pub(crate) use object;
+
+/// Functions with their names in Lua.
+pub type Functions = &'static [(&'static str, fn() -> ffi::lua_CFunction)];
+
+/// Lists functions, each under its own name.
+macro_rules! functions {
+    ($($function:ident)*) => {
+        &[$((concat!(stringify!($function), "\0"), || crate::lua::entry($function))),*]
+    };
+}
+pub(crate) use functions;
 
 #[repr(C)]
 struct Holder<T> {
@@ -74,19 +99,106 @@ pub struct Lua {
 /// How many results a function pushed; `None` where a panic was caught, or an argument is not what this library gives.
 pub type Called = Option<c_int>;
 
+/// What a function answers Lua with. It needs no destructor, for pushing it may raise.
+pub trait Answer: Copy {
+    /// Pushes it and returns how many values that was. May raise.
+    fn push(self, lua: &Lua) -> c_int;
+}
+
+macro_rules! answer {
+    ($($type:ty, $push:expr;)*) => {
+        $(impl Answer for $type {
+            fn push(self, lua: &Lua) -> c_int {
+                // SAFETY: C functions have room for 20 values, and none of ours pushes more; Lua copies bytes.
+                unsafe { ($push)(lua.state, self) };
+                1
+            }
+        })*
+    };
+}
+
+answer! {
+    bool, |state, value: bool| ffi::lua_pushboolean(state, value.into());
+    usize, |state, value| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
+    f64, ffi::lua_pushnumber;
+    &[u8], |state, value: &[u8]| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
+}
+
+impl Answer for &str {
+    fn push(self, lua: &Lua) -> c_int {
+        self.as_bytes().push(lua)
+    }
+}
+
+impl Answer for Fault {
+    fn push(self, lua: &Lua) -> c_int {
+        self.word().push(lua)
+    }
+}
+
+/// What is on the stack already.
+impl Answer for c_int {
+    fn push(self, _: &Lua) -> c_int {
+        self
+    }
+}
+
+impl Answer for () {
+    fn push(self, _: &Lua) -> c_int {
+        0
+    }
+}
+
+/// Nil for nothing.
+impl<T: Answer> Answer for Option<T> {
+    fn push(self, lua: &Lua) -> c_int {
+        let Some(value) = self else {
+            // SAFETY: there is room, as above.
+            unsafe { ffi::lua_pushnil(lua.state) };
+            return 1;
+        };
+        value.push(lua)
+    }
+}
+
+/// Nil and why for an error.
+impl<T: Answer, E: Answer> Answer for Result<T, E> {
+    fn push(self, lua: &Lua) -> c_int {
+        match self {
+            Ok(value) => value.push(lua),
+            Err(why) => (None::<()>, why).push(lua),
+        }
+    }
+}
+
+impl<A: Answer, B: Answer> Answer for (A, B) {
+    fn push(self, lua: &Lua) -> c_int {
+        self.0.push(lua) + self.1.push(lua)
+    }
+}
+
+impl<A: Answer, B: Answer, C: Answer> Answer for (A, B, C) {
+    fn push(self, lua: &Lua) -> c_int {
+        self.0.push(lua) + (self.1, self.2).push(lua)
+    }
+}
+
 /// A function that Lua can call.
-pub fn entry<F: Fn(&Lua) -> Called + Copy + 'static>(_: F) -> ffi::lua_CFunction {
-    extern "C-unwind" fn call<F: Fn(&Lua) -> Called + Copy + 'static>(state: *mut ffi::lua_State) -> c_int {
+pub fn entry<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(_: F) -> ffi::lua_CFunction {
+    extern "C-unwind" fn call<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(
+        state: *mut ffi::lua_State,
+    ) -> c_int {
         const { assert!(std::mem::size_of::<F>() == 0) };
         // SAFETY: `F` has no size, so any aligned pointer reads it, and `entry` was given one, so it may be copied.
         let function = unsafe { NonNull::<F>::dangling().read() };
-        match function(&Lua { state }) {
-            Some(count) => count,
+        let lua = Lua { state };
+        match function(&lua) {
+            Some(answer) => answer.push(&lua),
             // SAFETY: the state is the one of the running call; nothing is left that must be dropped.
             None => unsafe { ffi::luaL_error(state, c"websockets_native: internal error".as_ptr()) },
         }
     }
-    call::<F>
+    call::<R, F>
 }
 
 impl Lua {
@@ -118,18 +230,23 @@ impl Lua {
         self.number(index) as i64
     }
 
-    /// Takes a string argument; empty where it is none.
-    pub fn bytes(&self, index: c_int) -> &[u8] {
+    /// Takes a string argument.
+    pub fn string(&self, index: c_int) -> Option<&[u8]> {
         let mut size = 0;
         // SAFETY: only a true string is asked for, so nothing is converted; it is an argument and stays on the stack,
         // and alive, as long as the call that `self` stands for.
         unsafe {
             if ffi::lua_type(self.state, index) != ffi::LUA_TSTRING {
-                return &[];
+                return None;
             }
             let start = ffi::lua_tolstring(self.state, index, &mut size);
-            std::slice::from_raw_parts(start.cast(), size)
+            Some(std::slice::from_raw_parts(start.cast(), size))
         }
+    }
+
+    /// Takes a string argument; empty where it is none.
+    pub fn bytes(&self, index: c_int) -> &[u8] {
+        self.string(index).unwrap_or_default()
     }
 
     /// Keeps a string argument alive beyond the call. May raise.
@@ -195,12 +312,6 @@ impl Lua {
         }
     }
 
-    /// Tells whether an argument is a string.
-    pub fn is_string(&self, index: c_int) -> bool {
-        // SAFETY: any index may be asked for its type.
-        unsafe { ffi::lua_type(self.state, index) == ffi::LUA_TSTRING }
-    }
-
     /// Asks for a table argument.
     pub fn table(&self, index: c_int) -> Option<()> {
         // SAFETY: any index may be asked for its type.
@@ -212,7 +323,7 @@ impl Lua {
         // SAFETY: the memory is written before it gets the metatable whose finalizer reads it; userdata is aligned for
         // pointers and numbers, which is all that objects hold.
         unsafe {
-            let memory = ffi::lua_newuserdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
+            let memory = new_userdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
             memory.cast::<*const Kind>().write(std::ptr::null());
             let kind: *const Kind = T::kind();
             ffi::lua_rawgetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
@@ -224,62 +335,36 @@ impl Lua {
     }
 
     /// The finalizer of an object.
-    pub fn drop_object<T: Object>(&self) {
-        if let Some(holder) = self.holder::<T>(1) {
-            // SAFETY: the kind goes first, so that nobody finds the value again; then it is dropped once.
-            let _ = self.attempt(|| unsafe {
-                (*holder.as_ptr()).kind = std::ptr::null();
-                std::ptr::drop_in_place(&raw mut (*holder.as_ptr()).value);
-            });
-        }
+    pub fn drop_object<T: Object>(&self) -> Option<()> {
+        let holder = self.holder::<T>(1)?;
+        // SAFETY: the kind goes first, so that nobody finds the value again; then it is dropped once.
+        self.attempt(|| unsafe {
+            (*holder.as_ptr()).kind = std::ptr::null();
+            std::ptr::drop_in_place(&raw mut (*holder.as_ptr()).value);
+        })
     }
 
-    /// Pushes nil.
-    pub fn push_nil(&self) {
-        // SAFETY: C functions have room for 20 values, and none of ours pushes more.
-        unsafe { ffi::lua_pushnil(self.state) }
-    }
-
-    /// Pushes a truth value.
-    pub fn push_boolean(&self, value: bool) {
-        // SAFETY: as above.
-        unsafe { ffi::lua_pushboolean(self.state, value.into()) }
-    }
-
-    /// Pushes an integer.
-    pub fn push_integer(&self, value: usize) {
-        // SAFETY: as above.
-        unsafe { ffi::lua_pushinteger(self.state, value as ffi::lua_Integer) }
-    }
-
-    /// Pushes a number.
-    pub fn push_number(&self, value: f64) {
-        // SAFETY: as above.
-        unsafe { ffi::lua_pushnumber(self.state, value) }
-    }
-
-    /// Pushes a string. May raise.
-    pub fn push_bytes(&self, bytes: &[u8]) {
-        // SAFETY: Lua copies the bytes; what may raise has nothing to drop by the rule of this module.
-        unsafe { ffi::lua_pushlstring(self.state, bytes.as_ptr().cast(), bytes.len()) };
+    /// Pushes a value. May raise.
+    pub fn push(&self, value: impl Answer) {
+        value.push(self);
     }
 
     /// Has bytes built in a buffer and pushes them, unless `build` answers an error. May raise.
-    pub fn push_built<R: Copy, E: Copy>(
+    pub fn build<R: Answer, E: Answer>(
         &self,
         build: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
-    ) -> Option<Result<R, E>> {
+    ) -> Option<Result<(c_int, R), E>> {
         let mut scratch = ManuallyDrop::new(SCRATCH.take());
         scratch.clear();
         let result = self.attempt(|| build(&mut scratch))?;
         if result.is_ok() {
-            self.push_bytes(&scratch);
+            self.push(&scratch[..]);
         }
         let scratch = ManuallyDrop::into_inner(scratch);
         if scratch.capacity() <= KEPT_BYTES {
             SCRATCH.set(scratch);
         }
-        Some(result)
+        Some(result.map(|more| (1, more)))
     }
 
     /// Has messages read and puts them into a table as pairs. Returns how many there are. May raise.
@@ -312,7 +397,7 @@ impl Lua {
         unsafe {
             ffi::lua_pushinteger(self.state, kind.into());
             ffi::lua_rawseti(self.state, table, 2 * index as ffi::lua_Integer + 1);
-            self.push_bytes(payload);
+            self.push(payload);
             ffi::lua_rawseti(self.state, table, 2 * index as ffi::lua_Integer + 2);
         }
     }
@@ -338,20 +423,21 @@ impl Lua {
     }
 
     /// Puts functions into the table on top of the stack. May raise.
-    pub fn set_functions(&self, functions: &[(&CStr, ffi::lua_CFunction)]) {
+    pub fn set_functions(&self, functions: Functions) {
         for (name, function) in functions {
-            // SAFETY: the table is on top; the function is pushed and popped.
+            // SAFETY: the table is on top; the function is pushed and popped; `functions!` ends each name with a zero.
             unsafe {
-                ffi::lua_pushcclosure(self.state, *function, 0);
-                ffi::lua_setfield(self.state, -2, name.as_ptr());
+                ffi::lua_pushcclosure(self.state, function(), 0);
+                ffi::lua_setfield(self.state, -2, name.as_ptr().cast());
             }
         }
     }
 
-    /// Makes the metatable of a kind of objects; leaves the table of its methods on the stack. May raise.
-    pub fn new_kind<T: Object>(&self, methods: &[(&CStr, ffi::lua_CFunction)], finalizer: ffi::lua_CFunction) {
+    /// Makes the metatable of a kind of objects, and puts the table of its methods into that on top of the stack. May
+    /// raise.
+    pub fn new_kind<T: Object>(&self, name: &CStr, methods: Functions, finalizer: ffi::lua_CFunction) {
         let kind: *const Kind = T::kind();
-        // SAFETY: plain table building: each value is pushed and popped, but for the methods in the end.
+        // SAFETY: plain table building: each value is pushed and popped.
         unsafe {
             ffi::lua_createtable(self.state, 0, 4);
             ffi::lua_pushstring(self.state, T::kind().0.as_ptr());
@@ -363,8 +449,8 @@ impl Lua {
             ffi::lua_createtable(self.state, 0, methods.len() as c_int);
             self.set_functions(methods);
             ffi::lua_pushvalue(self.state, -1);
-            ffi::lua_setfield(self.state, -3, c"__index".as_ptr());
-            ffi::lua_pushvalue(self.state, -2);
+            ffi::lua_setfield(self.state, -4, name.as_ptr());
+            ffi::lua_setfield(self.state, -2, c"__index".as_ptr());
             ffi::lua_rawsetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
         }
     }
@@ -374,38 +460,37 @@ impl Lua {
         // SAFETY: there is room.
         unsafe { ffi::lua_createtable(self.state, 0, 0) }
     }
+}
 
-    /// Names a value below the top and takes it into the table at `index`. May raise.
-    pub fn set_field(&self, index: c_int, name: &CStr) {
-        // SAFETY: callers made the table; the value on top is popped.
-        unsafe { ffi::lua_setfield(self.state, index, name.as_ptr()) }
-    }
-
-    /// Pops values.
-    pub fn pop(&self, count: c_int) {
-        // SAFETY: callers pushed them.
-        unsafe { ffi::lua_settop(self.state, -count - 1) }
+// Without the user value that 5.4 would keep room for.
+unsafe fn new_userdata(state: *mut ffi::lua_State, size: usize) -> *mut c_void {
+    // SAFETY: the caller has a state that may make objects, and expects this to raise.
+    unsafe {
+        #[cfg(any(feature = "lua54", feature = "lua55"))]
+        return ffi::lua_newuserdatauv(state, size, 0);
+        #[cfg(not(any(feature = "lua54", feature = "lua55")))]
+        ffi::lua_newuserdata(state, size)
     }
 }
 
 // Raises where this module was built for another Lua: between 5.4 and 5.5 anything else would crash. Lua 5.1 and LuaJIT
 // cannot be asked, and the loader refuses what they lack.
+#[cfg(not(any(feature = "lua51", feature = "luajit")))]
+const VERSION: f64 = 500.0
+    + 2.0 * (cfg!(feature = "lua52") as u8 as f64)
+    + 3.0 * (cfg!(feature = "lua53") as u8 as f64)
+    + 4.0 * (cfg!(feature = "lua54") as u8 as f64)
+    + 5.0 * (cfg!(feature = "lua55") as u8 as f64);
+
 fn check_version(state: *mut ffi::lua_State) {
-    // SAFETY: this is the first call, and made for being called with the wrong Lua.
     #[cfg(feature = "lua52")]
+    // SAFETY: this is the first call, and made for being called with the wrong Lua.
     unsafe {
-        ffi::luaL_checkversion_(state, 502.0);
+        ffi::luaL_checkversion_(state, VERSION);
     }
     #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
     // SAFETY: as above.
     unsafe {
-        const VERSION: f64 = if cfg!(feature = "lua53") {
-            503.0
-        } else if cfg!(feature = "lua54") {
-            504.0
-        } else {
-            505.0
-        };
         const SIZES: usize = 16 * size_of::<ffi::lua_Integer>() + size_of::<ffi::lua_Number>();
         ffi::luaL_checkversion_(state, VERSION, SIZES);
     }

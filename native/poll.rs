@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::time::{timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 
 const EVENTS_A_WAIT: usize = 1024;
-// Tells the timer from the connections: no descriptor has this number.
+// Tells the timer from the connections: no descriptor has this number, which is -1 as an `i32`.
 const TIMER: u64 = u64::MAX;
 
 /// What a descriptor is ready for.
@@ -31,8 +31,6 @@ pub struct Poll {
     epoll: Option<OwnedFd>,
     timer: Option<OwnedFd>,
     events: Vec<Event>,
-    /// What the last wait found.
-    pub ready: Vec<Ready>,
 }
 
 /// How a descriptor is watched.
@@ -67,7 +65,7 @@ impl Poll {
     /// What the operating system says.
     pub fn new() -> Result<Poll, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Poll { epoll: Some(epoll), timer: None, events: Vec::with_capacity(EVENTS_A_WAIT), ready: Vec::new() })
+        Ok(Poll { epoll: Some(epoll), timer: None, events: Vec::with_capacity(EVENTS_A_WAIT) })
     }
 
     /// Its own descriptor: readable when something that is watched is ready; -1 once closed.
@@ -80,20 +78,17 @@ impl Poll {
         (self.epoll, self.timer) = (None, None);
     }
 
-    /// Watches a descriptor, or changes how.
+    /// Watches a descriptor, or changes how; ceases to where there is nothing to watch for.
     pub fn watch(&self, fd: impl AsFd, interest: Interest) -> bool {
         let (Some(epoll), fd) = (&self.epoll, fd.as_fd()) else { return false };
+        if !interest.read && !interest.write {
+            let _ = epoll::delete(epoll, fd);
+            return true;
+        }
         let data = EventData::new_u64(fd.as_raw_fd() as u64);
         match epoll::add(epoll, fd, data, interest.flags()) {
             Err(Errno::EXIST) => epoll::modify(epoll, fd, data, interest.flags()).is_ok(),
             result => result.is_ok(),
-        }
-    }
-
-    /// Stops watching a descriptor.
-    pub fn forget(&self, fd: impl AsFd) {
-        if let Some(epoll) = &self.epoll {
-            let _ = epoll::delete(epoll, fd);
         }
     }
 
@@ -116,29 +111,24 @@ impl Poll {
         Ok(())
     }
 
-    /// Waits until something is ready; `None` without end. Fills `ready`.
-    pub fn wait(&mut self, time: Option<Duration>) {
+    /// Waits until something is ready; `None` without end. Returns how many are.
+    pub fn wait(&mut self, time: Option<Duration>) -> usize {
         // The system counts in milliseconds where it is old: rounding down would have us spin.
         let time = time.map(|time| timespec(Duration::from_millis(time.as_nanos().div_ceil(1_000_000) as u64)));
         self.events.clear();
-        self.ready.clear();
         let room = rustix::buffer::spare_capacity(&mut self.events);
-        let Some(epoll) = &self.epoll else { return };
-        if epoll::wait(epoll, room, time.as_ref()).is_err() {
-            return;
+        if let Some(epoll) = &self.epoll {
+            let _ = epoll::wait(epoll, room, time.as_ref());
         }
-        for event in &self.events {
-            let (data, flags) = (event.data.u64(), event.flags);
-            if data == TIMER {
-                continue;
-            }
-            let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-            self.ready.push(Ready {
-                fd: data as i32,
-                read: has_ended || flags.contains(EventFlags::IN),
-                write: has_ended || flags.contains(EventFlags::OUT),
-                has_ended,
-            });
-        }
+        self.events.len()
+    }
+
+    /// What the last wait found; the timer's descriptor is -1.
+    pub fn ready(&self, index: usize) -> Option<Ready> {
+        let event = self.events.get(index)?;
+        let (data, flags) = (event.data.u64(), event.flags);
+        let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        let (read, write) = (flags.contains(EventFlags::IN), flags.contains(EventFlags::OUT));
+        Some(Ready { fd: data as i32, read: has_ended || read, write: has_ended || write, has_ended })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::mem;
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::header::{self, MAX_HEADER_BYTES};
@@ -23,63 +25,78 @@ enum Data {
     Held { header: [u8; MAX_HEADER_BYTES], header_size: usize, payload: Held },
 }
 
-/// Whole frames, or raw bytes, in their order.
+/// Bytes in their order; whole frames from `origin` on, unless they are fixed.
 pub struct Segment {
     data: Data,
+    origin: usize,
+    // What has left ends here.
     start: usize,
     end: usize,
-    is_raw: bool,
+    // Never dropped.
+    is_fixed: bool,
 }
 
 impl Segment {
-    /// A part of the log.
-    pub fn log(start: usize, end: usize, is_raw: bool) -> Segment {
-        Segment { data: Data::Log, start, end, is_raw }
+    fn new(data: Data, span: Range<usize>, is_fixed: bool) -> Segment {
+        Segment { data, origin: span.start, start: span.start, end: span.end, is_fixed }
     }
 
     /// Frames that other connections send as well.
-    pub fn shared(bytes: Rc<Vec<u8>>) -> Segment {
-        Segment { start: 0, end: bytes.len(), data: Data::Shared(bytes), is_raw: false }
+    pub fn shared(bytes: Rc<Vec<u8>>, is_fixed: bool) -> Segment {
+        let span = 0..bytes.len();
+        Segment::new(Data::Shared(bytes), span, is_fixed)
     }
 
     /// One frame, or raw bytes where the header is empty, whose payload stays where it is.
     pub fn held(header: [u8; MAX_HEADER_BYTES], header_size: usize, payload: Held) -> Segment {
-        let end = header_size + (*payload).as_ref().len();
-        Segment { data: Data::Held { header, header_size, payload }, start: 0, end, is_raw: header_size == 0 }
+        let is_fixed = header_size == 0 || header::measure(&header).1;
+        let span = 0..header_size + (*payload).as_ref().len();
+        Segment::new(Data::Held { header, header_size, payload }, span, is_fixed)
     }
 
-    /// How many bytes are left of it.
-    pub fn len(&self) -> usize {
-        self.end - self.start
+    // All bytes of the segment, those that have left as well, where they are in one place.
+    fn whole<'a>(&'a self, log: &'a [u8]) -> Option<&'a [u8]> {
+        match &self.data {
+            Data::Log => Some(log),
+            Data::Own(bytes) => Some(bytes),
+            Data::Shared(bytes) => Some(bytes),
+            Data::Held { .. } => None,
+        }
     }
 
     fn parts<'a>(&'a self, log: &'a [u8]) -> [&'a [u8]; 2] {
-        match &self.data {
-            Data::Log => [&log[self.start..self.end], &[]],
-            Data::Own(bytes) => [&bytes[self.start..self.end], &[]],
-            Data::Shared(bytes) => [&bytes[self.start..self.end], &[]],
-            Data::Held { header, header_size, payload } => {
-                let from = self.start.saturating_sub(*header_size);
-                [&header[self.start.min(*header_size)..*header_size], &(**payload).as_ref()[from..]]
-            }
+        if let Data::Held { header, header_size, payload } = &self.data {
+            let from = self.start.saturating_sub(*header_size);
+            return [&header[self.start.min(*header_size)..*header_size], &(**payload).as_ref()[from..]];
         }
+        [self.whole(log).map_or(&[], |bytes| &bytes[self.start..self.end]), &[]]
     }
 
-    // How much stands in front of the next frame when `taken` bytes have left, of which the first `begun` belonged to a
-    // frame begun before.
-    fn begun_after(&self, log: &[u8], begun: usize, taken: usize) -> usize {
-        if self.is_raw {
-            return 0;
+    // Drops frames that have not begun to leave. Returns the bytes dropped.
+    fn thin_out(&mut self, log: &[u8], enough: usize) -> usize {
+        let mut kept = Vec::new();
+        let (mut dropped, mut begun, mut at) = (0, 0, self.origin);
+        let Some(bytes) = self.whole(log) else {
+            if self.start == 0 {
+                dropped = mem::take(&mut self.end);
+            }
+            return dropped;
+        };
+        while at < self.end {
+            let (size, is_fixed) = header::measure(&bytes[at..]);
+            let is_begun = at < self.start && at + size > self.start;
+            if is_begun {
+                begun = self.start - at;
+            }
+            if is_begun || is_fixed || (at >= self.start && dropped >= enough) {
+                kept.extend_from_slice(&bytes[at..at + size]);
+            } else if at >= self.start {
+                dropped += size;
+            }
+            at += size;
         }
-        if let Data::Held { .. } = self.data {
-            return self.len() - taken;
-        }
-        let bytes = self.parts(log)[0];
-        let mut at = begun;
-        while at < taken {
-            at += header::measure(&bytes[at..]).0;
-        }
-        at - taken
+        *self = Segment { origin: 0, start: begun, end: kept.len(), data: Data::Own(kept), is_fixed: false };
+        dropped
     }
 }
 
@@ -87,8 +104,6 @@ impl Segment {
 #[derive(Default)]
 pub struct Queue {
     segments: VecDeque<Segment>,
-    // What is left of the frame that has begun to leave.
-    begun: usize,
 }
 
 impl Queue {
@@ -105,25 +120,24 @@ impl Queue {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.segments.clear();
-        self.begun = 0;
     }
 
     /// Puts a part of the log behind the others.
-    pub fn put_log(&mut self, start: usize, end: usize, is_raw: bool) {
+    pub fn put_log(&mut self, span: Range<usize>, is_fixed: bool) {
         match self.segments.back_mut() {
-            Some(Segment { data: Data::Log, end: last, is_raw: same, .. }) if *last == start && *same == is_raw => {
-                *last = end;
+            Some(Segment { data: Data::Log, end, is_fixed: same, .. }) if *end == span.start && *same == is_fixed => {
+                *end = span.end;
             }
-            _ => self.put(Segment::log(start, end, is_raw)),
+            _ => self.put(Segment::new(Data::Log, span, is_fixed)),
         }
     }
 
     /// Has bytes written behind the others, into a buffer of the queue's own.
-    pub fn write(&mut self, is_raw: bool, write: impl FnOnce(&mut Vec<u8>)) {
-        let fits = matches!(self.segments.back(), Some(Segment { data: Data::Own(bytes), is_raw: same, .. })
-            if *same == is_raw && bytes.len() < TAIL_BYTES);
+    pub fn write(&mut self, is_fixed: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        let fits = matches!(self.segments.back(), Some(Segment { data: Data::Own(bytes), is_fixed: same, .. })
+            if *same == is_fixed && bytes.len() < TAIL_BYTES);
         if !fits {
-            self.put(Segment { data: Data::Own(Vec::new()), start: 0, end: 0, is_raw });
+            self.put(Segment::new(Data::Own(Vec::new()), 0..0, is_fixed));
         }
         if let Some(Segment { data: Data::Own(bytes), end, .. }) = self.segments.back_mut() {
             write(bytes);
@@ -131,114 +145,61 @@ impl Queue {
         }
     }
 
-    /// Names what leaves next.
+    /// Names what leaves next. Returns how many slices, and how many bytes.
     pub fn slices<'a>(&'a self, log: &'a [u8], target: &mut [IoSlice<'a>; MAX_SLICES]) -> (usize, usize) {
         let (mut count, mut size) = (0, 0);
-        for part in self.segments.iter().flat_map(|segment| segment.parts(log)) {
-            if count == MAX_SLICES {
-                break;
-            }
-            if !part.is_empty() {
-                target[count] = IoSlice::new(part);
-                count += 1;
-                size += part.len();
-            }
+        let parts = self.segments.iter().flat_map(|segment| segment.parts(log));
+        for (slot, part) in target.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
+            *slot = IoSlice::new(part);
+            count += 1;
+            size += part.len();
         }
         (count, size)
     }
 
     /// Takes note that bytes have left.
-    pub fn advance(&mut self, log: &[u8], mut count: usize) {
+    pub fn advance(&mut self, mut count: usize) {
         while let Some(first) = self.segments.front_mut() {
-            if count < first.len() {
-                if count > 0 {
-                    self.begun = first.begun_after(log, self.begun, count);
-                    first.start += count;
-                }
+            let taken = count.min(first.end - first.start);
+            first.start += taken;
+            count -= taken;
+            if first.start < first.end {
                 return;
             }
-            count -= first.len();
-            self.begun = 0;
             self.segments.pop_front();
         }
     }
 
-    /// Tells whether any part of the log is needed, and whether one of them is large enough to keep all of it.
-    pub fn log_use(&self, log_size: usize) -> (bool, bool) {
-        let mut parts = self.segments.iter().filter(|segment| matches!(segment.data, Data::Log)).peekable();
-        (parts.peek().is_some(), parts.any(|segment| is_worth_sharing(segment.len(), log_size)))
+    /// Tells whether any part of the log is needed.
+    pub fn needs_log(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment.data, Data::Log))
     }
 
-    /// Makes the queue independent of the log, which ends: large parts share it, small ones are copied.
-    pub fn keep(&mut self, log: &Rc<Vec<u8>>) {
+    /// Makes the queue independent of the log, which ends: large parts share it, small ones are copied, for who needs
+    /// little of the log must not keep much of it alive.
+    pub fn settle(&mut self, log: &Rc<Vec<u8>>) {
         for segment in self.segments.iter_mut().filter(|segment| matches!(segment.data, Data::Log)) {
-            if is_worth_sharing(segment.len(), log.len()) {
+            let size = segment.end - segment.origin;
+            if size >= MIN_SHARED_BYTES.max(log.len() / 8) {
                 segment.data = Data::Shared(Rc::clone(log));
-            } else {
-                segment.data = Data::Own(log[segment.start..segment.end].to_vec());
-                segment.end -= segment.start;
-                segment.start = 0;
+                continue;
             }
+            segment.data = Data::Own(log[segment.origin..segment.end].to_vec());
+            segment.start -= segment.origin;
+            (segment.origin, segment.end) = (0, size);
         }
     }
 
     /// Drops messages that have not begun to leave, the oldest first, until `enough` bytes are dropped; control frames,
     /// fragments and raw bytes stay. Returns the bytes dropped.
     pub fn drop_messages(&mut self, log: &[u8], enough: usize) -> usize {
-        let mut kept = Queue { segments: VecDeque::new(), begun: self.begun };
         let mut dropped = 0;
-        let mut begun = self.begun;
-        for segment in std::mem::take(&mut self.segments) {
-            dropped += kept.take_over(segment, log, std::mem::take(&mut begun), enough.saturating_sub(dropped));
+        for segment in self.segments.iter_mut().filter(|segment| !segment.is_fixed) {
+            if dropped < enough {
+                dropped += segment.thin_out(log, enough - dropped);
+            }
         }
-        *self = kept;
+        self.segments.retain(|segment| segment.start < segment.end);
         dropped
     }
-
-    fn take_over(&mut self, segment: Segment, log: &[u8], begun: usize, enough: usize) -> usize {
-        if segment.is_raw || enough == 0 {
-            self.put(segment);
-            return 0;
-        }
-        if let Data::Held { header, header_size, .. } = &segment.data {
-            if begun > 0 || header::measure(&header[..*header_size]).1 {
-                self.put(segment);
-                return 0;
-            }
-            return segment.len();
-        }
-        let mut dropped = 0;
-        let bytes = segment.parts(log)[0];
-        self.keep_part(&segment, bytes, 0, begun);
-        let mut at = begun;
-        while at < bytes.len() {
-            let (size, is_fixed) = header::measure(&bytes[at..]);
-            if is_fixed || dropped >= enough {
-                self.keep_part(&segment, bytes, at, at + size);
-            } else {
-                dropped += size;
-            }
-            at += size;
-        }
-        dropped
-    }
-
-    fn keep_part(&mut self, segment: &Segment, bytes: &[u8], from: usize, upto: usize) {
-        if from == upto {
-            return;
-        }
-        let (start, end) = (segment.start + from, segment.start + upto);
-        match &segment.data {
-            Data::Log => self.put_log(start, end, false),
-            Data::Shared(all) if is_worth_sharing(upto - from, all.len()) => {
-                self.put(Segment { data: Data::Shared(Rc::clone(all)), start, end, is_raw: false });
-            }
-            _ => self.write(false, |target| target.extend_from_slice(&bytes[from..upto])),
-        }
-    }
-}
-
-// Who needs little of the log must not keep much of it alive.
-fn is_worth_sharing(size: usize, log_size: usize) -> bool {
-    size >= MIN_SHARED_BYTES && size >= log_size / 8
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::mem;
 
-use crate::header::{self, Begun, Breach, Header, Rules, CLOSE};
+use crate::deflate::Inflater;
+use crate::header::{self, Begun, Breach, Header, Rules, CLOSE, PACKED, TEXT};
 use crate::{mask, utf8};
 
 const BATCH_MESSAGES: usize = 256;
@@ -12,8 +13,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const BUFFER_BYTES: u64 = 128;
 /// From this much on both sides, the rest of a frame is received where it stays.
 const STRAIGHT_BYTES: usize = 1 << 14;
-/// The largest buffer that is kept for the next message.
-const SPARE_BYTES: usize = 1 << 22;
+/// The largest buffers that are kept for the next messages, and how many.
+const SPARE_BYTES: usize = 1 << 21;
+const SPARE_BUFFERS: usize = 4;
 
 /// Where the payload of a message is.
 pub enum Payload {
@@ -39,17 +41,20 @@ pub struct Batch {
     /// In the order of the wire.
     pub items: Vec<Item>,
     bytes: usize,
-    spare: Vec<u8>,
+    spare: Vec<Vec<u8>>,
 }
 
 impl Batch {
-    /// Forgets the messages; the largest buffer serves again.
+    /// Forgets the messages; large buffers serve again.
     pub fn clear(&mut self) {
         self.bytes = 0;
         for item in self.items.drain(..) {
-            if let Payload::Owned(buffer) = item.payload {
-                if buffer.capacity() > self.spare.capacity() && buffer.capacity() <= SPARE_BYTES {
-                    self.spare = buffer;
+            if let Payload::Owned(mut buffer) = item.payload {
+                if (STRAIGHT_BYTES..=SPARE_BYTES).contains(&buffer.capacity()) {
+                    buffer.clear();
+                    self.spare.push(buffer);
+                    self.spare.sort_unstable_by_key(Vec::capacity);
+                    self.spare.drain(..self.spare.len().saturating_sub(SPARE_BUFFERS));
                 }
             }
         }
@@ -73,69 +78,47 @@ pub struct Budget {
     pub limit: u64,
 }
 
+#[derive(Default)]
 struct Message {
     opcode: u8,
     utf8_state: u8,
-    is_final: bool,
-    key: [u8; 4],
-    remaining: u64,
+    // The current frame's; its length is what is still to come, its key the one for that.
+    header: Header,
     begun: Begun,
     bytes: Vec<u8>,
     charged: u64,
 }
 
 impl Message {
-    fn open(opcode: u8) -> Box<Message> {
-        Box::new(Message {
-            opcode,
-            utf8_state: utf8::BOUNDARY,
-            is_final: false,
-            key: [0; 4],
-            remaining: 0,
-            begun: Begun { fragments: 0, bytes: 0 },
-            bytes: Vec::new(),
-            charged: 0,
-        })
+    fn begin_frame(&mut self, header: Header) {
+        self.begun.fragments += 1;
+        if !self.begun.is_packed {
+            self.begun.bytes += header.length;
+        }
+        self.header = header;
     }
 
-    fn begin_frame(&mut self, header: &Header) {
-        self.begun.fragments += 1;
-        self.begun.bytes += header.length;
-        self.remaining = header.length;
-        self.is_final = header.is_final;
-        self.key = header.key;
+    fn is_whole(&self) -> bool {
+        self.header.is_final() && self.header.length == 0
+    }
+
+    // Unmasks what has come of the current frame's payload.
+    fn unmask(&mut self, piece: &mut [u8], is_server: bool) {
+        if is_server {
+            mask::apply(piece, self.header.key);
+            self.header.key = mask::turn(self.header.key, piece.len());
+        }
+        self.header.length -= piece.len() as u64;
     }
 
     fn charge(&mut self, cost: u64, budget: &mut Budget) -> bool {
         let more = cost.saturating_sub(self.charged);
-        if budget.limit.saturating_sub(budget.used) < more {
-            return false;
+        let fits = more <= budget.limit.saturating_sub(budget.used);
+        if fits {
+            budget.used += more;
+            self.charged += more;
         }
-        budget.used += more;
-        self.charged += more;
-        true
-    }
-
-    // Takes note of plain bytes behind `from`; true where the message is complete.
-    fn arrived(&mut self, from: usize, budget: &mut Budget) -> Result<bool, Breach> {
-        let count = self.bytes.len() - from;
-        self.remaining -= count as u64;
-        self.key = mask::turn(self.key, count);
-        if self.opcode == 1 {
-            // 8.1, as soon as the bad byte is here: the rest of the frame need not come.
-            let state = utf8::next(self.utf8_state, &self.bytes[from..]);
-            self.utf8_state = state.ok_or_else(|| Breach::utf8("a text that is not UTF-8"))?;
-        }
-        if self.remaining > 0 || !self.is_final {
-            if count > 0 && !self.charge(self.bytes.len() as u64 + BUFFER_BYTES, budget) {
-                return Err(Breach::too_big("no room for unfinished messages"));
-            }
-            return Ok(false);
-        }
-        if self.utf8_state != utf8::BOUNDARY {
-            return Err(Breach::utf8("a text that ends inside a character"));
-        }
-        Ok(true)
+        fits
     }
 }
 
@@ -143,19 +126,14 @@ impl Message {
 pub struct Reader {
     rules: Rules,
     message: Option<Box<Message>>,
+    inflater: Option<Box<Inflater>>,
     has_ended: bool,
-}
-
-enum Step {
-    More,
-    Taken(usize),
-    Closed(usize),
 }
 
 impl Reader {
     /// Makes a reader.
     pub fn new(rules: Rules) -> Reader {
-        Reader { rules, message: None, has_ended: false }
+        Reader { rules, message: None, inflater: None, has_ended: false }
     }
 
     /// Reads bytes, unmasking them where they are. Returns how many were taken, and whether the batch is full and more
@@ -163,17 +141,13 @@ impl Reader {
     pub fn feed(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> (usize, bool) {
         let mut at = 0;
         while at < bytes.len() && !self.has_ended {
-            match self.step(bytes, at, batch, budget) {
-                Ok(Step::More) => return (at, false),
-                Ok(Step::Taken(size)) => at += size,
-                Ok(Step::Closed(size)) => {
-                    at += size;
-                    self.release(budget);
-                }
-                Err(breach) => self.fail(breach, batch, budget),
-            }
-            if batch.is_full() && at < bytes.len() && !self.has_ended {
+            if at > 0 && batch.is_full() {
                 return (at, true);
+            }
+            match self.step(bytes, at, batch, budget) {
+                Ok(0) => return (at, false),
+                Ok(size) => at += size,
+                Err(breach) => self.fail(breach, batch, budget),
             }
         }
         (bytes.len(), false)
@@ -184,134 +158,102 @@ impl Reader {
         self.release(budget);
     }
 
+    // One frame, or what has come of it. Returns how many bytes were taken; none where the header needs more.
     #[inline]
-    fn step(&mut self, bytes: &mut [u8], at: usize, batch: &mut Batch, budget: &mut Budget) -> Result<Step, Breach> {
-        let mut begun = None;
-        if let Some(message) = &self.message {
-            if message.remaining > 0 {
-                return self.take_piece(&mut bytes[at..], batch, budget).map(Step::Taken);
-            }
-            begun = Some(message.begun);
-        }
-        let Some(header) = header::read(&bytes[at..], begun, &self.rules)? else { return Ok(Step::More) };
-        let from = at + header.size;
+    fn step(&mut self, bytes: &mut [u8], at: usize, batch: &mut Batch, budget: &mut Budget) -> Result<usize, Breach> {
+        let begun = match &self.message {
+            Some(message) if message.header.length > 0 => return self.take_piece(&mut bytes[at..], batch, budget),
+            other => other.as_ref().map(|message| &message.begun),
+        };
+        let Some(header) = header::read(&bytes[at..], begun, &self.rules)? else { return Ok(0) };
+        let (from, opcode) = (at + header.size, header.opcode());
         let is_whole = (bytes.len() - from) as u64 >= header.length;
-        let upto = if is_whole { from + header.length as usize } else { bytes.len() };
-        if header.opcode >= CLOSE {
-            // Control frames are small: one that has not come whole is read again from its header.
-            return if is_whole { self.take_control(&header, bytes, from, upto, batch) } else { Ok(Step::More) };
-        }
-        if begun.is_none() {
-            if is_whole && header.is_final {
-                return self.take_whole(&header, bytes, from, upto, batch);
+        if is_whole && matches!(header.first, 0x81 | 0x82 | 0x88..=0x8a) {
+            let size = header.length as usize;
+            let payload = &mut bytes[from..from + size];
+            if self.rules.is_server {
+                mask::apply(payload, header.key);
             }
-            self.message = Some(Message::open(header.opcode));
+            header::check_payload(opcode, payload)?;
+            batch.put(opcode, Payload::Here(from, size), size);
+            if opcode == CLOSE {
+                self.release(budget);
+            }
+            return Ok(header.size + size);
         }
-        if let Some(message) = &mut self.message {
-            message.begin_frame(&header);
+        if opcode >= CLOSE {
+            // Control frames are small: one that has not come whole is read again from its header.
+            return Ok(0);
         }
-        let taken = self.take_piece(&mut bytes[from..], batch, budget)?;
-        Ok(Step::Taken(header.size + taken))
-    }
-
-    fn unmask(&self, bytes: &mut [u8], key: [u8; 4]) {
-        if self.rules.is_server {
-            mask::apply(bytes, key);
-        }
-    }
-
-    #[inline]
-    fn take_whole(
-        &self,
-        header: &Header,
-        bytes: &mut [u8],
-        from: usize,
-        upto: usize,
-        batch: &mut Batch,
-    ) -> Result<Step, Breach> {
-        let payload = &mut bytes[from..upto];
-        self.unmask(payload, header.key);
-        if header.opcode == 1 && !utf8::is_valid(payload) {
-            let is_cut = utf8::next(utf8::BOUNDARY, payload).is_some();
-            let text = if is_cut { "a text that ends inside a character" } else { "a text that is not UTF-8" };
-            return Err(Breach::utf8(text));
-        }
-        batch.put(header.opcode, Payload::Here(from, upto - from), upto - from);
-        Ok(Step::Taken(header.size + upto - from))
-    }
-
-    fn take_control(
-        &self,
-        header: &Header,
-        bytes: &mut [u8],
-        from: usize,
-        upto: usize,
-        batch: &mut Batch,
-    ) -> Result<Step, Breach> {
-        let payload = &mut bytes[from..upto];
-        self.unmask(payload, header.key);
-        let size = header.size + payload.len();
-        if header.opcode == CLOSE {
-            header::check_close(payload)?;
-        }
-        batch.put(header.opcode, Payload::Here(from, upto - from), upto - from);
-        Ok(if header.opcode == CLOSE { Step::Closed(size) } else { Step::Taken(size) })
+        let message = self.message.get_or_insert_with(|| {
+            let begun = Begun { is_packed: header.first & PACKED > 0, ..Begun::default() };
+            Box::new(Message { opcode, begun, ..Message::default() })
+        });
+        message.begin_frame(header);
+        Ok(header.size + self.take_piece(&mut bytes[from..], batch, budget)?)
     }
 
     // Takes what has come of the current frame's payload.
     fn take_piece(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> Result<usize, Breach> {
-        let is_server = self.rules.is_server;
         let Some(message) = &mut self.message else { return Ok(0) };
-        let count = message.remaining.min(bytes.len() as u64) as usize;
+        let count = message.header.length.min(bytes.len() as u64) as usize;
         let piece = &mut bytes[..count];
-        if is_server {
-            mask::apply(piece, message.key);
-        }
+        message.unmask(piece, self.rules.is_server);
         let from = message.bytes.len();
-        message.bytes.extend_from_slice(piece);
+        match self.rules.inflate {
+            Some(window) if message.begun.is_packed => {
+                let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
+                inflater.inflate(piece, message.is_whole(), self.rules.max_message_bytes, &mut message.bytes)?;
+            }
+            _ => {
+                if message.bytes.capacity() == 0 && count >= STRAIGHT_BYTES {
+                    message.bytes = batch.spare.pop().unwrap_or_default();
+                }
+                message.bytes.extend_from_slice(piece);
+            }
+        }
         self.advance(from, batch, budget)?;
         Ok(count)
     }
 
+    // Takes note of plain bytes behind `from`.
     fn advance(&mut self, from: usize, batch: &mut Batch, budget: &mut Budget) -> Result<(), Breach> {
-        let Some(mut message) = self.message.take() else { return Ok(()) };
-        match message.arrived(from, budget) {
-            Ok(true) => {
-                budget.used -= message.charged;
-                let bytes = mem::take(&mut message.bytes);
-                let size = bytes.len();
-                batch.put(message.opcode, Payload::Owned(bytes), size);
-                Ok(())
-            }
-            other => {
-                self.message = Some(message);
-                other.map(|_| ())
-            }
+        let Some(message) = &mut self.message else { return Ok(()) };
+        let size = message.bytes.len();
+        if message.opcode == TEXT {
+            // 8.1, as soon as the bad byte is here: the rest of the frame need not come.
+            let state = utf8::next(message.utf8_state, &message.bytes[from..]);
+            message.utf8_state = state.ok_or_else(|| Breach::utf8("a text that is not UTF-8"))?;
         }
+        if !message.is_whole() {
+            if size > from && !message.charge(size as u64 + BUFFER_BYTES, budget) {
+                return Err(Breach::too_big("no room for unfinished messages"));
+            }
+        } else if message.utf8_state != utf8::BOUNDARY {
+            return Err(Breach::utf8("a text that ends inside a character"));
+        } else {
+            budget.used -= message.charged;
+            batch.put(message.opcode, Payload::Owned(mem::take(&mut message.bytes)), size);
+            self.message = None;
+        }
+        Ok(())
     }
 
     /// Lends the buffer of a large unfinished frame, with room behind its bytes, so that the next bytes can be received
     /// straight into it; then `received` must follow.
-    pub fn straight(&mut self, batch: &mut Batch, budget: &mut Budget) -> Option<&mut Vec<u8>> {
+    pub fn straight(&mut self, budget: &mut Budget) -> Option<&mut Vec<u8>> {
         let message = self.message.as_deref_mut()?;
         let have = message.bytes.len();
-        if message.remaining < STRAIGHT_BYTES as u64 || have < STRAIGHT_BYTES {
+        if message.header.length < STRAIGHT_BYTES as u64 || have < STRAIGHT_BYTES || message.begun.is_packed {
             return None;
         }
         if message.bytes.capacity() - have < STRAIGHT_BYTES {
-            // Never more than has come already, whatever the header declares; what is there already costs nothing.
-            let more = usize::try_from(message.remaining).unwrap_or(have).min(have);
-            let room = batch.spare.capacity().max(have + more);
-            if !message.charge(room as u64 + BUFFER_BYTES, budget) {
+            // Never more than has come already, whatever the header declares.
+            let more = usize::try_from(message.header.length).unwrap_or(have).min(have);
+            if !message.charge((have + more) as u64 + BUFFER_BYTES, budget) {
                 return None;
             }
-            if batch.spare.capacity() >= have + more {
-                batch.spare.clear();
-                batch.spare.extend_from_slice(&message.bytes);
-                mem::swap(&mut batch.spare, &mut message.bytes);
-            } else {
-                message.bytes.reserve_exact(more);
-            }
+            message.bytes.reserve_exact(more);
         }
         Some(&mut message.bytes)
     }
@@ -320,11 +262,12 @@ impl Reader {
     /// belong to the next frames.
     pub fn received(&mut self, from: usize, batch: &mut Batch, budget: &mut Budget) -> Vec<u8> {
         let Some(message) = &mut self.message else { return Vec::new() };
-        let end = from + message.remaining.min((message.bytes.len() - from) as u64) as usize;
-        let beyond = if end < message.bytes.len() { message.bytes.split_off(end) } else { Vec::new() };
-        if self.rules.is_server {
-            mask::apply(&mut message.bytes[from..], message.key);
-        }
+        let mut bytes = mem::take(&mut message.bytes);
+        let end = from + message.header.length.min((bytes.len() - from) as u64) as usize;
+        let beyond = bytes[end..].to_vec();
+        bytes.truncate(end);
+        message.unmask(&mut bytes[from..], self.rules.is_server);
+        message.bytes = bytes;
         if let Err(breach) = self.advance(from, batch, budget) {
             self.fail(breach, batch, budget);
         }
@@ -333,9 +276,8 @@ impl Reader {
 
     /// Ends the reader and gives back to the budget what it holds; it reads nothing more.
     pub fn release(&mut self, budget: &mut Budget) {
-        if let Some(message) = self.message.take() {
-            budget.used -= message.charged;
-        }
+        budget.used -= self.message.take().map_or(0, |message| message.charged);
+        self.inflater = None;
         self.has_ended = true;
     }
 }

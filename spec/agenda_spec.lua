@@ -49,7 +49,8 @@ describe("websockets.agenda", function()
   it("keeps an error that is nil", function()
     agenda.call(context, nil, function() error() end)
     assert.truthy(context.failure)
-    assert.is_nil(context.failure[1])
+    -- Lua 5.5 puts words in its place.
+    assert.equal(_VERSION == "Lua 5.5" and "<no error object>" or nil, context.failure[1])
   end)
 
   it("tells on_error of each error, with the connection, and keeps none", function()

@@ -188,31 +188,42 @@ describe("connect", function()
     assert.is_true(ended[4] == "closed" or ended[4] == "reset")
   end)
 
+  -- LuaSocket is asked only where there is no accelerator; `spec/lookup_spec.lua` has the accelerator's own.
+  local function with_names(getaddrinfo, work)
+    local dns = socket.dns
+    socket.dns = { getaddrinfo = getaddrinfo }
+    local is_good, first, second = pcall(work)
+    socket.dns = dns
+    assert(is_good, first)
+    return first, second
+  end
+
   it("tells that a name cannot be resolved", function()
     local s = start()
-    local dns = socket.dns
-    socket.dns = { getaddrinfo = function() return nil, "not known" end }
-    local is_good, ws, log = pcall(function() return peer.watch(s.context:connect("ws://nobody.test/")) end)
-    socket.dns = dns
-    assert(is_good, ws)
-    assert.same({ 1006, "cannot resolve nobody.test: not known", false, "host" }, closed(s, log))
+    local _, log = with_names(function() return nil, "not known" end, function()
+      return peer.watch(s.context:connect("ws://nothing.invalid/", { timeout = false }))
+    end)
+    assert.same({}, log.closed)
+    local code, message, clean, why = (table.unpack or unpack)(closed(s, log))
+    assert.same({ 1006, false, "host" }, { code, clean, why })
+    assert.matches("^cannot resolve nothing%.invalid: %a", message)
+    if not server.is_native then assert.matches(": not known$", message) end
+    assert.equal(0, log.open)
   end)
 
-  it("resolves a name in order of its addresses", function()
-    local s, p = start()
-    local dns = socket.dns
-    socket.dns = { getaddrinfo = function(name)
-      assert(name == "some.test")
-      return { { family = "inet", addr = "127.0.0.1" } }
-    end }
-    local is_good, ws, log = pcall(function()
-      return peer.watch(s.context:connect(("ws://some.test:%d/"):format(p.port)))
+  if not server.is_native then
+    it("resolves a name in order of its addresses", function()
+      local s, p = start()
+      local _, log = with_names(function(name)
+        assert(name == "some.test")
+        return { { family = "inet6", addr = "::1" }, { family = "inet", addr = "127.0.0.1" } }
+      end, function()
+        return peer.watch(s.context:connect(("ws://some.test:%d/"):format(p.port)))
+      end)
+      assert.equal("some.test:" .. p.port, p:accept().host)
+      opened(s, log)
     end)
-    socket.dns = dns
-    assert(is_good, ws)
-    assert.equal("some.test:" .. p.port, p:accept().host)
-    opened(s, log)
-  end)
+  end
 
   it("without random bytes fails with a clear error", function()
     local s, p = start()

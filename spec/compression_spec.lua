@@ -84,7 +84,7 @@ describe("a server's answer", function()
   for _, case in ipairs(CASES) do
     local name = type(case[1]) == "table" and next(case[1]) .. "=" .. tostring(case[1][next(case[1])]) or case[1]
     it(("with %s to %s: %s"):format(tostring(name), case[2], tostring(case[3])), function()
-      local agreed, text = compression.answer(case[1] and settings(case[1]), case[2])
+      local agreed, text = compression.answer(case[1] and settings(case[1]), case[2], true)
       if not case[3] then
         assert.is_false(agreed)
         return assert.is_nil(text)
@@ -110,7 +110,7 @@ describe("a server's answer", function()
 
   it("gives up its context where messages may be dropped from a queue", function()
     for _, policy in ipairs({ "drop_new", "drop_old", "conflate" }) do
-      local agreed, text = compression.answer(settings(true, policy), PMD)
+      local agreed, text = compression.answer(settings(true, policy), PMD, true)
       assert.equal(PMD .. "; server_no_context_takeover", text)
       assert.is_true(agreed.deflate.no_context_takeover)
       assert.is_false(agreed.inflate.no_context_takeover)
@@ -119,11 +119,11 @@ describe("a server's answer", function()
 
   it("is the same table for the same agreement", function()
     local given = settings()
-    assert.equal(compression.answer(given, PMD), (compression.answer(given, "x, " .. PMD)))
-    local other = compression.answer(given, PMD .. "; client_no_context_takeover")
-    assert.are_not.equal(compression.answer(given, PMD), other)
+    assert.equal(compression.answer(given, PMD, true), (compression.answer(given, "x, " .. PMD, true)))
+    local other = compression.answer(given, PMD .. "; client_no_context_takeover", true)
+    assert.are_not.equal(compression.answer(given, PMD, true), other)
     -- What is shared by those who compress alike does not grow with what they do otherwise.
-    assert.equal(compression.answer(given, PMD).deflate, other.deflate)
+    assert.equal(compression.answer(given, PMD, true).deflate, other.deflate)
   end)
 
   it("passes level and threshold on", function()

@@ -5,90 +5,23 @@
 local socket = require "socket"
 local luasocket = require "websockets.transport.luasocket"
 local stream = require "websockets.wire.stream"
+local streams = require "spec.support.streams"
 local support = require "spec.engine.support"
+
+local assert_same, cut, generate, generate_packed = streams.assert_same, streams.cut, streams.generate,
+  streams.generate_packed
+local payload, read = streams.payload, streams.read
 
 local STREAMS = 400
 local WIRE_STREAMS = 60
 local DEADLINE_SECONDS = 5
-local TEXTS = {
-  "", "plain", "gr\195\188n", "\226\130\172", "\240\159\152\128", "cut \226\130", "bad \255", "\237\160\128",
-}
-
 local engines = support.engines()
 local pure, native = engines[1].engine, engines[2] and engines[2].engine
 -- A run that declines the accelerator has one beside it that insists.
 local function declined() end
 local it_differs = native and it or os.getenv("WEBSOCKETS_NATIVE") == "off" and declined or pending
 
-local function payload(random)
-  local kind = random(10)
-  if kind <= 5 then return TEXTS[random(#TEXTS)] end
-  if kind <= 8 then return ("ab\0c"):rep(random(40)) end
-  return ("0123456789abcdef"):rep(random(600))
-end
-
--- A frame that is most often right: what is wrong, is wrong in one way.
-local function frame(random, role)
-  local options = { opcode = random(2), payload = payload(random), fin = random(4) > 1 }
-  local fault = random(60)
-  if random(4) == 1 then options.opcode = 0 end
-  if random(6) == 1 then
-    options.opcode, options.fin = 7 + random(3), true
-    options.payload = options.payload:sub(1, 125)
-    if options.opcode == 8 then options.payload = random(2) == 1 and "" or "\3\232bye" end
-  end
-  if fault == 1 then options.rsv = random(7) end
-  if fault == 2 then options.opcode = random(16) - 1 end
-  if fault == 3 then options.form = 126 end
-  if fault == 4 then options.form = 127 end
-  if fault == 5 then options.payload = ("x"):rep(126) end
-  if fault == 6 then options.length = 2 ^ 40 end
-  if (role == "server") ~= (fault == 7) then
-    options.key = string.char(random(256) - 1, random(256) - 1, random(256) - 1, random(256) - 1)
-  end
-  return support.frame(options)
-end
-
-local function generate(random, role)
-  local frames = {}
-  for index = 1, random(12) do frames[index] = frame(random, role) end
-  return table.concat(frames)
-end
-
--- The same cuts for both: a list of positions behind the last byte of each piece.
-local function cut(random, size)
-  local ends, at = {}, 0
-  local most = ({ 1, 7, 100, 4000, 100000 })[random(5)]
-  while at < size do
-    at = math.min(size, at + random(most))
-    ends[#ends + 1] = at
-  end
-  return ends
-end
-
-local function read(engine, options, bytes, ends)
-  local reader, batch, list, from = engine.reader(options), {}, {}, 1
-  for _, last in ipairs(ends) do
-    local count, again = reader:feed(bytes:sub(from, last), batch)
-    while count > 0 or again do
-      for index = 1, 2 * count do list[#list + 1] = batch[index] end
-      count, again = reader:feed("", batch)
-    end
-    from = last + 1
-  end
-  reader:release()
-  return list
-end
-
-local function assert_same(expected, found, seed)
-  local many = "stream " .. seed .. ": "
-  assert.equal(#expected, #found, many .. "how many")
-  for index = 1, #expected do
-    -- Long payloads would fill the screen.
-    assert.is_true(expected[index] == found[index], many .. "item " .. index .. ": "
-      .. tostring(expected[index]):sub(1, 60) .. " / " .. tostring(found[index]):sub(1, 60))
-  end
-end
+local it_compresses = native and (pure.can_compress() and it or pending) or it_differs
 
 local LIMITS = { max_message_bytes = 8000, max_fragments = 5 }
 
@@ -111,6 +44,47 @@ describe("both engines", function()
       end
     end)
   end
+
+  for _, role in ipairs { "server", "client" } do
+    it_compresses("read the same messages, close codes and faults of compressed streams as a " .. role, function()
+      for seed = 1, STREAMS do
+        local random = support.random(seed * 6151 + 2)
+        local how = { window_bits = 8 + random(7), level = random(9), no_context_takeover = random(2) == 1 }
+        local bytes = generate_packed(random, role, (random(2) == 1 and pure or native).deflater(how))
+        local ends = cut(random, #bytes)
+        local lists = {}
+        for index, engine in ipairs { pure, native } do
+          local options = options_for(role, { used = 0, limit = math.huge })
+          options.deflate = { inflate = how }
+          lists[index] = read(engine, options, bytes, ends)
+          assert.equal(0, options.budget.used)
+        end
+        assert_same(lists[1], lists[2], seed)
+      end
+    end)
+  end
+
+  it_compresses("write what inflates to the same", function()
+    local random = support.random(1234)
+    for bits = 9, 15 do
+      for _, forgets in ipairs { true, false } do
+        local how = { window_bits = bits, level = random(9), threshold = random(40), no_context_takeover = forgets }
+        for _, pair in ipairs { { pure, native }, { native, pure } } do
+          local options = options_for("client", nil)
+          options.max_message_bytes, options.deflate = 2 ^ 20, { inflate = how }
+          local copy = {}
+          for name, value in pairs(how) do copy[name] = value end
+          local writer = pair[1].writer { role = "server", deflate = { deflate = copy } }
+          local reader, batch = pair[2].reader(options), {}
+          for _ = 1, 40 do
+            local data = payload(random)
+            assert.equal(1, (reader:feed(writer:encode(2, data), batch)))
+            assert.is_true(batch[1] == 2 and batch[2] == data)
+          end
+        end
+      end
+    end
+  end)
 
   it_differs("write the same bytes", function()
     local random = support.random(4711)
@@ -159,19 +133,23 @@ describe("both wires, over sockets,", function()
 
   local QUEUE = { high_water_bytes = 65536, max_buffered_bytes = 2 ^ 24 }
 
-  function makers.pure(here, leftover)
+  local function settings_with(deflate)
+    return { role = "server", max_message_bytes = 8000, max_fragments = 5, limits = QUEUE, deflate = deflate }
+  end
+
+  function makers.pure(here, leftover, deflate)
     local wire = stream.new(stream.hub(), luasocket.new(here), pure, QUEUE)
-    wire:start({ role = "server", max_message_bytes = 8000, max_fragments = 5, limits = QUEUE }, leftover)
+    wire:start(settings_with(deflate), leftover)
     return wire
   end
 
-  function makers.native(here, leftover)
+  function makers.native(here, leftover, deflate)
     local wires = require "websockets.wire.native"
     hub = hub or wires.hub({
       high_water_bytes = 65536, max_buffered_bytes = 2 ^ 24, max_unfinished_total_bytes = 2 ^ 30,
     })
     local wire = assert(wires.adopt(hub, here))
-    wire:start({ role = "server", max_message_bytes = 8000, max_fragments = 5, limits = QUEUE }, leftover)
+    wire:start(settings_with(deflate), leftover)
     return wire
   end
 
@@ -190,10 +168,10 @@ describe("both wires, over sockets,", function()
   end
 
   -- Every message is echoed; a breach, and the end of the stream, end it.
-  local function run(kind, bytes, ends)
+  local function run(kind, bytes, ends, deflate)
     local peer, here = pair()
     local leftover = bytes:sub(1, ends[1])
-    local wire, batch, list, from = makers[kind](here, leftover), {}, {}, ends[1] + 1
+    local wire, batch, list, from = makers[kind](here, leftover, deflate), {}, {}, ends[1] + 1
     local echoed, time = {}, socket.gettime() + DEADLINE_SECONDS
     local position = 2
     while true do
@@ -239,7 +217,30 @@ describe("both wires, over sockets,", function()
         assert.is_true(echoed_one == echoed_other, "stream " .. seed .. ": the echo")
       end
     end
-    assert.equal(0, hub.core:held())
+    assert.equal(0, (select(2, hub.core:totals())))
     assert.equal(0, hub.buffered)
+  end)
+
+  it_compresses("read the same compressed messages and echo what inflates to the same", function()
+    for seed = 1, WIRE_STREAMS do
+      local random = support.random(seed * 3571 + 4)
+      local how = { window_bits = 8 + random(7), level = random(9), threshold = random(40) - 1,
+        no_context_takeover = random(2) == 1 }
+      local bytes = generate_packed(random, "server", (random(2) == 1 and pure or native).deflater(how))
+      local ends, lists = cut(random, #bytes), {}
+      if #ends < 200 then
+        for index, kind in ipairs { "pure", "native" } do
+          local copy = {}
+          for name, value in pairs(how) do copy[name] = value end
+          local list, echoed = run(kind, bytes, ends, { deflate = copy, inflate = how })
+          local options = options_for("client", nil)
+          options.max_message_bytes, options.deflate = 2 ^ 20, { inflate = how }
+          lists[index], lists[index + 2] = list, read(pure, options, echoed, { #echoed })
+        end
+        assert_same(lists[1], lists[2], seed)
+        assert_same(lists[3], lists[4], seed)
+      end
+    end
+    assert.equal(0, (hub.core:totals()))
   end)
 end)

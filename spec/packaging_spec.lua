@@ -82,7 +82,7 @@ end
 
 describe("packaging", function()
   local version = _VERSION:match("%d+%.%d+")
-  local lua, folder, copy, tree, target
+  local lua, folder, copy, tree, target, found
   local is_native = os.getenv("WEBSOCKETS_NATIVE") == "on"
   local _, missing = run("command -v luarocks")
   local it_packs = missing == 0 and it or pending
@@ -93,17 +93,20 @@ describe("packaging", function()
   end
 
   local function make_rock()
-    return must(luarocks("make --deps-mode=none " .. ROCKSPEC) .. (jit and " LUA=" .. quote(lua) or ""))
+    return must(luarocks("make --deps-mode=none " .. ROCKSPEC) .. found)
   end
 
   -- As where there is no Rust.
   local function make_rock_without_cargo()
     return must("WEBSOCKETS_NATIVE= PATH=" .. quote(folder .. "/bin") .. ":$PATH; export PATH WEBSOCKETS_NATIVE; "
-      .. luarocks("make --deps-mode=none " .. ROCKSPEC) .. (jit and " LUA=" .. quote(lua) or ""))
+      .. luarocks("make --deps-mode=none " .. ROCKSPEC) .. found)
   end
 
   setup(function()
     lua = this_lua()
+    -- What LuaRocks does not find by the version alone.
+    found = (jit or version == "5.5") and " LUA=" .. quote(lua) or ""
+    if version == "5.5" then found = found .. " LUA_INCDIR=" .. quote(lua:match("^(.*)/") .. "/include") end
     folder = must("mktemp -d"):match("[^\n]+")
     copy, tree = folder .. "/clone", folder .. "/tree"
     must(("mkdir %s %s %s"):format(quote(copy), quote(folder .. "/elsewhere"), quote(folder .. "/bin")))

@@ -10,6 +10,7 @@ local errors = require("websockets.errors")
 local handshake = require("websockets.handshake.client")
 local http = require("websockets.http")
 local luasocket = require("websockets.transport.luasocket")
+local resolver = require("websockets.client.resolver")
 local url = require("websockets.url")
 
 -- The phase of a connection before it is open, in the place of a server's HTTP exchange.
@@ -18,28 +19,12 @@ client.__index = client
 
 local sub = string.sub
 
-local LOCALHOST = { { "tcp4", "127.0.0.1" }, { "tcp6", "::1" } }
-
 -- Any other failure to reach an address is that it cannot be reached.
 local WORDS = { ["connection refused"] = "refused", timeout = "timeout" }
 
 local function fail(ws, message, why)
   ws.outcome = { 1006, message, false, why }
   ending.abort(ws, why)
-end
-
--- Addresses to try, in order. Only a name has to be asked for, and asking waits for the answer.
-local function resolve(place)
-  if place.kind == "ipv4" then return { { "tcp4", place.host } } end
-  if place.kind == "ipv6" then return { { "tcp6", place.host } } end
-  if place.host == "localhost" or place.host:find("%.localhost$") then return LOCALHOST end
-  local found, why = require("socket").dns.getaddrinfo(place.host)
-  if not found then return nil, tostring(why) end
-  local addresses = {}
-  for _, one in ipairs(found) do
-    addresses[#addresses + 1] = { one.family == "inet6" and "tcp6" or "tcp4", one.addr }
-  end
-  return addresses
 end
 
 local function open_socket(kind)
@@ -93,10 +78,29 @@ local function peek(socket)
   return false, asked and why
 end
 
+local function fail_to_resolve(self, ws, why)
+  fail(ws, ("cannot resolve %s: %s"):format(self.place.host, why), "host")
+end
+
+-- The answer of a look-up is whole when it ends.
+local function hear(self, ws)
+  local bytes, why
+  repeat
+    bytes, why = ws.wire:receive()
+    self.answer = self.answer .. (bytes or "")
+  until not bytes
+  if why == "timeout" then return end
+  self.addresses, why = resolver.read(self.answer)
+  self.answer = false
+  if not self.addresses then return fail_to_resolve(self, ws, why) end
+  dial_next(self, ws)
+end
+
 --- Goes on connecting, whenever the socket may have something to say.
 -- @tparam table ws
 function client:advance(ws)
-  if self.unresolved then return fail(ws, self.unresolved, "host") end
+  if self.answer then return hear(self, ws) end
+  if self.unresolved then return fail_to_resolve(self, ws, self.unresolved) end
   local is_connected, why = false, self.trouble
   self.trouble = false
   if not why then is_connected, why = peek(ws.wire.transport.socket) end
@@ -154,23 +158,41 @@ local function can_watch(context, fd)
   return context.poller:can_watch(fd) or context.settings.on_add_fd ~= nil
 end
 
-local function new_phase(place)
-  local addresses, why = resolve(place)
+local function new_phase(place, addresses, unresolved)
   return setmetatable({
     phase = "client", place = place, addresses = addresses or {}, at = 0, trouble = false,
-    unresolved = not addresses and ("cannot resolve %s: %s"):format(place.host, why),
-    scanner = http.scanner(), accept_key = false,
+    answer = false, unresolved = unresolved, scanner = http.scanner(), accept_key = false,
   }, client)
 end
 
-local function begin(context, place, settings)
+local function start(self, context, transport, settings)
+  local ws = connection.new(context, transport, math.floor(transport:getfd()), self, settings)
+  ws.role, ws.dialing = "client", true
+  ending.deadline(ws, settings.timeout, expire)
+  return ws
+end
+
+-- Where the accelerator looks names up, nothing waits for the answer: it arrives as from any other socket.
+local function begin_look_up(context, place, settings)
+  local wire = context.wire_class.look_up(context.hub, place.host)
+  if not wire then return nil, "no descriptor or thread to look a name up", "limit" end
   local self = new_phase(place)
+  self.answer = ""
+  return start(self, context, wire, settings)
+end
+
+local function begin(context, place, settings)
+  local addresses, unresolved = resolver.known(place), nil
+  if not addresses then
+    if context.wire_class.look_up then return begin_look_up(context, place, settings) end
+    addresses, unresolved = resolver.ask(place.host)
+  end
+  local self = new_phase(place, addresses, unresolved)
   local address = self.addresses[1]
   local socket, why = open_socket(address and address[1] or "tcp4")
   if not socket then return nil, "no socket: " .. tostring(why), "limit" end
   local transport = luasocket.new(socket)
-  local fd = transport:getfd()
-  if not can_watch(context, fd) then
+  if not can_watch(context, transport:getfd()) then
     socket:close()
     return nil, "no more connections can be watched", "limit"
   end
@@ -180,9 +202,7 @@ local function begin(context, place, settings)
     is_on_its_way, why = dial(self, socket, address)
     self.trouble = not is_on_its_way and why
   end
-  local ws = connection.new(context, transport, fd, self, settings)
-  ws.role, ws.dialing = "client", true
-  ending.deadline(ws, settings.timeout, expire)
+  local ws = start(self, context, transport, settings)
   descriptor.block(ws, true)
   -- What failed at once is told in the next turn: the caller has set no callbacks yet.
   if not is_on_its_way then agenda.again(context, ws) end

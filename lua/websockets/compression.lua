@@ -134,10 +134,11 @@ local function write(is_offer, server, client)
 end
 
 -- 7.1.1, 7.1.2: what we answer to one offer; nil where it cannot be met.
-local function answer_to(settings, offer)
+local function answer_to(settings, offer, keeps)
   local server = {
     bits = min(settings.server_max_window_bits, offer.server_max_window_bits or MOST_BITS),
-    forgets = settings.server_no_context_takeover or offer.server_no_context_takeover or not settings.keeps,
+    forgets = settings.server_no_context_takeover or offer.server_no_context_takeover
+      or not (settings.keeps and keeps),
   }
   if server.bits < LEAST_BITS then return nil end
   server.says = offer.server_max_window_bits ~= nil or server.bits < MOST_BITS
@@ -156,10 +157,11 @@ end
 -- @rfc 7692 5
 -- @tparam table|boolean settings of `settle`; false: none can be met
 -- @tparam ?string value of Sec-WebSocket-Extensions
+-- @tparam boolean keeps false where messages of this connection may be dropped, whatever the context's settings are
 -- @treturn[1] table|boolean what the wire is to do: `deflate`, `inflate`; false: no compression
 -- @treturn[1] ?string the answer's Sec-WebSocket-Extensions
 -- @treturn[2] nil the value is not what RFC 6455 9.1 allows
-function compression.answer(settings, value)
+function compression.answer(settings, value, keeps)
   if not value then return false end
   local offers = extension.parse(value)
   if not offers then return nil end
@@ -167,7 +169,7 @@ function compression.answer(settings, value)
   for _, one in ipairs(offers) do
     local offer = one.name == NAME and read_parameters(one.parameters, true)
     if offer then
-      local agreed, text = answer_to(settings, offer)
+      local agreed, text = answer_to(settings, offer, keeps)
       if agreed then return agreed, text end
     end
   end

@@ -1,6 +1,7 @@
 --- One connection: a wire and its protocol state, from the first byte on.
 -- @module websockets.connection
 local agenda = require("websockets.agenda")
+local delivery = require("websockets.delivery")
 local descriptor = require("websockets.descriptor")
 local ending = require("websockets.ending")
 local engines = require("websockets.engine")
@@ -11,14 +12,12 @@ local connection = {}
 
 local LAST_READS = 64
 
-local read_messages
-
 -- The peer takes nothing any more, but what it sent before, its close frame above all, may still be here.
 local function end_broken(ws, why)
   local reads = 0
   while reads < LAST_READS and not ws.paused and (ws.state == "open" or ws.state == "closing") do
     reads = reads + 1
-    read_messages(ws)
+    delivery.read(ws)
   end
   -- Our close frame has not left.
   if ws.state == "ending" then ws.outcome[3] = false end
@@ -59,76 +58,6 @@ function connection.flush(ws)
   if ws.state ~= "closed" then connection.flushed(ws, ws.wire:flush()) end
 end
 
--- Messages behind a pause wait here, in the order they came.
-local function hold(ws, batch, from, count)
-  local held = ws.held or {}
-  ws.held = held
-  for i = 2 * from - 1, 2 * count do
-    held[#held + 1] = batch[i]
-    batch[i] = false
-  end
-end
-
-local function take_batch(ws, batch, cursor, count)
-  while cursor.at < count do
-    local at = cursor.at + 1
-    if ws.paused then
-      cursor.at = count
-      return hold(ws, batch, at, count)
-    end
-    cursor.at = at
-    local opcode, payload = batch[2 * at - 1], batch[2 * at]
-    batch[2 * at] = false
-    if opcode <= 2 and ws.state == "open" then
-      local handler = ws.receive_handler
-      if handler then handler(ws, payload, opcode - 1) end
-    else
-      session.receive(ws, opcode, payload)
-    end
-  end
-end
-
--- One pcall for the whole batch, the position outside: an error of a callback costs nobody a message.
-local function dispatch(ws, batch, count)
-  local context = ws.context
-  local cursor = context.cursor
-  cursor.at = 0
-  repeat
-    local is_good, err = pcall(take_batch, ws, batch, cursor, count)
-    if not is_good then agenda.fail(context, err, ws) end
-  until cursor.at >= count
-  if ws.state == "ending" then ending.begin(ws) end
-end
-
--- Pings and pongs are no use of a connection: idle_timeout counts messages.
-local function has_message(batch, count)
-  for i = 1, count do
-    if batch[2 * i - 1] <= 2 then return true end
-  end
-  return false
-end
-
-function read_messages(ws)
-  local context, held = ws.context, ws.held
-  if held then
-    ws.held = nil
-    dispatch(ws, held, #held / 2)
-    if ws.paused then return end
-  end
-  local batch = context.batch
-  local count, again = ws.wire:read(batch)
-  if not count then
-    if again ~= "timeout" then ending.abort(ws, again) end
-    return
-  end
-  ws.seen = context.now
-  if count > 0 then
-    if ws.special and ws.idle_slot and has_message(batch, count) then ws.active = context.now end
-    dispatch(ws, batch, count)
-  end
-  if again then agenda.again(context, ws) end
-end
-
 local function discard(ws)
   local bytes, why = ws.wire:receive()
   if bytes then
@@ -167,7 +96,7 @@ function connection.readable(ws)
     return
   end
   if state == "open" or state == "closing" then
-    read_messages(ws)
+    delivery.read(ws)
   elseif state == "http" then
     read_http(ws)
   elseif state == "ending" then

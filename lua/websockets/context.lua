@@ -35,7 +35,6 @@ local function add_sockets(self, settings)
   self.poller = poller.new(self.hub, self.owners)
 end
 
--- The sockets of the accelerator know no compression: a context with it goes over LuaSocket.
 local function choose_engine(settings)
   local chosen = engine.choose()
   return settings.compression and engine.that_compresses(chosen) or chosen
@@ -200,14 +199,15 @@ function context:broadcast(protocol, data)
 end
 
 --- Opens a connection to a server. It returns at once: `ws:on_open` hears of it, or `ws:on_closed` (1006, the message,
--- false, why). Only to resolve a host name other than localhost does it wait, as long as the system does.
+-- false, why). Only without the accelerator, to resolve a host name other than localhost, does it wait, as long as the
+-- system does.
 -- @tparam string url `ws://host:port/path?query`
 -- @tparam[opt] table given `protocols` (list), `headers`, `origin`, `timeout` (seconds until it is open), and limits
 -- and times of this connection by the names that `websockets.context` knows
 -- @treturn[1] table ws
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string `limit`: no descriptor can be had
+-- @treturn[2] string `limit`: no descriptor can be had, or no thread to look a name up
 -- @raise for a wrong URL, a wrong or unknown option
 -- @rfc 6455 4.1
 function context:connect(url, given)

@@ -15,7 +15,7 @@ function engine.choose()
   return require("websockets.engine.pure")
 end
 
---- Gives an engine that can compress: the accelerator cannot.
+--- Gives an engine that may compress.
 -- @tparam table chosen
 -- @treturn table the same, or the pure one
 function engine.that_compresses(chosen)

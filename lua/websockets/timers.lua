@@ -10,12 +10,14 @@ function timers.new()
   return setmetatable({ queues = {}, earliest = math.huge }, timers)
 end
 
-local function queue_of(self, lane)
+local function queue_of(self, lane, fire)
   local queue = self.queues[lane]
   if not queue then
     queue = {
       seconds = type(lane) == "number" and lane or lane.seconds,
-      first = 1, last = 0, live = 0, due = {}, owner = {}, fire = {},
+      first = 1, last = 0, live = 0, due = {}, owner = {},
+      -- Nearly all timers of a lane do the same: only those that do something else have a place of their own for it.
+      usual = fire, fire = {},
     }
     self.queues[lane] = queue
   end
@@ -30,12 +32,12 @@ end
 -- @tparam function fire `fire(owner, now)`, called once when the time has come
 -- @treturn integer slot: names this timer together with its lane
 function timers:start(lane, now, owner, fire)
-  local queue = queue_of(self, lane)
+  local queue = queue_of(self, lane, fire)
   local slot = queue.last + 1
   queue.last = slot
   queue.due[slot] = now + queue.seconds
   queue.owner[slot] = owner
-  queue.fire[slot] = fire
+  if fire ~= queue.usual then queue.fire[slot] = fire end
   queue.live = queue.live + 1
   if queue.due[slot] < self.earliest then self.earliest = queue.due[slot] end
   return slot
@@ -85,7 +87,7 @@ end
 
 local function pop(queue)
   local first = queue.first
-  local owner, fire = queue.owner[first], queue.fire[first]
+  local owner, fire = queue.owner[first], queue.fire[first] or queue.usual
   queue.due[first], queue.owner[first], queue.fire[first] = nil, nil, nil
   queue.first = first + 1
   queue.live = queue.live - 1

@@ -2,6 +2,7 @@
 -- @module websockets.turn
 local agenda = require("websockets.agenda")
 local connection = require("websockets.connection")
+local delivery = require("websockets.delivery")
 local ending = require("websockets.ending")
 local guard = require("websockets.guard")
 local relief = require("websockets.relief")
@@ -210,15 +211,7 @@ local function service(context, seconds)
     writable[i] = false
     connection.flush(ws)
   end
-  for i = 1, reads do
-    local owner = readable[i]
-    readable[i] = false
-    if owner.state == "open" then
-      connection.readable(owner)
-    else
-      serve(context, owner)
-    end
-  end
+  delivery.read_all(context, readable, reads, serve)
   serve_again(context)
   context.timers:run(context.now)
 end

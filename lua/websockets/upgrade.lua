@@ -195,8 +195,8 @@ function upgrade.run(self, ws)
   self.offered, status = handshake.subprotocols(self.request)
   if not self.offered then return response.refuse(self, ws, status) end
   if not choose(ws, self.offered) then return response.refuse(self, ws, 400) end
-  self.deflate, self.extensions =
-    compression.answer(ws.context.settings.compression, self.request.headers["sec-websocket-extensions"])
+  self.deflate, self.extensions = compression.answer(ws.context.settings.compression,
+    self.request.headers["sec-websocket-extensions"], settings.slow_consumer == "close")
   if self.deflate == nil then return response.refuse(self, ws, 400) end
   if settings.on_handshake then return ask(ws, settings.on_handshake) end
   open(ws, {})

@@ -21,7 +21,6 @@ local WRITE_CLOSE, WRITE_PING, WRITE_PONG = 4, 5, 6
 local NO_FIN, IGNORE_MASK, NO_COMPRESSION = 0x40, 0x80, 0x100
 local MAX_CONTROL_BYTES = 125
 
-local MESSAGES = { [WRITE_TEXT] = 1, [WRITE_BINARY] = 2 }
 local OPCODES = {
   [WRITE_TEXT] = 1, [WRITE_BINARY] = 2, [WRITE_CONTINUATION] = 0, [WRITE_PING] = 9, [WRITE_PONG] = 10,
 }
@@ -104,7 +103,7 @@ end
 -- @rfc 6455 5.4, 5.6
 function websocket:write(data, kind)
   -- Nearly every write is a whole message on a connection without anything special; the rest looks closer.
-  local message = MESSAGES[kind == nil and WRITE_TEXT or kind]
+  local message = (kind == WRITE_TEXT or kind == nil) and 1 or kind == WRITE_BINARY and 2
   if message and self.state == "open" and not self.special and self.wire:push(message, data) then
     if not self.context.busy then turn.settle(self.context) end
     return 0
@@ -249,11 +248,13 @@ end
 -- @treturn string name: the IP address
 -- @treturn string IP address, "" where it is not known any more
 function websocket:get_peer_addresses()
-  if not self.peer_ip then
-    local wire = self.wire
-    self.peer_ip = (wire.transport or wire):peer()
+  local ip, wire = self.peer_ip, self.wire
+  if not ip then
+    ip = (wire.transport or wire):peer()
+    -- The address that is tried may not be the last one.
+    if not self.dialing then self.peer_ip = ip end
   end
-  return self.peer_ip, self.peer_ip
+  return ip, ip
 end
 
 --- Stops or goes on reading from the peer.

@@ -2,48 +2,38 @@
 
 mod engine;
 mod hub;
+mod lookup;
 mod system;
 mod wire;
 
-use crate::lua::{entry, Called, Lua};
+use engine::{accept_key, base64, codec, deflations, encode, feed, inflate, mask};
+use engine::{random, reader, release, release_codec, unbase64, utf8_next, valid_utf8};
+use hub::hub as new_hub;
+use lookup::look_up;
+use system::{drop_privileges, file_facts, interface_address, link_target, now};
+use wire::fanout;
+
+use crate::lua::{entry, functions, Called, Functions, Lua, Object};
+
+const FUNCTIONS: Functions = functions! {
+    accept_key base64 unbase64 random mask valid_utf8 utf8_next encode codec inflate release_codec deflations
+    reader feed release new_hub fanout now file_facts link_target look_up drop_privileges interface_address
+};
 
 /// Pushes the module: its functions, and the methods of hubs and wires.
 pub fn open(lua: &Lua) -> Called {
     raise_malloc_thresholds();
     lua.new_table();
-    lua.set_functions(&[
-        (c"accept_key", entry(engine::accept_key)),
-        (c"base64", entry(engine::base64)),
-        (c"unbase64", entry(engine::unbase64)),
-        (c"random", entry(engine::random)),
-        (c"mask", entry(engine::mask)),
-        (c"valid_utf8", entry(engine::valid_utf8)),
-        (c"utf8_next", entry(engine::utf8_next)),
-        (c"encode", entry(engine::encode)),
-        (c"reader", entry(engine::reader)),
-        (c"feed", entry(engine::feed)),
-        (c"release", entry(engine::release)),
-        (c"hub", entry(hub::new)),
-        (c"fanout", entry(wire::fanout)),
-        (c"now", entry(system::now)),
-        (c"stat", entry(system::stat)),
-        (c"drop_privileges", entry(system::drop_privileges)),
-        (c"interface_address", entry(system::interface_address)),
-    ]);
-    lua.new_kind::<engine::Feeder>(&[], entry(drop_object::<engine::Feeder>));
-    lua.pop(2);
-    lua.new_kind::<hub::HubObject>(&hub::methods(), entry(hub::collect));
-    lua.set_field(-3, c"hub_methods");
-    lua.pop(1);
-    lua.new_kind::<wire::WireObject>(&wire::methods(), entry(wire::collect));
-    lua.set_field(-3, c"wire_methods");
-    lua.pop(1);
+    lua.set_functions(FUNCTIONS);
+    lua.new_kind::<engine::Feeder>(c"reader_methods", &[], entry(drop_object::<engine::Feeder>));
+    lua.new_kind::<engine::CodecObject>(c"codec_methods", &[], entry(drop_object::<engine::CodecObject>));
+    lua.new_kind::<hub::HubObject>(c"hub_methods", hub::METHODS, entry(hub::collect));
+    lua.new_kind::<wire::WireObject>(c"wire_methods", wire::METHODS, entry(wire::collect));
     Some(1)
 }
 
-fn drop_object<T: crate::lua::Object>(lua: &Lua) -> Called {
-    lua.drop_object::<T>();
-    Some(0)
+fn drop_object<T: Object>(lua: &Lua) -> Option<()> {
+    lua.drop_object::<T>()
 }
 
 // The C library gives large blocks back to the system and faults them in again at every large message, until it has

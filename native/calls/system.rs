@@ -1,53 +1,39 @@
 //! What pure Lua cannot ask the operating system.
 
-use std::ffi::CString;
 use std::sync::LazyLock;
 use std::time::Instant;
 
 use nix::unistd::{self, Gid, Uid};
-use rustix::fs::FileType;
+use rustix::fs;
 
-use crate::lua::{Called, Lua};
+use crate::lua::{Answer, Lua};
 
 /// `now()`: seconds from an arbitrary start, never less than before.
-pub fn now(lua: &Lua) -> Called {
+pub fn now(_: &Lua) -> Option<f64> {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     let elapsed = START.elapsed();
     // A power of two as the unit: adding whole seconds then never rounds.
     let parts = (u64::from(elapsed.subsec_nanos()) << 20) / 1_000_000_000;
-    lua.push_number(elapsed.as_secs() as f64 + parts as f64 / f64::from(1 << 20));
-    Some(1)
+    Some(elapsed.as_secs() as f64 + parts as f64 / f64::from(1 << 20))
 }
 
-fn kind(mode: u32) -> &'static str {
-    match FileType::from_raw_mode(mode) {
-        FileType::RegularFile => "file",
-        FileType::Directory => "directory",
-        _ => "other",
-    }
+/// `file_facts(path, is_link)`: the four bits of its kind, size, time of the last change in seconds, inode, device; or
+/// nil. `is_link` asks for a symbolic link itself.
+pub fn file_facts(lua: &Lua) -> Option<impl Answer> {
+    let look = if lua.boolean(2) { fs::lstat } else { fs::stat };
+    let found = lua.attempt(|| look(lua.bytes(1)))?.ok();
+    Some(found.map(|facts| {
+        let time = facts.st_mtime as f64 + facts.st_mtime_nsec as f64 / 1e9;
+        ((facts.st_mode as usize >> 12, facts.st_size as usize, time), (facts.st_ino as usize, facts.st_dev as usize))
+    }))
 }
 
-/// `stat(path)`: size, time of the last change in seconds, `file`, `directory` or `other`, device, inode; or nil.
-pub fn stat(lua: &Lua) -> Called {
-    let found = lua.attempt(|| {
-        let path = CString::new(lua.bytes(1)).ok()?;
-        rustix::fs::stat(path.as_c_str()).ok()
-    });
-    match found {
-        Some(Some(facts)) => {
-            lua.push_number(facts.st_size as f64);
-            lua.push_number(facts.st_mtime as f64 + facts.st_mtime_nsec as f64 / 1e9);
-            lua.push_bytes(kind(facts.st_mode).as_bytes());
-            lua.push_number(facts.st_dev as f64);
-            lua.push_number(facts.st_ino as f64);
-            Some(5)
-        }
-        Some(None) => {
-            lua.push_nil();
-            Some(1)
-        }
-        None => None,
-    }
+/// `link_target(path)`: where a symbolic link points; or nil.
+pub fn link_target(lua: &Lua) -> Option<impl Answer> {
+    lua.build(|target| {
+        target.extend_from_slice(fs::readlink(lua.bytes(1), []).map_err(drop)?.as_bytes());
+        Ok::<_, ()>(())
+    })
 }
 
 fn drop_to(gid: i64, uid: i64) -> Result<(), &'static str> {
@@ -61,20 +47,9 @@ fn drop_to(gid: i64, uid: i64) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// `drop_privileges(gid, uid)`: true, or false and which failed; -1 leaves one as it is.
-pub fn drop_privileges(lua: &Lua) -> Called {
-    match lua.attempt(|| drop_to(lua.integer(1), lua.integer(2))) {
-        Some(Ok(())) => {
-            lua.push_boolean(true);
-            Some(1)
-        }
-        Some(Err(which)) => {
-            lua.push_boolean(false);
-            lua.push_bytes(which.as_bytes());
-            Some(2)
-        }
-        None => None,
-    }
+/// `drop_privileges(gid, uid)`: true, or nil and which failed; -1 leaves one as it is.
+pub fn drop_privileges(lua: &Lua) -> Option<impl Answer> {
+    lua.attempt(|| drop_to(lua.integer(1), lua.integer(2)).map(|()| true))
 }
 
 fn address_of(name: &[u8]) -> Option<String> {
@@ -95,15 +70,9 @@ fn address_of(name: &[u8]) -> Option<String> {
 }
 
 /// `interface_address(name)`: the IP address of a network interface, IPv4 where it has one; or nil.
-pub fn interface_address(lua: &Lua) -> Called {
-    let built = lua.push_built(|target| {
+pub fn interface_address(lua: &Lua) -> Option<impl Answer> {
+    lua.build(|target| {
         target.extend_from_slice(address_of(lua.bytes(1)).ok_or(())?.as_bytes());
-        Ok::<(), ()>(())
-    });
-    match built {
-        Some(Ok(())) => {}
-        Some(Err(())) => lua.push_nil(),
-        None => return None,
-    }
-    Some(1)
+        Ok::<_, ()>(())
+    })
 }

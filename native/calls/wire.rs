@@ -1,21 +1,19 @@
 //! The methods of a wire.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::CStr;
+use std::io::Write;
 use std::rc::Rc;
 
-use mlua_sys::lua_CFunction;
-
-use super::engine;
-use crate::hub::{Hub, Report};
-use crate::lua::{entry, Called, Kind, Lua, Object, Spent};
-use crate::net::Fault;
-use crate::output::{Frame, Refused};
+use super::engine::{self, CodecObject};
+use crate::header::{Rules, TEXT};
+use crate::hub::{report, Hub, Wire};
+use crate::lua::{functions, object, Answer, Functions, Lua, Spent};
+use crate::net::{self, Fault};
+use crate::output::{Frame, Output, Refused};
 use crate::utf8;
 
 /// From this size on a payload leaves from where it is.
 const HELD_BYTES: usize = 4096;
-const TEXT: u8 = 1;
 
 /// One connection of a hub.
 pub struct WireObject {
@@ -27,260 +25,169 @@ pub struct WireObject {
     pub fd: Cell<i32>,
 }
 
-impl Object for WireObject {
-    fn kind() -> &'static Kind {
-        static KIND: Kind = Kind(c"websockets wire");
-        &KIND
-    }
-}
+object!(WireObject, c"websockets wire");
 
 /// What `wire:name()` finds.
-pub fn methods() -> [(&'static CStr, lua_CFunction); 16] {
-    [
-        (c"receive", entry(receive)),
-        (c"unread", entry(unread)),
-        (c"raw", entry(raw)),
-        (c"begin", entry(begin)),
-        (c"read", entry(read)),
-        (c"push", entry(push)),
-        (c"attend", entry(attend)),
-        (c"flush", entry(flush)),
-        (c"drop", entry(drop_messages)),
-        (c"buffered", entry(buffered)),
-        (c"watch", entry(watch)),
-        (c"peer", entry(peer)),
-        (c"getfd", entry(getfd)),
-        (c"shutdown", entry(shutdown)),
-        (c"close", entry(close)),
-        (c"belongs_to", entry(belongs_to)),
-    ]
+pub const METHODS: Functions = functions! {
+    receive unread raw begin read push attend flush drop buffered watch peer getfd shutdown close
+};
+
+fn with<R: Default>(lua: &Lua, work: impl FnOnce(&mut Wire, &mut Output) -> R) -> Option<R> {
+    let wire = lua.object::<WireObject>(1)?;
+    lua.attempt(|| wire.hub.borrow_mut().with(wire.fd.get(), work))
 }
 
-fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
+// For what must go to the hub itself.
+fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
     let wire = lua.object::<WireObject>(1)?;
     lua.attempt(|| work(&mut wire.hub.borrow_mut(), wire.fd.get()))
 }
 
-fn refuse(lua: &Lua, why: &str) -> Called {
-    lua.push_nil();
-    lua.push_bytes(why.as_bytes());
-    Some(2)
+fn release(lua: &Lua) -> Option<()> {
+    lua.release(&lua.object::<WireObject>(1)?.spent);
+    Some(())
 }
 
-fn done(result: Option<()>) -> Called {
-    result.map(|()| 0)
-}
-
-fn receive(lua: &Lua) -> Called {
+fn receive(lua: &Lua) -> Option<impl Answer> {
     let wire = lua.object::<WireObject>(1)?;
-    match lua.push_built(|target| wire.hub.borrow_mut().receive(wire.fd.get(), target)) {
-        Some(Ok(again)) => {
-            lua.push_boolean(again);
-            Some(2)
-        }
-        Some(Err(fault)) => refuse(lua, fault.word()),
-        None => None,
-    }
+    lua.build(|target| {
+        let mut hub = wire.hub.borrow_mut();
+        let received = hub.with(wire.fd.get(), |wire, _| Some(wire.incoming.receive(&wire.out.fd, target)));
+        received.unwrap_or(Err(Fault::Closed))
+    })
 }
 
-fn unread(lua: &Lua) -> Called {
-    done(with(lua, |hub, fd| hub.unread(fd, lua.bytes(2))))
+fn unread(lua: &Lua) -> Option<()> {
+    with(lua, |wire, _| wire.incoming.unread(lua.bytes(2)))
 }
 
-fn begin(lua: &Lua) -> Called {
-    let (rules, limits) = (engine::rules(lua, 2), super::hub::limits(lua, 5));
-    done(with(lua, |hub, fd| hub.start(fd, rules, limits, lua.bytes(7))))
+fn begin(lua: &Lua) -> Option<()> {
+    let rules = Rules { inflate: engine::window(lua, 9), ..engine::rules(lua, 2) };
+    let (limits, codec) = (super::hub::limits(lua, 5), lua.object::<CodecObject>(8));
+    with_hub(lua, |hub, fd| hub.start(fd, rules, limits, lua.bytes(7), codec.map(|codec| Rc::clone(&codec.0))))
 }
 
-fn read(lua: &Lua) -> Called {
+fn read(lua: &Lua) -> Option<impl Answer> {
     let wire = lua.object::<WireObject>(1)?;
     lua.table(2)?;
-    match lua.deliver(2, |delivery| wire.hub.borrow_mut().read(wire.fd.get(), delivery)) {
-        Some(Ok((count, again))) => {
-            lua.attempt(|| wire.hub.borrow_mut().delivered(wire.fd.get()))?;
-            lua.push_integer(count);
-            lua.push_boolean(again);
-            Some(2)
-        }
-        Some(Err(fault)) => refuse(lua, fault.word()),
-        None => None,
+    let read = lua.deliver(2, |delivery| wire.hub.borrow_mut().read(wire.fd.get(), delivery))?;
+    if read.is_ok() {
+        with(lua, |wire, _| wire.incoming.is_delivering = false)?;
     }
+    Some(read)
 }
 
-fn raw(lua: &Lua) -> Called {
-    let wire = lua.object::<WireObject>(1)?;
+// Queues a payload that leaves from where it is; raw bytes where there is no first byte of a frame.
+fn hold(lua: &Lua, index: i32, first: Option<u8>) -> Option<Option<Refused>> {
+    let payload = lua.anchor(index, &lua.object::<WireObject>(1)?.spent);
+    with(lua, move |wire, output| output.push_held(&mut wire.out, first, Box::new(payload)))
+}
+
+fn raw(lua: &Lua) -> Option<()> {
     let bytes = lua.bytes(2);
     if bytes.len() < HELD_BYTES {
-        return done(with(lua, |hub, fd| hub.raw(fd, bytes)));
+        return with(lua, |wire, output| output.raw(&mut wire.out, bytes));
     }
-    let payload = lua.anchor(2, &wire.spent);
-    let held = lua.attempt(move || {
-        let _ = wire.hub.borrow_mut().push_held(wire.fd.get(), None, Box::new(payload));
-    });
-    done(held)
+    hold(lua, 2, None).map(|_| ())
 }
 
-fn push(lua: &Lua) -> Called {
-    let wire = lua.object::<WireObject>(1)?;
-    let is_final = !lua.has(4) || lua.boolean(4);
-    let frame = Frame { opcode: lua.integer(2) as u8, is_final, payload: lua.bytes(3) };
-    if !lua.is_string(3) {
-        return refuse(lua, "type");
+fn push(lua: &Lua) -> Option<Result<bool, &'static str>> {
+    let Some(frame) = engine::frame(lua) else { return Some(Err("type")) };
+    if frame.opcode == TEXT && frame.is_final && !utf8::is_valid(frame.payload) {
+        return Some(Err("utf8"));
     }
-    if frame.opcode == TEXT && is_final && !utf8::is_valid(frame.payload) {
-        return refuse(lua, "utf8");
-    }
-    let is_large = frame.payload.len() >= HELD_BYTES;
-    let result = if is_large && with(lua, |hub, fd| hub.is_client(fd)) == Some(false) {
-        let payload = lua.anchor(3, &wire.spent);
-        lua.attempt(move || wire.hub.borrow_mut().push_held(wire.fd.get(), Some(frame.first()), Box::new(payload)))
-    } else {
-        lua.attempt(|| wire.hub.borrow_mut().push(wire.fd.get(), frame))
+    let is_held = frame.payload.len() >= HELD_BYTES
+        && with(lua, |wire, _| !(wire.out.is_client || wire.out.codec.is_some() && frame.is_packable()))?;
+    let refused = match is_held {
+        true => hold(lua, 3, Some(frame.first()))?,
+        false => with(lua, |wire, output| output.push(&mut wire.out, frame))?,
     };
-    match result {
-        Some(Ok(())) => {
-            lua.push_boolean(true);
-            Some(1)
-        }
-        Some(Err(Refused::Full)) => {
-            lua.release(&wire.spent);
-            refuse(lua, "full")
-        }
-        Some(Err(Refused::Entropy)) => refuse(lua, "entropy"),
-        None => None,
+    if refused == Some(Refused::Full) {
+        release(lua)?;
     }
+    Some(refused.map_or(Ok(true), |refused| Err(refused.word())))
 }
 
-fn attend(lua: &Lua) -> Called {
-    done(with(lua, |hub, fd| hub.attend(fd)))
+fn attend(lua: &Lua) -> Option<()> {
+    with(lua, |wire, output| {
+        wire.out.wants_attention = true;
+        output.list(&mut wire.out);
+    })
 }
 
-/// Pushes what Lua hears of a connection: bytes that wait and whether any was taken, or a false value and why it broke.
-pub fn push_report(lua: &Lua, report: Report) {
-    match report.pending {
-        Ok(pending) => {
-            lua.push_integer(pending);
-            lua.push_boolean(report.took);
-        }
-        Err(fault) => {
-            lua.push_boolean(false);
-            lua.push_bytes(fault.word().as_bytes());
-        }
-    }
+fn flush(lua: &Lua) -> Option<impl Answer> {
+    let told = with(lua, |wire, output| {
+        output.send(&mut wire.out);
+        Some(report(&mut wire.out))
+    })?;
+    release(lua)?;
+    Some(told.unwrap_or(Err(Fault::Closed)))
 }
 
-fn flush(lua: &Lua) -> Called {
-    let wire = lua.object::<WireObject>(1)?;
-    let report = with(lua, |hub, fd| hub.flush(fd))?;
-    lua.release(&wire.spent);
-    if let Err(fault) = report.pending {
-        return refuse(lua, fault.word());
-    }
-    push_report(lua, report);
-    Some(2)
-}
-
-fn drop_messages(lua: &Lua) -> Called {
-    let wire = lua.object::<WireObject>(1)?;
+fn drop(lua: &Lua) -> Option<usize> {
     // More than can wait, for infinity.
     let enough = lua.number(2).clamp(0.0, 1e15) as usize;
-    let dropped = with(lua, |hub, fd| hub.drop_messages(fd, enough))?;
-    lua.release(&wire.spent);
-    lua.push_integer(dropped);
-    Some(1)
+    let dropped = with(lua, |wire, output| output.drop_messages(&mut wire.out, enough))?;
+    release(lua)?;
+    Some(dropped)
 }
 
-fn buffered(lua: &Lua) -> Called {
-    let pending = with(lua, |hub, fd| hub.pending(fd))?;
-    lua.push_integer(pending);
-    Some(1)
+fn buffered(lua: &Lua) -> Option<usize> {
+    with(lua, |wire, _| wire.out.pending)
 }
 
-fn watch(lua: &Lua) -> Called {
-    let is_watched = with(lua, |hub, fd| hub.watch(fd, lua.boolean(2)))?;
-    lua.push_boolean(is_watched);
-    Some(1)
+fn watch(lua: &Lua) -> Option<bool> {
+    with_hub(lua, |hub, fd| hub.watch(fd, lua.boolean(2)))
 }
 
-fn peer(lua: &Lua) -> Called {
-    let wire = lua.object::<WireObject>(1)?;
-    let built = lua.push_built(|target| Ok::<u16, Fault>(wire.hub.borrow_mut().peer(wire.fd.get(), target)));
-    let port = built?.ok()?;
-    lua.push_integer(port.into());
-    Some(2)
+fn peer(lua: &Lua) -> Option<impl Answer> {
+    let found = with(lua, |wire, _| net::peer(&wire.out.fd))?;
+    lua.build(|target| match found {
+        Some((ip, port)) => write!(target, "{ip}").map_or(Err(""), |()| Ok(usize::from(port))),
+        None => Ok(0),
+    })
 }
 
-fn getfd(lua: &Lua) -> Called {
-    let wire = lua.object::<WireObject>(1)?;
-    lua.push_number(wire.fd.get().into());
-    Some(1)
+fn getfd(lua: &Lua) -> Option<f64> {
+    Some(lua.object::<WireObject>(1)?.fd.get().into())
 }
 
-fn shutdown(lua: &Lua) -> Called {
-    done(with(lua, |hub, fd| hub.shut_down(fd)))
+fn shutdown(lua: &Lua) -> Option<()> {
+    with(lua, |wire, _| net::shut_down(&wire.out.fd))
 }
 
-fn close_wire(lua: &Lua, wire: &WireObject) -> Option<()> {
-    let closed = lua.attempt(|| wire.hub.borrow_mut().close(wire.fd.replace(-1)));
-    lua.release(&wire.spent);
-    closed
-}
-
-fn close(lua: &Lua) -> Called {
-    let wire = lua.object::<WireObject>(1)?;
-    done(close_wire(lua, wire))
+fn close(lua: &Lua) -> Option<()> {
+    with_hub(lua, |hub, fd| hub.close(fd))?;
+    lua.object::<WireObject>(1)?.fd.set(-1);
+    release(lua)
 }
 
 /// The finalizer.
-pub fn collect(lua: &Lua) -> Called {
-    if let Some(wire) = lua.object::<WireObject>(1) {
-        let _ = close_wire(lua, wire);
-        lua.drop_object::<WireObject>();
-    }
-    Some(0)
+pub fn collect(lua: &Lua) -> Option<()> {
+    let _ = close(lua);
+    lua.drop_object::<WireObject>()
 }
 
-fn belongs_to(lua: &Lua) -> Called {
-    let wire = lua.object::<WireObject>(1);
-    let hub = lua.object::<super::hub::HubObject>(2);
-    lua.push_boolean(matches!((wire, hub), (Some(wire), Some(hub)) if Rc::ptr_eq(&wire.hub, &hub.hub)));
-    Some(1)
-}
-
-/// `fanout(wires, count, opcode, payload, troubled)`: how many were full; their positions are in `troubled`.
-pub fn fanout(lua: &Lua) -> Called {
+/// `fanout(wires, count, opcode, payload, full)`: how many were full; their positions are in `full`.
+pub fn fanout(lua: &Lua) -> Option<usize> {
     lua.table(1)?;
     lua.table(5)?;
     let count = usize::try_from(lua.integer(2)).unwrap_or(0);
-    let frame = Frame { opcode: lua.integer(3) as u8, is_final: true, payload: lua.bytes(4) };
-    let full = lua.attempt(|| fan_out(lua, count, frame))?;
-    for index in 1..=full {
-        let Some(Some(at)) =
-            lua.with_item(1, 1, |wire: &WireObject| wire.hub.borrow().troubled.get(index - 1).copied())
-        else {
-            return None;
+    let frame = Frame { opcode: lua.integer(3) as u8, is_final: true, is_plain: false, payload: lua.bytes(4) };
+    let full = lua.attempt(|| {
+        let hub = lua.with_item(1, 1, |wire: &WireObject| Rc::clone(&wire.hub))?;
+        let name = |place| {
+            let own = |wire: &WireObject| if Rc::ptr_eq(&wire.hub, &hub) { wire.fd.get() } else { -1 };
+            lua.with_item(1, place, own).unwrap_or(-1)
         };
-        lua.push_integer(at);
+        let full = hub.borrow_mut().fan_out(count, name, frame);
+        Some(full)
+    })?;
+    let full = full.unwrap_or(0);
+    for index in 1..=full {
+        let place = lua.with_item(1, 1, |wire: &WireObject| wire.hub.borrow().full.get(index - 1).copied())??;
+        lua.push(place);
         lua.set_item(5, index);
     }
-    lua.push_integer(full);
-    Some(1)
-}
-
-fn fan_out(lua: &Lua, count: usize, frame: Frame<'_>) -> usize {
-    let Some(shared) = lua.with_item(1, 1, |wire: &WireObject| Rc::clone(&wire.hub)) else { return 0 };
-    let hub = &mut *shared.borrow_mut();
-    hub.troubled.clear();
-    let mut fanout = hub.begin_fanout(frame);
-    for index in 1..=count {
-        let fd = lua.with_item(
-            1,
-            index,
-            |wire: &WireObject| if Rc::ptr_eq(&wire.hub, &shared) { wire.fd.get() } else { -1 },
-        );
-        if hub.fan_out(fd.unwrap_or(-1), &mut fanout, frame).is_err() {
-            hub.troubled.push(index);
-        }
-    }
-    hub.troubled.len()
+    Some(full)
 }

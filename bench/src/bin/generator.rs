@@ -4,7 +4,7 @@
 use std::time::Duration;
 use websockets_bench::args::Args;
 use websockets_bench::load::{handshakes, Load, Shape};
-use websockets_bench::net::{open, raise_file_limit};
+use websockets_bench::net::{open, raise_file_limit, receive};
 use websockets_bench::process::memory;
 use websockets_bench::window::Plan;
 use websockets_bench::Result;
@@ -33,6 +33,9 @@ fn idle(port: u16, shape: Shape, plan: Plan) -> Result<String> {
     std::thread::sleep(SETTLE);
     let after = memory(plan.pid)?;
     let among = load.run(plan)?;
+    if idle.iter().any(|fd| matches!(receive(fd, &mut [0; 64]), Ok(Some(0)) | Err(_))) {
+        return Err("the server dropped idle connections".into());
+    }
     let per_connection = |before: u64, after: u64| (after as f64 - before as f64) * 1024.0 / idle.len() as f64;
     Ok(format!(
         "\"connections\": {connections}, \"rss_before_kib\": {}, \"rss_after_kib\": {}, \"rss_bytes\": {:.0}, \

@@ -2,22 +2,89 @@
 -- @module websockets.engine.native
 local core = require("websockets_native")
 
-local encode, feed, release = core.encode, core.feed, core.release
+local byte, sub = string.byte, string.sub
+local encode, feed, release, inflate = core.encode, core.feed, core.release, core.inflate
 
 local native = {
   --- Which engine this is: `native`.
   name = "native",
 }
 
+local BINARY = 2
+
+--- Tells whether messages can be compressed here.
+-- @treturn boolean true
+function native.can_compress()
+  return true
+end
+
+local function new_codec(options, threshold)
+  return core.codec(options.window_bits, options.level, options.no_context_takeover, threshold)
+end
+
+local Deflater = {}
+Deflater.__index = Deflater
+
+--- Makes a deflater; see `websockets.engine.pure.deflate`.
+-- @tparam table options `window_bits` 9 to 15, `level` 1 to 9, `no_context_takeover`
+-- @treturn table
+function native.deflater(options)
+  return setmetatable({ core = new_codec(options, 0) }, Deflater)
+end
+
+--- Compresses a message.
+-- @tparam string bytes
+-- @treturn string
+-- @rfc 7692 7.2.1
+function Deflater:deflate(bytes)
+  local frame = encode(false, BINARY, bytes, true, false, self.core)
+  local form = byte(frame, 2)
+  return sub(frame, form < 126 and 3 or form == 126 and 5 or 11)
+end
+
+--- Gives the memory back; the next message begins a new context.
+function Deflater:release()
+  core.release_codec(self.core)
+end
+
+local Inflater = {}
+Inflater.__index = Inflater
+
+--- Makes an inflater; see `websockets.engine.pure.deflate`.
+-- @tparam table options `window_bits` 9 to 15, `no_context_takeover`
+-- @treturn table
+function native.inflater(options)
+  return setmetatable({ core = new_codec(options, 0) }, Inflater)
+end
+
+--- Inflates what has come of a message.
+-- @tparam string bytes
+-- @tparam boolean fin whether the message ends with them
+-- @tparam number limit bytes that may come of it at most
+-- @treturn[1] string
+-- @treturn[2] nil
+-- @treturn[2] number close code 1002 or 1009
+-- @treturn[2] string what is wrong
+-- @rfc 7692 7.2.2
+function Inflater:inflate(bytes, fin, limit)
+  return inflate(self.core, bytes, fin, limit)
+end
+
+--- Gives the memory back.
+Inflater.release = Deflater.release
+
 local Reader = {}
 Reader.__index = Reader
 
 --- Makes a reader; see `websockets.engine.pure.reader`.
--- @tparam table options `role` (ours, `"server"` or `"client"`), `max_message_bytes`, `max_fragments`, `budget`
+-- @tparam table options `role` (ours, `"server"` or `"client"`), `max_message_bytes`, `max_fragments`, `budget`,
+-- `deflate`
 -- @treturn table
 function native.reader(options)
+  local how = options.deflate and options.deflate.inflate or {}
   return setmetatable({
-    core = core.reader(options.role == "server", options.max_message_bytes, options.max_fragments),
+    core = core.reader(options.role == "server", options.max_message_bytes, options.max_fragments,
+      how.window_bits, 0, how.no_context_takeover),
     budget = options.budget or { used = 0, limit = math.huge },
   }, Reader)
 end
@@ -42,30 +109,44 @@ end
 local Writer = {}
 Writer.__index = Writer
 
---- Encodes one frame; a client masks it with four new random bytes.
+--- Encodes one frame; a client masks it with four new random bytes. Whole data messages are compressed where that was
+-- agreed; fragments never are.
 -- @tparam number opcode 0 continuation, 1 text, 2 binary, 8 close, 9 ping, 10 pong
 -- @tparam string payload
 -- @tparam ?boolean fin false where more fragments follow
+-- @tparam ?boolean plain true: do not compress
 -- @treturn[1] string the frame
 -- @treturn[2] nil
 -- @treturn[2] string what failed
 -- @treturn[2] string `entropy`
 -- @rfc 6455 5.2
 -- @rfc 6455 5.3
-function Writer:encode(opcode, payload, fin)
-  return encode(self.masks, opcode, payload, fin)
+function Writer:encode(opcode, payload, fin, plain)
+  return encode(self.masks, opcode, payload, fin, plain, self.codec)
+end
+
+--- Gives back what a connection's own deflater holds.
+function Writer:release()
+  if self.codec then core.release_codec(self.codec) end
 end
 
 local WRITERS = {
-  server = setmetatable({ role = "server", masks = false }, Writer),
-  client = setmetatable({ role = "client", masks = true }, Writer),
+  server = setmetatable({ role = "server", masks = false, codec = false }, Writer),
+  client = setmetatable({ role = "client", masks = true, codec = false }, Writer),
 }
 
 --- Gives a writer; see `websockets.engine.pure.writer`.
--- @tparam table options `role`: ours, `"server"` or `"client"`
+-- @tparam table options `role`: ours, `"server"` or `"client"`; `deflate`
 -- @treturn table
 function native.writer(options)
-  return WRITERS[options.role]
+  local how = options.deflate and options.deflate.deflate
+  if not how then return WRITERS[options.role] end
+  if how.writer then return how.writer end
+  local writer = setmetatable({
+    role = options.role, masks = options.role == "client", codec = new_codec(how, how.threshold),
+  }, Writer)
+  if how.no_context_takeover then how.writer = writer end
+  return writer
 end
 
 --- Gives random bytes that nobody can foresee.
@@ -105,23 +186,39 @@ native.utf8_next = core.utf8_next
 -- @treturn number seconds from an arbitrary start
 native.now = core.now
 
---- Tells what a path names.
--- @function native.stat
+-- The highest bits of a file's mode, as every Unix has them, in lua-filesystem's words.
+local KINDS = {
+  [1] = "named pipe", [2] = "char device", [4] = "directory", [6] = "block device", [8] = "file", [10] = "link",
+  [12] = "socket",
+}
+
+--- Tells what is known of a file, symbolic links followed.
 -- @tparam string path
--- @treturn[1] number size in bytes
--- @treturn[1] number time of the last change, seconds since 1970
--- @treturn[1] string `file`, `directory` or `other`
--- @treturn[1] number device
--- @treturn[1] number inode
--- @treturn[2] nil nothing that can be seen
-native.stat = core.stat
+-- @treturn[1] table `kind` (a word of lua-filesystem's), `size`, `mtime`, `inode`, `device`
+-- @treturn[2] nil
+-- @treturn[2] string message
+function native.file_facts(path)
+  local kind, size, mtime, inode, device = core.file_facts(path)
+  if not kind then return nil, "nothing to be seen at " .. path end
+  return { kind = KINDS[kind] or "other", size = size, mtime = mtime, inode = inode, device = device }
+end
+
+--- Tells what a name itself is, where it is a symbolic link.
+-- @tparam string path
+-- @treturn ?table `kind`, and `target`: where a link points; nil where nothing has that name
+function native.link_facts(path)
+  local kind = core.file_facts(path, true)
+  if not kind then return nil end
+  kind = KINDS[kind] or "other"
+  return { kind = kind, target = kind == "link" and core.link_target(path) or nil }
+end
 
 --- Gives up root: group with its supplementary groups, then user.
 -- @function native.drop_privileges
 -- @tparam integer gid -1 leaves it
 -- @tparam integer uid -1 leaves it
 -- @treturn[1] boolean true
--- @treturn[2] boolean false
+-- @treturn[2] nil
 -- @treturn[2] string `gid` or `uid`: which could not be set
 native.drop_privileges = core.drop_privileges
 

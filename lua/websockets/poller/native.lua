@@ -62,7 +62,8 @@ end
 -- @tparam table writable filled with owners
 -- @treturn integer how many
 function native_poller:wait_side(writable)
-  return self.core:wait_side(self.owners, writable)
+  local _, writes = self.core:wait(0, self.owners, writable, writable, true)
+  return writes
 end
 
 --- Sets when those descriptors become readable although nothing else is ready.

@@ -2,6 +2,7 @@
 -- `websockets.wire.stream`.
 -- @module websockets.wire.native
 local core = require("websockets_native")
+local engine = require("websockets.engine.native")
 local stream = require("websockets.wire.stream")
 
 local native = {
@@ -9,15 +10,18 @@ local native = {
   fanout = core.fanout,
 }
 
+local ACCEPTS_A_CALL = 64
+
 local methods = core.wire_methods
 
 --- From here on the connection speaks WebSocket.
--- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`
+-- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`, `deflate`
 -- @tparam string leftover bytes behind the handshake
 function methods:start(settings, leftover)
-  local limits = settings.limits
+  local limits, inflate = settings.limits, settings.deflate and settings.deflate.inflate or {}
   self:begin(settings.role == "server", settings.max_message_bytes, settings.max_fragments,
-    limits.high_water_bytes, limits.max_buffered_bytes, leftover)
+    limits.high_water_bytes, limits.max_buffered_bytes, leftover,
+    engine.writer(settings).codec, inflate.window_bits, 0, inflate.no_context_takeover)
 end
 
 local function flush_hub(hub, reports, owners)
@@ -33,7 +37,7 @@ end
 local hub_meta = {}
 
 function hub_meta.__index(hub, name)
-  if name == "buffered" then return hub.core:total() + hub.streams.buffered end
+  if name == "buffered" then return hub.core:totals() + hub.streams.buffered end
 end
 
 --- Makes what the wires of one context share.
@@ -42,7 +46,7 @@ end
 -- broke, that wait for their peer or have ceased to, or that asked by `attend`; `owners` are found by descriptor
 function native.hub(settings)
   return setmetatable({
-    core = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
+    core = core.new_hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
     streams = stream.hub(), flush = flush_hub,
   }, hub_meta)
 end
@@ -52,7 +56,7 @@ end
 -- @tparam number limit bytes
 -- @treturn number bytes too much, 0 or less when there is room
 function native.excess(hub, limit)
-  return hub.core:total() + stream.excess(hub.streams, limit)
+  return hub.core:totals() + stream.excess(hub.streams, limit)
 end
 
 --- Makes the account of what unfinished messages hold, over wires of both kinds.
@@ -61,24 +65,28 @@ end
 -- @treturn table `used`, `limit`
 function native.budget(hub, limit)
   local of_streams = 0
+  local function held()
+    local _, bytes = hub.core:totals()
+    return bytes
+  end
   return setmetatable({ limit = limit }, {
     __index = function(_, name)
-      if name == "used" then return of_streams + hub.core:held() end
+      if name == "used" then return of_streams + held() end
     end,
-    __newindex = function(_, _, used) of_streams = used - hub.core:held() end,
+    __newindex = function(_, _, used) of_streams = used - held() end,
   })
 end
 
 --- Makes the wire of a connection.
 -- @tparam table hub
 -- @tparam table|userdata transport, or a wire of the hub's, which is what it is
--- @tparam table engine
+-- @tparam table chosen engine
 -- @tparam table limits
 -- @param owner
 -- @treturn table|userdata
-function native.new(hub, transport, engine, limits, owner)
+function native.new(hub, transport, chosen, limits, owner)
   if type(transport) == "userdata" then return transport end
-  return stream.new(hub.streams, transport, engine, limits, owner)
+  return stream.new(hub.streams, transport, chosen, limits, owner)
 end
 
 --- Tells whether `fanout` can serve a wire.
@@ -107,7 +115,27 @@ end
 -- @treturn integer how many
 -- @treturn ?string why there are no more now: `timeout` where nobody waits
 function native.accept(hub, fd, wires)
-  return hub.core:accept(fd, wires)
+  local count = 0
+  for _ = 1, ACCEPTS_A_CALL do
+    local wire, why = hub.core:accept(fd)
+    if wire then
+      count = count + 1
+      wires[count] = wire
+    elseif why ~= "closed" and why ~= "reset" then
+      return count, why
+    end
+  end
+  return count
+end
+
+--- Has a host name looked up beside the loop. Not in `websockets.wire.stream`.
+-- @tparam table hub
+-- @tparam string name
+-- @treturn[1] userdata wire that gives the answer, see `websockets.client.resolver`, and ends
+-- @treturn[2] nil there are no descriptors or threads left
+function native.look_up(hub, name)
+  local fd = core.look_up(name)
+  return fd and hub.core:wire(fd)
 end
 
 --- Makes a wire out of a connected LuaSocket object, where that can be done.
