@@ -204,6 +204,9 @@ impl Reader {
             Some(window) if message.begun.is_packed => {
                 let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
                 inflater.inflate(piece, message.is_whole(), self.rules.max_message_bytes, &mut message.bytes)?;
+                if message.is_whole() && window.forgets {
+                    self.inflater = None;
+                }
             }
             _ => {
                 if message.bytes.capacity() == 0 && count >= STRAIGHT_BYTES {
