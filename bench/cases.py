@@ -147,7 +147,10 @@ def lua_http():
 
 def python(name, title, module):
     """A server in Python under uvloop."""
-    check = "import uvloop, {0}; from importlib.metadata import version as v; print(v('{0}'))".format(module)
+    check = (
+        "import platform, uvloop, {0}; from importlib.metadata import version as v;"
+        "print(v('{0}'), 'under Python', platform.python_version())"
+    ).format(module)
     script = os.path.join(BENCH, "servers", module + "_server.py")
     return Server(name, title, [PYTHON, script], [PYTHON, "-c", check])
 
@@ -155,8 +158,8 @@ def python(name, title, module):
 def node():
     """ws, from where the driver has installed it."""
     modules = os.path.join(DEPS, "npm", "node_modules")
-    probe = ["node", "-p", "require('%s/ws/package.json').version" % modules]
-    return Server("ws", "ws, Node", ["node", BENCH + "/servers/ws.mjs"], probe, {"NODE_MODULES": modules})
+    probe = ["node", "-p", "require('%s/ws/package.json').version + ' under Node ' + process.version" % modules]
+    return Server("ws", "ws (Node)", ["node", BENCH + "/servers/ws.mjs"], probe, {"NODE_MODULES": modules})
 
 
 def all_servers():
@@ -170,7 +173,7 @@ def all_servers():
         own("oursjit-pure", "websockets, LuaJIT, pure", os.path.basename(luajit), "pure"),
         lws("lws", "poll"),
         lws("lws-uv", "libuv"),
-        python("picows", "picows (Python, C)", "picows"),
+        python("picows", "picows (Python and C)", "picows"),
         node(),
         python("websockets", "websockets (Python)", "websockets"),
         lua_http(),

@@ -21,8 +21,8 @@ LONGEST_RATIO = 6.0
 LONGEST_KIB = 24.0
 HEAD = "Processor time of the server per message, as a multiple of the limit: less is better"
 LEGEND = (
-    "The red line is the limit: the same recv and send calls without any WebSocket in between. "
-    "A bar with a gap is longer than its panel."
+    "Blue is this library; the red line is the limit: the same recv and send calls without a WebSocket in between. "
+    "A bar with a gap is cut."
 )
 
 STYLE = """

@@ -8,7 +8,7 @@ local pure = require "websockets.engine.pure"
 local MIB = 1048576
 local ROUNDS = 7
 local KEY = "\1\200\3\255"
-local GOALS = { ["Lua 5.1"] = 3.5, ["Lua 5.3"] = 6, ["Lua 5.4"] = 4, LuaJIT = 25 }
+local GOALS = { ["Lua 5.1"] = 3.5, ["Lua 5.3"] = 6, ["Lua 5.4"] = 4, ["Lua 5.5"] = 4, LuaJIT = 25 }
 
 local jit = rawget(_G, "jit")
 local lua = jit and "LuaJIT" or _VERSION

@@ -105,9 +105,11 @@ class Results:
         return self.least(names, lambda name: self.ratio(case, name))
 
     def versions(self):
-        """Names what was measured."""
+        """Names what was measured, each once."""
         named = [one for one in self.servers if one["version"] and one["name"] != "raw"]
-        return "; ".join("%s: %s" % (one["title"], one["version"]) for one in named)
+        # The version of ours is that of the Lua, which says it all.
+        words = [(one["title"].split(",")[0] + " ") * (one["name"][:4] != "ours") + one["version"] for one in named]
+        return ", ".join(dict.fromkeys(words))
 
 
 def number(value):
@@ -250,7 +252,7 @@ def page(found):
 
 def caption(found):
     """Tells machine, method and versions in some sentences."""
-    words = "%s; load average before the run %.1f. Median of %d rounds of %g s. %s."
+    words = "%s; load average before the run %.1f. Median of %d round(s) of %g s. %s."
     facts = (found["machine"], found["load"], found["rounds"], found["seconds"], Results(found).versions())
     return textwrap.fill(words % facts, 120) + "\n"
 

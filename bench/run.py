@@ -168,7 +168,10 @@ def measure(server, case, cores, options):
         try:
             if not wait_for(process, port):
                 return {"error": "it did not start: " + last_line(log)}
-            return generate(process.pid, port, case, cores[1], options, raw)
+            result = generate(process.pid, port, case, cores[1], options, raw)
+            if "error" in result and os.fstat(log.fileno()).st_size > 0:
+                result["error"] += "; the server wrote: " + last_line(log)
+            return result
         finally:
             stop(process)
 

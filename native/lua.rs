@@ -506,3 +506,18 @@ pub unsafe extern "C-unwind" fn luaopen_websockets_native(state: *mut ffi::lua_S
     check_version(state);
     crate::calls::open(&Lua { state }).unwrap_or(0)
 }
+
+/// Queues a small whole message, which LuaJIT can call without leaving its compiled code. Returns whether it did; where
+/// not, `wire:push` tells why.
+///
+/// # Safety
+/// `wire` is the userdata of a wire, and `payload` has `size` bytes; both live as long as the call.
+#[cfg(feature = "luajit")]
+#[no_mangle]
+pub unsafe extern "C" fn websockets_push(wire: *mut c_void, opcode: c_int, payload: *const u8, size: usize) -> bool {
+    // SAFETY: as the caller promises; the kind is looked at before the value.
+    let (holder, payload) =
+        unsafe { (&*wire.cast::<Holder<crate::calls::Wire>>(), std::slice::from_raw_parts(payload, size)) };
+    std::ptr::eq(holder.kind, crate::calls::Wire::kind())
+        && catch_unwind(AssertUnwindSafe(|| holder.value.push(opcode as u8, payload))).unwrap_or(false)
+}

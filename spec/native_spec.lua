@@ -95,6 +95,16 @@ describe("the accelerator", function()
     assert.is_true(engine.now() >= before)
   end)
 
+  it_native("names descriptors by whole numbers", function()
+    local names = {}
+    local handler, log = server.recorder()
+    local s = server.start({ protocols = { a = handler }, on_add_fd = function(fd) names[#names + 1] = fd end })
+    client.open(s, "a")
+    names[#names + 1] = log.ws[1]:get_socket_fd()
+    assert.equal(4, #names)
+    for _, name in ipairs(names) do assert.matches("^%d+$", tostring(name)) end
+  end)
+
   it_native("holds its descriptors no longer than the context is alive", function()
     local s = server.start({ on_add_fd = function() end })
     s.context:get_fd()

@@ -135,6 +135,7 @@ local function begin(ws, role, leftover, subprotocol, deflate, handler)
   ws.wire:start(incoming(context, ws.settings, role, deflate), leftover)
   ws.state, ws.seen = "open", context.now
   keepalive.start(ws)
+  session.refresh(ws)
   -- A broadcast goes to those who have connected to us.
   if role == "server" then context:group_of(subprotocol):join(ws) end
   if handler and not agenda.call(context, ws, handler, ws) and ws.state == "open" then
@@ -210,7 +211,7 @@ function connection.new(context, transport, fd, http_phase, settings)
   local ws = setmetatable({
     context = context, fd = fd, settings = settings or context.settings, state = "http", wire = false,
     seen = context.now, exchange = http_phase, head = false, list = false, slot = false, timer_lane = false,
-    timer_slot = false, paused = false, special = false, receive_handler = false, closed_handler = false,
+    timer_slot = false, paused = false, plain = false, receive_handler = false, closed_handler = false,
   }, context.ws_class)
   attach(ws, transport, fd)
   context.connection_count = context.connection_count + 1

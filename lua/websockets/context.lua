@@ -29,6 +29,8 @@ end
 local function add_sockets(self, settings)
   local is_native = self.engine.name == "native"
   self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
+  -- Found once, not for every message.
+  self.push, self.read = self.wire_class.push, self.wire_class.read
   self.hub = self.wire_class.hub(settings)
   self.budget = self.wire_class.budget(self.hub, settings.max_unfinished_total_bytes)
   local poller = require(is_native and "websockets.poller.native" or "websockets.poller.select")

@@ -7,42 +7,44 @@ local session = require("websockets.session")
 local delivery = {}
 
 -- Messages behind a pause wait here, in the order they came.
-local function hold(ws, batch, from, count)
+local function hold(ws, batch, from, last)
   local held = ws.held or {}
-  ws.held, ws.special = held, true
-  for i = 2 * from - 1, 2 * count do
+  ws.held, ws.plain = held, false
+  for i = from, last do
     held[#held + 1] = batch[i]
     batch[i] = false
   end
 end
 
-local function take_batch(ws, batch, cursor, count)
-  for at = cursor.at + 1, count do
-    if ws.paused then
-      cursor.at = count
-      return hold(ws, batch, at, count)
-    end
-    cursor.at = at
-    local opcode, payload = batch[2 * at - 1], batch[2 * at]
-    batch[2 * at] = false
-    if opcode <= 2 and ws.state == "open" then
+-- `cursor.at` is the place in the batch up to which messages were taken.
+local function take_batch(ws, batch, cursor, last)
+  for at = cursor.at + 1, last, 2 do
+    local opcode, payload = batch[at], batch[at + 1]
+    if ws.plain and opcode <= 2 then
+      cursor.at = at + 1
+      batch[at + 1] = false
       local handler = ws.receive_handler
       if handler then handler(ws, payload, opcode - 1) end
+    elseif ws.paused then
+      cursor.at = last
+      return hold(ws, batch, at, last)
     else
+      cursor.at = at + 1
+      batch[at + 1] = false
       session.receive(ws, opcode, payload)
     end
   end
 end
 
 -- One pcall for the whole batch, the position outside: an error of a callback costs nobody a message.
-local function dispatch(ws, batch, count)
+local function dispatch(ws, batch, last)
   local context = ws.context
   local cursor = context.cursor
   cursor.at = 0
   repeat
-    local is_good, err = pcall(take_batch, ws, batch, cursor, count)
+    local is_good, err = pcall(take_batch, ws, batch, cursor, last)
     if not is_good then agenda.fail(context, err, ws) end
-  until cursor.at >= count
+  until cursor.at >= last
   if ws.state == "ending" then ending.begin(ws) end
 end
 
@@ -60,8 +62,9 @@ function delivery.read(ws)
   local context, held = ws.context, ws.held
   if held then
     ws.held = nil
-    dispatch(ws, held, #held / 2)
+    dispatch(ws, held, #held)
     if ws.paused then return end
+    session.refresh(ws)
   end
   local batch = context.batch
   local count, again = ws.wire:read(batch)
@@ -71,19 +74,19 @@ function delivery.read(ws)
   end
   ws.seen = context.now
   if count > 0 then
-    if ws.special and ws.idle_slot and has_message(batch, count) then ws.active = context.now end
-    dispatch(ws, batch, count)
+    if ws.idle_slot and has_message(batch, count) then ws.active = context.now end
+    dispatch(ws, batch, 2 * count)
   end
   if again then agenda.again(context, ws) end
 end
 
 -- The rest of a batch that an error interrupted, then everybody else who is ready.
 local function read_on(context, cursor, readable, count, other)
-  local batch, now = context.batch, context.now
+  local batch, now, read = context.batch, context.now, context.read
   while true do
     local ws = cursor.ws
     if ws then
-      take_batch(ws, batch, cursor, cursor.count)
+      take_batch(ws, batch, cursor, cursor.last)
       if ws.state == "ending" then ending.begin(ws) end
       cursor.ws = false
     end
@@ -92,14 +95,14 @@ local function read_on(context, cursor, readable, count, other)
     cursor.place = place
     ws = readable[place]
     readable[place] = false
-    if ws.state ~= "open" or ws.special or ws.paused then
+    if not ws.plain then
       other(context, ws)
     else
-      local messages, again = ws.wire:read(batch)
+      local messages, again = read(ws.wire, batch)
       if messages then
         ws.seen = now
         if again then agenda.again(context, ws) end
-        cursor.ws, cursor.at, cursor.count = ws, 0, messages
+        cursor.ws, cursor.at, cursor.last = ws, 0, 2 * messages
       elseif again ~= "timeout" then
         ending.abort(ws, again)
       end

@@ -1,6 +1,7 @@
 --- A connection's descriptor: what it is watched for, and what an outside loop is told of it.
 -- @module websockets.descriptor
 local agenda = require("websockets.agenda")
+local session = require("websockets.session")
 
 local descriptor = {}
 
@@ -46,6 +47,7 @@ end
 function descriptor.pause(ws, is_paused)
   if ws.paused == is_paused or ws.state == "closed" then return end
   ws.paused = is_paused
+  session.refresh(ws)
   descriptor.watch(ws)
   -- Who watches READ only would spin on bytes that nobody takes, unless the descriptor is taken away from it.
   if ws.context.settings.on_clear_mode_fd then

@@ -22,7 +22,7 @@ end
 
 local function retire(ws)
   if ws.state == "closed" then return end
-  ws.state = "closed"
+  ws.state, ws.plain = "closed", false
   group.leave(ws)
   ending.deadline(ws, nil)
   if ws.idle_slot then ws.context.timers:stop(ws.settings.idle_timeout, ws.idle_slot) end

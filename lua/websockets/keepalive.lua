@@ -63,7 +63,7 @@ function keepalive.start(ws)
   local context, settings = ws.context, ws.settings
   ending.deadline(ws, settings.ping_interval, expire_ping)
   if settings.idle_timeout then
-    ws.active, ws.special = context.now, true
+    ws.active = context.now
     ws.idle_slot = context.timers:start(settings.idle_timeout, context.now, ws, expire_idle)
   end
 end

@@ -157,7 +157,7 @@ local function can_take(context, fd)
 end
 
 local function begin(context, transport, fd)
-  local ws = connection.new(context, transport, fd, exchange.new())
+  local ws = connection.new(context, transport, floor(fd), exchange.new())
   limit_half_open(context)
   return ws
 end

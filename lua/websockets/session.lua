@@ -13,10 +13,18 @@ local WHY = { [1002] = "protocol", [1007] = "utf8", [1009] = "too_big" }
 
 -- Whoever ends leaves its group at once: nothing may follow the close frame (RFC 6455 5.5.1).
 local function end_with(ws, code, reason, clean, why)
-  ws.state = "ending"
+  ws.state, ws.plain = "ending", false
   ws.outcome = { code, reason, clean, why }
   ws.wire:attend()
   if ws.slot then ws.list.group.leave(ws) end
+end
+
+--- Finds out whether messages can take the short way: an open connection on a wire of the context's own kind that reads
+-- and writes whole messages, and of which nobody counts the use. Nearly every connection is one.
+-- @tparam table ws
+function session.refresh(ws)
+  ws.plain = ws.state == "open" and not (ws.paused or ws.held or ws.fragment or ws.settings.idle_timeout)
+    and ws.context.wire_class.is_own(ws.wire)
 end
 
 --- Writes the payload of a close frame.
@@ -38,7 +46,7 @@ end
 function session.close(ws, code, reason)
   if ws.state ~= "open" then return false end
   ws.wire:push(CLOSE, session.close_payload(code, reason))
-  ws.state = "closing"
+  ws.state, ws.plain = "closing", false
   return true
 end
 
@@ -143,7 +151,7 @@ local function send_fragment(ws, opcode, payload, fin, plain)
   if opcode ~= CONTINUATION then
     if not fin then
       if fragment then return -1, "fragment" end
-      ws.special = true
+      ws.plain = false
       fragment = { text = opcode == TEXT, utf8 = 0, held = {}, held_bytes = 0 }
     else
       if opcode == TEXT and not ws.context.engine.valid_utf8(payload) then return -1, "utf8" end
@@ -162,7 +170,10 @@ local function send_fragment(ws, opcode, payload, fin, plain)
   if result ~= 0 then return result, why end
   fragment.utf8 = utf8
   ws.fragment = not fin and fragment or nil
-  if fin then release_held(ws, fragment.held) end
+  if fin then
+    release_held(ws, fragment.held)
+    session.refresh(ws)
+  end
   return 0
 end
 

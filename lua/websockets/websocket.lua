@@ -102,11 +102,14 @@ end
 -- @raise for a payload that is no string or number, or a control frame of more than 125 bytes
 -- @rfc 6455 5.4, 5.6
 function websocket:write(data, kind)
+  local context = self.context
   -- Nearly every write is a whole message on a connection without anything special; the rest looks closer.
-  local message = (kind == WRITE_TEXT or kind == nil) and 1 or kind == WRITE_BINARY and 2
-  if message and self.state == "open" and not self.special and self.wire:push(message, data) then
-    if not self.context.busy then turn.settle(self.context) end
-    return 0
+  if self.plain then
+    local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
+    if opcode and context.push(self.wire, opcode, data) then
+      if not context.busy then turn.settle(context) end
+      return 0
+    end
   end
   if type(data) ~= "string" then data = bytes_argument(1, "write", data) end
   if kind == nil then

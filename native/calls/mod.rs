@@ -13,6 +13,9 @@ use lookup::look_up;
 use system::{drop_privileges, file_facts, interface_address, link_target, now};
 use wire::fanout;
 
+#[cfg(feature = "luajit")]
+pub use wire::WireObject as Wire;
+
 use crate::lua::{entry, functions, Called, Functions, Lua, Object};
 
 const FUNCTIONS: Functions = functions! {

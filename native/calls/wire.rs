@@ -32,6 +32,16 @@ pub const METHODS: Functions = functions! {
     receive unread raw begin read push attend flush drop buffered watch peer getfd shutdown close
 };
 
+#[cfg(feature = "luajit")]
+impl WireObject {
+    /// Queues a whole message where nothing stands against it.
+    pub fn push(&self, opcode: u8, payload: &[u8]) -> bool {
+        let frame = Frame { opcode, is_final: true, is_plain: false, payload };
+        (opcode != TEXT || utf8::is_valid(payload))
+            && self.hub.borrow_mut().with(self.fd.get(), |wire, output| output.push(&mut wire.out, frame)).is_none()
+    }
+}
+
 fn with<R: Default>(lua: &Lua, work: impl FnOnce(&mut Wire, &mut Output) -> R) -> Option<R> {
     let wire = lua.object::<WireObject>(1)?;
     lua.attempt(|| wire.hub.borrow_mut().with(wire.fd.get(), work))

@@ -5,12 +5,37 @@ local core = require("websockets_native")
 local engine = require("websockets.engine.native")
 local stream = require("websockets.wire.stream")
 
+local ACCEPTS_A_CALL = 64
+-- What is larger leaves from where it is.
+local SMALL_BYTES = 4096
+
+local push = core.wire_methods.push
+
+-- LuaJIT leaves its compiled code at every call of a C function, but for those that its ffi knows.
+local function compile_push()
+  local ffi = require("ffi")
+  ffi.cdef("bool websockets_push(void *wire, int opcode, const char *payload, size_t size);")
+  local compiled = ffi.load((package.searchpath("websockets_native", package.cpath))).websockets_push
+  return function(wire, opcode, payload)
+    if type(payload) == "string" and #payload < SMALL_BYTES and compiled(wire, opcode, payload, #payload) then
+      return true
+    end
+    return push(wire, opcode, payload)
+  end
+end
+
+-- A program may have its LuaJIT without ffi, or its modules in other places.
+local is_compiled, compiled_push = false, nil
+if rawget(_G, "jit") then is_compiled, compiled_push = pcall(compile_push) end
+
 local native = {
   --- Queues one message on many wires; see `websockets.wire.stream`.
   fanout = core.fanout,
+  --- `wire:push` for whole messages on wires of the accelerator's; see `websockets.wire.stream`.
+  push = is_compiled and compiled_push or push,
+  --- `wire:read` for wires of the accelerator's; see `websockets.wire.stream`.
+  read = core.wire_methods.read,
 }
-
-local ACCEPTS_A_CALL = 64
 
 local methods = core.wire_methods
 
