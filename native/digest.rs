@@ -1,9 +1,10 @@
-//! The value of `Sec-WebSocket-Accept`, base64, and random bytes.
+//! The value of `Sec-WebSocket-Accept`, and random bytes.
 
-use base64::engine::general_purpose::STANDARD;
-use base64::Engine;
+use base64::prelude::{Engine, BASE64_STANDARD};
+use rustix::io::{retry_on_intr, Errno};
 use rustix::rand::{getrandom, GetRandomFlags};
 
+const KEYS_A_CALL: usize = 64;
 const HANDSHAKE_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Computes the value of `Sec-WebSocket-Accept`.
@@ -13,69 +14,41 @@ pub fn accept_key(key: &[u8]) -> String {
     let mut sha1 = sha1_smol::Sha1::new();
     sha1.update(key);
     sha1.update(HANDSHAKE_GUID);
-    STANDARD.encode(sha1.digest().bytes())
+    BASE64_STANDARD.encode(sha1.digest().bytes())
 }
 
-/// Encodes bytes as RFC 4648 says.
-pub fn base64(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
-}
-
-/// Decodes what is the one encoding of some bytes; `None` for anything else.
-pub fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
-    STANDARD.decode(text).ok()
-}
-
-/// Random bytes from the operating system, fetched many at a time.
-#[derive(Default)]
-pub struct Random {
-    pool: Vec<u8>,
-}
-
-impl Random {
-    const POOL_BYTES: usize = 4096;
-
-    /// Fills a buffer with bytes that nobody can foresee.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn fill(&mut self, target: &mut [u8]) -> Result<(), rustix::io::Errno> {
-        if target.len() > Self::POOL_BYTES {
-            return fetch(target);
-        }
-        if self.pool.len() < target.len() {
-            self.pool.resize(Self::POOL_BYTES, 0);
-            fetch(&mut self.pool)?;
-        }
-        let rest = self.pool.len() - target.len();
-        target.copy_from_slice(&self.pool[rest..]);
-        self.pool.truncate(rest);
-        Ok(())
+/// Fills a buffer with bytes from the operating system that nobody can foresee.
+///
+/// # Errors
+/// What the operating system says.
+pub fn random(target: &mut [u8]) -> Result<(), Errno> {
+    // So few at a time always come whole.
+    for piece in target.chunks_mut(256) {
+        retry_on_intr(|| getrandom(&mut *piece, GetRandomFlags::empty()))?;
     }
+    Ok(())
+}
 
+/// Masking keys, whose bytes are fetched for many at a time.
+#[derive(Default)]
+pub struct Keys(Vec<[u8; 4]>);
+
+impl Keys {
     /// Makes a masking key.
     ///
     /// # Errors
     /// What the operating system says.
     ///
     /// RFC 6455 10.3
-    pub fn key(&mut self) -> Result<[u8; 4], rustix::io::Errno> {
-        let mut key = [0; 4];
-        self.fill(&mut key)?;
-        Ok(key)
-    }
-}
-
-fn fetch(target: &mut [u8]) -> Result<(), rustix::io::Errno> {
-    let mut done = 0;
-    while done < target.len() {
-        match getrandom(&mut target[done..], GetRandomFlags::empty()) {
-            Ok(count) => done += count,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error),
+    pub fn next(&mut self) -> Result<[u8; 4], Errno> {
+        if let Some(key) = self.0.pop() {
+            return Ok(key);
         }
+        let mut keys = [0; 4 * KEYS_A_CALL];
+        random(&mut keys)?;
+        self.0.extend_from_slice(keys.as_chunks().0);
+        self.next()
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -149,8 +122,8 @@ mod tests {
                 let bytes = &source[from..from + size];
                 let whole = [bytes, HANDSHAKE_GUID].concat();
                 assert_eq!(accept_key(bytes), naive_base64(&naive_sha1(&whole)));
-                assert_eq!(base64(bytes), naive_base64(bytes));
-                assert_eq!(unbase64(base64(bytes).as_bytes()).as_deref(), Some(bytes));
+                assert_eq!(BASE64_STANDARD.encode(bytes), naive_base64(bytes));
+                assert_eq!(BASE64_STANDARD.decode(naive_base64(bytes)).as_deref(), Ok(bytes));
             }
         }
     }
@@ -158,17 +131,20 @@ mod tests {
     #[test]
     fn loose_base64_is_refused() {
         for text in ["A", "AA", "AAA", "AB==", "AAB=", "AA=A", "A===", "AA==\n", "A A=", "AA-_", "===="] {
-            assert_eq!(unbase64(text.as_bytes()), None, "{text}");
+            assert!(BASE64_STANDARD.decode(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn random_bytes_differ() {
-        let mut random = Random::default();
-        let (mut one, mut other) = ([0; 5000], [0; 16]);
-        random.fill(&mut one).expect("random bytes");
-        random.fill(&mut other).expect("random bytes");
-        assert_ne!(one[..16], other);
-        assert_ne!(random.key(), random.key());
+        let (mut one, mut other, mut keys) = ([0; 5000], [0; 5000], Keys::default());
+        random(&mut one).expect("random bytes");
+        random(&mut other).expect("random bytes");
+        for (one, other) in one.chunks(250).zip(other.chunks(250)) {
+            assert_ne!(one, other);
+        }
+        for _ in 0..3 * KEYS_A_CALL {
+            assert_ne!(keys.next(), keys.next());
+        }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use crate::deflate::{Window, Wrong};
-use crate::utf8;
+use crate::deflate::Window;
+use crate::{mask, utf8};
 
 /// The opcode of a text frame.
 pub const TEXT: u8 = 1;
 /// The opcode of a close frame.
 pub const CLOSE: u8 = 8;
+/// The bit of the first byte that marks the last frame of a message.
+pub const FINAL: u8 = 0x80;
 /// The bit of the first byte that marks a compressed message.
 pub const PACKED: u8 = 0x40;
 /// The longest header of a frame.
@@ -39,12 +41,6 @@ impl Breach {
     /// A message, or a frame of it, that passes a limit.
     pub fn too_big(text: impl Into<Cow<'static, str>>) -> Breach {
         Breach { code: 1009, text: text.into() }
-    }
-}
-
-impl From<Wrong> for Breach {
-    fn from((code, text): Wrong) -> Breach {
-        Breach { code, text: text.into() }
     }
 }
 
@@ -93,16 +89,19 @@ impl Header {
 
     /// Whether the message ends with this frame.
     pub fn is_final(&self) -> bool {
-        self.first >= 0x80
+        self.first >= FINAL
+    }
+
+    /// Unmasks what has come of the payload; the header is then the one for the rest.
+    pub fn unmask(&mut self, piece: &mut [u8]) {
+        mask::apply(piece, self.key);
+        self.key.rotate_left(piece.len() % 4);
+        self.length -= piece.len() as u64;
     }
 }
 
 fn must(is_kept: bool, text: &'static str) -> Result<(), Breach> {
-    if is_kept {
-        Ok(())
-    } else {
-        Err(Breach::protocol(text))
-    }
+    is_kept.then_some(()).ok_or_else(|| Breach::protocol(text))
 }
 
 fn check_first(first: u8, begun: Option<&Begun>, rules: &Rules) -> Result<(), Breach> {
@@ -299,6 +298,21 @@ mod tests {
             let is_packed = matches!(first, 0x41 | 0x42 | 0xc1 | 0xc2);
             assert_eq!(read(&[first], None, &rules).is_ok(), fits_outside || is_packed, "{first:x}");
             assert_eq!(read(&[first], begun, &rules).is_ok(), fits_inside, "{first:x}");
+        }
+    }
+
+    #[test]
+    fn a_payload_that_comes_in_pieces_is_unmasked_as_a_whole_one() {
+        let source: Vec<u8> = (0..100).collect();
+        let key = [1, 2, 3, 4];
+        let plain: Vec<u8> = source.iter().enumerate().map(|(index, byte)| byte ^ key[index % 4]).collect();
+        for cut in 0..=source.len() {
+            let mut header = Header { key, length: 110, ..Header::default() };
+            let mut bytes = source.clone();
+            let (one, other) = bytes.split_at_mut(cut);
+            header.unmask(one);
+            header.unmask(other);
+            assert_eq!((bytes, header.length), (plain.clone(), 10));
         }
     }
 

@@ -1,44 +1,30 @@
 //! What the connections of one context share: descriptors, budget, the turn's log, waiting.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::rc::Rc;
-use std::time::Duration;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use crate::header::Rules;
-use crate::input::{Delivery, Incoming};
-use crate::net::Fault;
-use crate::output::{Codec, Frame, Limits, Outgoing, Output};
-use crate::poll::{Interest, Poll};
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+
+use crate::input::Delivery;
+use crate::output::{Frame, Limits, Output, Report, Wire};
+use crate::poll::{Poll, ENDED, READ};
 use crate::reader::Budget;
 
-/// One connection.
-pub struct Wire {
-    /// What it receives.
-    pub incoming: Incoming,
-    /// What it sends, and the socket.
-    pub out: Outgoing,
-    interest: Option<Interest>,
-}
-
-/// What Lua hears of a connection after a flush: bytes that still wait and whether any was taken, or how it broke.
-pub type Report = Result<(usize, bool), Fault>;
-
 /// Everything that a context knows of sockets.
+#[derive(Default)]
 pub struct Hub {
     // By descriptor.
     wires: Vec<Option<Box<Wire>>>,
+    // Those of connections that do not speak WebSocket yet.
+    limits: Limits,
     /// What unfinished messages hold.
     pub budget: Budget,
     /// What connections send.
     pub output: Output,
-    /// Who is ready.
-    pub poll: Poll,
-    // For outside loops that watch for reading only: readable when a full socket takes bytes again, or a timer is due.
-    side: Option<Poll>,
-    /// What the last flush has to tell.
+    /// Who is ready; `None` once closed.
+    pub poll: Option<Poll>,
+    /// What the last flush has to tell, the first being the last.
     pub reports: Vec<(i32, Report)>,
-    /// Who was full at the last fan-out.
-    pub full: Vec<usize>,
 }
 
 impl Hub {
@@ -46,16 +32,9 @@ impl Hub {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn new(limits: Limits, unfinished: u64) -> Result<Hub, rustix::io::Errno> {
-        Ok(Hub {
-            wires: Vec::new(),
-            budget: Budget { used: 0, limit: unfinished },
-            output: Output::new(limits),
-            poll: Poll::new()?,
-            side: None,
-            reports: Vec::new(),
-            full: Vec::new(),
-        })
+    pub fn new(limits: Limits, unfinished: u64) -> Result<Hub, Errno> {
+        let budget = Budget { used: 0, limit: unfinished };
+        Ok(Hub { limits, budget, poll: Some(Poll::new()?), ..Hub::default() })
     }
 
     /// Takes a connected, non-blocking socket; its number names it from now on.
@@ -65,8 +44,7 @@ impl Hub {
         if self.wires.len() <= slot {
             self.wires.resize_with(slot + 1, || None);
         }
-        let wire = Wire { incoming: Incoming::default(), out: Outgoing::new(fd), interest: None };
-        self.wires[slot] = Some(Box::new(wire));
+        self.wires[slot] = Some(Box::new(Wire::new(fd, self.limits)));
         number
     }
 
@@ -80,147 +58,86 @@ impl Hub {
         self.at(fd).map_or_else(R::default, |(wire, output, _)| work(wire, output))
     }
 
-    /// From here on a connection speaks WebSocket.
-    pub fn start(&mut self, fd: i32, rules: Rules, limits: Limits, leftover: &[u8], codec: Option<Codec>) {
-        self.with(fd, |wire, output| {
-            wire.out.codec = codec;
-            output.set_limits(&mut wire.out, limits);
-            wire.incoming.start(rules, leftover);
-            wire.out.is_client = !rules.is_server;
-            wire.out.wants_attention = false;
-        });
-    }
-
     /// Receives once and reads every whole message; `delivered` must follow when Lua has them.
     ///
     /// # Errors
-    /// `Timeout` where nothing is there.
-    pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Fault> {
+    /// `AGAIN` where nothing is there.
+    pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
         self.answer();
-        let Some((wire, output, budget)) = self.at(fd) else { return Err(Fault::Closed) };
-        output.reading = fd;
-        if wire.incoming.is_delivering {
-            return Err(Fault::Reset);
-        }
-        let again = wire.incoming.read(&wire.out.fd, delivery, budget)?;
-        wire.incoming.is_delivering = true;
-        Ok(again)
+        let Some((wire, output, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
+        output.reading = Some(fd);
+        wire.incoming.read(&wire.fd, delivery, budget)
     }
 
     // Where everybody only answers for himself, an answer leaves before the next connection is read, while the system
     // still has this one at hand. Where connections write to each other, more may come that leaves in the same call.
     fn answer(&mut self) {
-        if !self.output.is_crossing {
-            self.with(self.output.reading, |wire, output| output.send_if_free(&mut wire.out));
+        if let Some(fd) = self.output.reading.filter(|_| !self.output.is_crossing) {
+            self.with(fd, |wire, output| output.send_if_free(wire));
         }
     }
 
-    /// Queues the message of a fan-out on connections, named by descriptor; `full` has the places of those that had no
-    /// room, the first being 1. Returns how many.
-    pub fn fan_out(&mut self, count: usize, name: impl Fn(usize) -> i32, frame: Frame<'_>) -> usize {
-        self.full.clear();
-        let mut fanouts = Vec::new();
-        for place in 1..=count {
-            let refused = self.with(name(place), |wire, output| output.fan_out(&mut wire.out, &mut fanouts, frame));
-            if refused.is_some() {
-                self.full.push(place);
+    /// Queues the message of a fan-out on connections, named by descriptor. Returns the places of those that had no
+    /// room, the first being 1.
+    pub fn fan_out(&mut self, fds: impl Iterator<Item = i32>, frame: Frame<'_>) -> Vec<usize> {
+        self.output.is_crossing = true;
+        let (mut fanouts, mut full) = (Vec::new(), Vec::new());
+        for (index, fd) in fds.enumerate() {
+            if self.with(fd, |wire, output| output.fan_out(wire, &mut fanouts, frame)).is_some() {
+                full.push(index + 1);
             }
         }
-        self.full.len()
+        full
     }
 
-    /// Sends everything that was queued this turn. `reports` has the connections that broke, that wait for their peer,
-    /// that do so no more, or that asked for attention. Returns how many.
-    pub fn flush(&mut self) -> usize {
-        let (mut reports, mut kept) = (std::mem::take(&mut self.reports), Vec::new());
-        reports.clear();
-        let mut touched = std::mem::take(&mut self.output.touched);
-        for fd in touched.drain(..) {
-            self.with(fd, |wire, output| {
-                let out = &mut wire.out;
-                output.send_if_free(out);
-                out.is_listed = false;
-                if out.needs_log() {
-                    kept.push(fd);
-                }
-                if out.fault.is_some() || out.wants_attention || out.pending > 0 || out.is_told {
-                    reports.push((fd, report(out)));
-                }
-            });
+    /// Sends everything that was queued this turn, and fills `reports`.
+    pub fn flush(&mut self) {
+        let Hub { wires, output, reports, .. } = self;
+        for index in 0..output.touched.len() {
+            let fd = output.touched[index];
+            let Some(Some(wire)) = wires.get_mut(fd as usize) else { continue };
+            output.send_if_free(wire);
+            wire.out.queue.settle(&output.log);
+            wire.out.is_listed = false;
+            if wire.out.has_news() {
+                reports.push((fd, wire.out.report()));
+            }
         }
-        let log = (!kept.is_empty()).then(|| Rc::new(std::mem::take(&mut self.output.log)));
-        for (fd, log) in kept.into_iter().zip(log.iter().cycle()) {
-            self.with(fd, |wire, _| wire.out.settle(log));
-        }
-        self.output.end_turn(log);
-        (self.output.touched, self.reports) = (touched, reports);
-        self.reports.len()
+        reports.reverse();
+        output.touched.clear();
+        output.end_turn();
     }
 
-    /// Ends waiting and gives up its descriptors.
-    pub fn close_polls(&mut self) {
-        self.poll.close();
-        self.side = None;
-    }
-
-    /// Watches one of our connections: for new bytes always, for room to send where it is asked for.
+    /// Watches a connection: for new bytes always, for room to send where it is asked for.
     pub fn watch(&mut self, fd: i32, write: bool) -> bool {
         let Some(Some(wire)) = self.wires.get_mut(fd as usize) else { return false };
-        let interest = Interest { read: true, write, edge: true };
-        let before = wire.interest.replace(interest);
-        if before == Some(interest) {
-            return true;
-        }
-        if let Some(side) = self.side.as_ref().filter(|_| write || before.is_some_and(|interest| interest.write)) {
-            side.watch(&wire.out.fd, Interest { read: false, write, edge: false });
-        }
-        self.poll.watch(&wire.out.fd, interest)
+        let mut interest = READ | EventFlags::ET;
+        interest.set(EventFlags::OUT, write);
+        let before = std::mem::replace(&mut wire.interest, interest);
+        before == interest || self.poll.as_ref().is_some_and(|poll| poll.watch(&wire.fd, interest))
     }
 
-    /// Watches a descriptor that is none of its wires', or ceases to.
-    pub fn watch_other(&self, fd: impl AsFd + Copy, interest: Interest) -> bool {
-        if let Some(side) = &self.side {
-            side.watch(fd, Interest { read: false, ..interest });
+    /// Takes one of those that the last wait found: its descriptor, whether bytes, a connection or an end can be had,
+    /// whether bytes can be sent. The timer's is -1.
+    pub fn next_ready(&mut self, is_side: bool) -> Option<(i32, bool, bool)> {
+        let event = self.poll.as_mut()?.part(is_side)?.events.pop()?;
+        let (fd, flags) = (event.data.u64() as i32, event.flags);
+        let has_ended = flags.intersects(ENDED);
+        if has_ended && !is_side {
+            self.with(fd, |wire, _| wire.incoming.has_ended = true);
         }
-        self.poll.watch(fd, interest)
-    }
-
-    /// The side's waiting, made when it is first asked for, or that for everything.
-    pub fn poll(&mut self, is_side: bool) -> Option<&mut Poll> {
-        if is_side && self.side.is_none() {
-            self.side = Poll::new().ok();
-        }
-        if is_side {
-            self.side.as_mut()
-        } else {
-            Some(&mut self.poll)
-        }
-    }
-
-    /// Waits until something is ready. Returns how much is.
-    pub fn wait(&mut self, time: Option<Duration>, is_side: bool) -> usize {
-        let Some(poll) = self.poll(is_side) else { return 0 };
-        let count = poll.wait(time);
-        for index in 0..count {
-            let ready = self.poll.ready(index).filter(|ready| !is_side && ready.has_ended);
-            self.with(ready.map_or(-1, |ready| ready.fd), |wire, _| wire.incoming.has_ended = true);
-        }
-        count
+        Some((fd, has_ended || flags.contains(EventFlags::IN), has_ended || flags.contains(EventFlags::OUT)))
     }
 
     /// Ends a connection and gives back what it held.
     pub fn close(&mut self, fd: i32) {
         if let Some((wire, output, budget)) = self.at(fd) {
             wire.incoming.release(budget);
-            output.release(&mut wire.out);
+            output.buffered -= wire.out.queue.size;
+            if let Some(codec) = &wire.out.codec {
+                codec.borrow_mut().release();
+            }
             self.wires[fd as usize] = None;
         }
     }
-}
-
-/// Tells Lua of a connection.
-pub fn report(out: &mut Outgoing) -> Report {
-    out.is_told = out.pending > 0;
-    let took = std::mem::take(&mut out.took);
-    out.fault.map_or(Ok((out.pending, took)), Err)
 }

@@ -3,12 +3,15 @@
 use std::mem;
 use std::os::fd::OwnedFd;
 
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+
 use crate::header::Rules;
-use crate::net::{self, Fault};
+use crate::net;
 use crate::reader::{Batch, Budget, Reader};
 
-/// What all connections read into.
-pub const INPUT_BYTES: usize = 1 << 17;
+// What all connections read into.
+const INPUT_BYTES: usize = 1 << 17;
 
 /// What a call reads, and the messages in it.
 #[derive(Default)]
@@ -17,18 +20,6 @@ pub struct Delivery {
     pub bytes: Vec<u8>,
     /// The messages.
     pub batch: Batch,
-}
-
-impl Delivery {
-    /// Reads messages out of bytes that may not be changed where they are. Returns as `Reader::feed` does.
-    pub fn feed(&mut self, reader: &mut Reader, bytes: &[u8], budget: &mut Budget) -> (usize, bool) {
-        if self.bytes.len() < bytes.len() {
-            self.bytes.resize(bytes.len(), 0);
-        }
-        let copy = &mut self.bytes[..bytes.len()];
-        copy.copy_from_slice(bytes);
-        reader.feed(copy, &mut self.batch, budget)
-    }
 }
 
 /// The receiving side of one connection.
@@ -48,11 +39,9 @@ impl Incoming {
     /// From here on frames are read; `leftover` came behind the handshake.
     pub fn start(&mut self, rules: Rules, leftover: &[u8]) {
         self.reader = Some(Reader::new(rules));
-        if !leftover.is_empty() {
-            let before = mem::take(&mut self.rest);
-            self.rest = [leftover, &before].concat();
-            self.has_unread = true;
-        }
+        let behind = mem::take(&mut self.rest);
+        self.unread(leftover);
+        self.unread(&behind);
     }
 
     /// Puts bytes back that somebody else has received.
@@ -61,62 +50,72 @@ impl Incoming {
         self.has_unread = !self.rest.is_empty();
     }
 
-    /// Receives bytes as they are, behind those of `target`. Returns whether more may be here already.
+    /// Receives bytes as they are. Returns them, and whether more may be here already.
     ///
     /// # Errors
-    /// `Timeout` where nothing is there.
-    pub fn receive(&mut self, fd: &OwnedFd, target: &mut Vec<u8>) -> Result<bool, Fault> {
-        if self.has_unread {
-            target.append(&mut self.rest);
-            self.rest = Vec::new();
-            self.has_unread = false;
-            return Ok(true);
+    /// `AGAIN` where nothing is there.
+    pub fn receive(&mut self, fd: &OwnedFd) -> Result<(Vec<u8>, bool), Errno> {
+        if mem::take(&mut self.has_unread) {
+            return Ok((mem::take(&mut self.rest), true));
         }
-        target.reserve(INPUT_BYTES);
-        let room = target.capacity() - target.len();
-        let count = net::receive_behind(fd, target)?;
-        Ok(count == room || self.has_ended)
+        let mut bytes = Vec::with_capacity(INPUT_BYTES);
+        let count = net::receive(fd, spare_capacity(&mut bytes))?;
+        Ok((bytes, count >= INPUT_BYTES || self.has_ended))
     }
 
     /// Receives once and reads every whole message. Returns whether more may be here already.
     ///
     /// # Errors
-    /// `Timeout` where nothing is there.
-    pub fn read(&mut self, fd: &OwnedFd, delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Fault> {
-        let Some(reader) = &mut self.reader else { return Err(Fault::Reset) };
-        if self.has_unread {
-            let (taken, again) = delivery.feed(reader, &self.rest, budget);
-            self.rest = delivery.bytes[taken..self.rest.len()].to_vec();
-            self.has_unread = again;
-            return Ok(true);
-        }
-        if let Some(buffer) = reader.straight(budget) {
-            let from = buffer.len();
-            let room = buffer.capacity() - from;
-            let count = net::receive_behind(fd, buffer)?;
+    /// `AGAIN` where nothing is there.
+    pub fn read(&mut self, fd: &OwnedFd, delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Errno> {
+        let Some(reader) = self.reader.as_mut().filter(|_| !self.is_delivering) else { return Err(Errno::NOTCONN) };
+        let again = if self.has_unread {
+            self.read_behind(0, delivery, budget, |_| Ok(0))?
+        } else if let Some(buffer) = reader.straight(budget) {
+            let (from, room) = (buffer.len(), buffer.capacity() - buffer.len());
+            let count = net::receive(fd, spare_capacity(buffer))?;
             self.rest = reader.received(from, &mut delivery.batch, budget);
             self.has_unread = !self.rest.is_empty();
-            return Ok(count == room || self.has_ended || self.has_unread);
-        }
-        self.read_shared(fd, delivery, budget)
+            count == room || self.has_unread
+        } else {
+            self.read_behind(INPUT_BYTES, delivery, budget, |target| net::receive(fd, target))?
+        };
+        self.is_delivering = true;
+        Ok(again || self.has_ended)
     }
 
-    fn read_shared(&mut self, fd: &OwnedFd, delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Fault> {
-        let Some(reader) = &mut self.reader else { return Err(Fault::Reset) };
-        if delivery.bytes.len() < INPUT_BYTES {
-            delivery.bytes.resize(INPUT_BYTES, 0);
-        }
+    /// Reads bytes that somebody else has received. Returns whether unread bytes are here.
+    pub fn feed(&mut self, bytes: &[u8], delivery: &mut Delivery, budget: &mut Budget) -> bool {
+        let copied = self.read_behind(bytes.len(), delivery, budget, |target| {
+            target.copy_from_slice(bytes);
+            Ok(bytes.len())
+        });
+        copied.is_ok() && self.has_unread
+    }
+
+    // Reads what is here already and, behind it, at most `room` bytes that `fill` gives. Returns whether more may be
+    // here.
+    fn read_behind(
+        &mut self,
+        room: usize,
+        delivery: &mut Delivery,
+        budget: &mut Budget,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, Errno>,
+    ) -> Result<bool, Errno> {
+        let Some(reader) = &mut self.reader else { return Err(Errno::NOTCONN) };
         let kept = self.rest.len();
+        if delivery.bytes.len() < kept + room {
+            delivery.bytes.resize(kept + room, 0);
+        }
         delivery.bytes[..kept].copy_from_slice(&self.rest);
-        let room = delivery.bytes.len() - kept;
-        let count = net::receive(fd, &mut delivery.bytes[kept..])?;
+        let count = fill(&mut delivery.bytes[kept..kept + room])?;
         let bytes = &mut delivery.bytes[..kept + count];
         let (taken, again) = reader.feed(bytes, &mut delivery.batch, budget);
         if kept > 0 || taken < bytes.len() {
             self.rest = bytes[taken..].to_vec();
         }
         self.has_unread = again;
-        Ok(again || count == room || self.has_ended)
+        Ok(again || count == room)
     }
 
     /// Ends reading and gives back to the budget what is held.
@@ -124,7 +123,6 @@ impl Incoming {
         if let Some(reader) = &mut self.reader {
             reader.release(budget);
         }
-        self.rest = Vec::new();
-        self.has_unread = false;
+        (self.rest, self.has_unread) = (Vec::new(), false);
     }
 }

@@ -5,64 +5,46 @@
 //! fields) is called only where nothing with a destructor is alive: what is lent to Lua meanwhile is kept in
 //! `ManuallyDrop`, and such an error leaks it, no more. Panics are caught where they begin.
 
+use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void, CStr};
-use std::mem::ManuallyDrop;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::mem::{size_of, ManuallyDrop};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
 use mlua_sys as ffi;
+use rustix::io::Errno;
 
+#[cfg(feature = "luajit")]
+use crate::calls::WireObject;
 use crate::input::Delivery;
-use crate::net::Fault;
+use crate::net;
 use crate::reader::Payload;
 
 /// The largest buffers that serve again.
 const KEPT_BYTES: usize = 1 << 20;
 
 thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static DELIVERY: Cell<Option<Box<Delivery>>> = const { Cell::new(None) };
 }
 
-/// The address of one of these tells a kind of object from all others.
-pub struct Kind(pub &'static CStr);
-
-/// What Lua holds as userdata.
-pub trait Object: 'static {
-    /// Always the same static of this module.
-    fn kind() -> &'static Kind;
-}
-
-/// Makes a type one that Lua can hold.
-macro_rules! object {
-    ($type:ty, $name:literal) => {
-        impl crate::lua::Object for $type {
-            fn kind() -> &'static crate::lua::Kind {
-                static KIND: crate::lua::Kind = crate::lua::Kind($name);
-                &KIND
-            }
-        }
-    };
-}
-pub(crate) use object;
-
 /// Functions with their names in Lua.
-pub type Functions = &'static [(&'static str, fn() -> ffi::lua_CFunction)];
+pub type Functions = &'static [(&'static str, ffi::lua_CFunction)];
 
 /// Lists functions, each under its own name.
 macro_rules! functions {
     ($($function:ident)*) => {
-        &[$((concat!(stringify!($function), "\0"), || crate::lua::entry($function))),*]
+        &[$((concat!(stringify!($function), "\0"), crate::lua::entry($function))),*]
     };
 }
 pub(crate) use functions;
 
+// What Lua holds as userdata.
 #[repr(C)]
 struct Holder<T> {
-    kind: *const Kind,
+    kind: TypeId,
     value: T,
 }
 
@@ -99,9 +81,9 @@ pub struct Lua {
 /// How many results a function pushed; `None` where a panic was caught, or an argument is not what this library gives.
 pub type Called = Option<c_int>;
 
-/// What a function answers Lua with. It needs no destructor, for pushing it may raise.
-pub trait Answer: Copy {
-    /// Pushes it and returns how many values that was. May raise.
+/// What a function answers Lua with.
+pub trait Answer {
+    /// Pushes it and returns how many values that was. May raise, and then leaves nothing behind but memory.
     fn push(self, lua: &Lua) -> c_int;
 }
 
@@ -122,17 +104,21 @@ answer! {
     usize, |state, value| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
     f64, ffi::lua_pushnumber;
     &[u8], |state, value: &[u8]| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
+    &str, |state, value: &str| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
 }
 
-impl Answer for &str {
+impl Answer for Errno {
     fn push(self, lua: &Lua) -> c_int {
-        self.as_bytes().push(lua)
+        net::word(self).push(lua)
     }
 }
 
-impl Answer for Fault {
+impl Answer for Vec<u8> {
     fn push(self, lua: &Lua) -> c_int {
-        self.word().push(lua)
+        let bytes = ManuallyDrop::new(self);
+        let count = bytes[..].push(lua);
+        drop(ManuallyDrop::into_inner(bytes));
+        count
     }
 }
 
@@ -162,7 +148,7 @@ impl<T: Answer> Answer for Option<T> {
 }
 
 /// Nil and why for an error.
-impl<T: Answer, E: Answer> Answer for Result<T, E> {
+impl<T: Answer, E: Answer + Copy> Answer for Result<T, E> {
     fn push(self, lua: &Lua) -> c_int {
         match self {
             Ok(value) => value.push(lua),
@@ -171,24 +157,19 @@ impl<T: Answer, E: Answer> Answer for Result<T, E> {
     }
 }
 
-impl<A: Answer, B: Answer> Answer for (A, B) {
+// What is still to be pushed needs no destructor.
+impl<A: Answer, B: Answer + Copy> Answer for (A, B) {
     fn push(self, lua: &Lua) -> c_int {
         self.0.push(lua) + self.1.push(lua)
     }
 }
 
-impl<A: Answer, B: Answer, C: Answer> Answer for (A, B, C) {
-    fn push(self, lua: &Lua) -> c_int {
-        self.0.push(lua) + (self.1, self.2).push(lua)
-    }
-}
-
 /// A function that Lua can call.
-pub fn entry<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(_: F) -> ffi::lua_CFunction {
+pub const fn entry<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(_: F) -> ffi::lua_CFunction {
     extern "C-unwind" fn call<R: Answer, F: Fn(&Lua) -> Option<R> + Copy + 'static>(
         state: *mut ffi::lua_State,
     ) -> c_int {
-        const { assert!(std::mem::size_of::<F>() == 0) };
+        const { assert!(size_of::<F>() == 0) };
         // SAFETY: `F` has no size, so any aligned pointer reads it, and `entry` was given one, so it may be copied.
         let function = unsafe { NonNull::<F>::dangling().read() };
         let lua = Lua { state };
@@ -223,11 +204,6 @@ impl Lua {
     pub fn number(&self, index: c_int) -> f64 {
         // SAFETY: any index may be converted to a number, which changes nothing.
         unsafe { ffi::lua_tonumber(self.state, index) }
-    }
-
-    /// Takes a number as an integer, the nearest one that there is.
-    pub fn integer(&self, index: c_int) -> i64 {
-        self.number(index) as i64
     }
 
     /// Takes a string argument.
@@ -271,38 +247,37 @@ impl Lua {
 
     /// Borrows a descriptor that Lua names.
     pub fn fd(&self, index: c_int) -> Option<BorrowedFd<'_>> {
-        let number = i32::try_from(self.integer(index)).ok().filter(|&number| number >= 0)?;
+        let number = Some(self.number(index) as i32).filter(|&number| number >= 0)?;
         // SAFETY: the caller keeps its socket open for the time of the call.
         Some(unsafe { BorrowedFd::borrow_raw(number) })
     }
 
     /// Takes over a descriptor that Lua names.
     pub fn take_fd(&self, index: c_int) -> Option<OwnedFd> {
-        let number = i32::try_from(self.integer(index)).ok().filter(|&number| number >= 0)?;
         // SAFETY: the caller has given it up.
-        Some(unsafe { OwnedFd::from_raw_fd(number) })
+        self.fd(index).map(|fd| unsafe { OwnedFd::from_raw_fd(fd.as_raw_fd()) })
     }
 
-    fn holder<T: Object>(&self, index: c_int) -> Option<NonNull<Holder<T>>> {
+    fn holder<T: 'static>(&self, index: c_int) -> Option<NonNull<Holder<T>>> {
         // SAFETY: a full userdata (a light one has no length) of exactly this size may be read as one, and only
-        // `new_object` writes the address of the kind into the first word.
+        // `new_object` writes the name of the type into the first words.
         unsafe {
             let holder = NonNull::new(ffi::lua_touserdata(self.state, index).cast::<Holder<T>>())?;
-            let is_ours = ffi::lua_rawlen(self.state, index) as usize == std::mem::size_of::<Holder<T>>()
-                && std::ptr::eq((*holder.as_ptr()).kind, T::kind());
+            let is_ours = ffi::lua_rawlen(self.state, index) as usize == size_of::<Holder<T>>()
+                && (*holder.as_ptr()).kind == TypeId::of::<T>();
             is_ours.then_some(holder)
         }
     }
 
     /// Takes an object of ours.
-    pub fn object<T: Object>(&self, index: c_int) -> Option<&T> {
+    pub fn object<T: 'static>(&self, index: c_int) -> Option<&T> {
         // SAFETY: it is on the stack, so it lives as long as the call; it is only ever shared, and `drop_object` runs
         // when Lua has let go of it.
         self.holder::<T>(index).map(|holder| unsafe { &(*holder.as_ptr()).value })
     }
 
     /// Takes an object of ours out of an array and gives it to a function that does not call Lua.
-    pub fn with_item<T: Object, R>(&self, table: c_int, index: usize, work: impl FnOnce(&T) -> R) -> Option<R> {
+    pub fn with_item<T: 'static, R>(&self, table: c_int, index: usize, work: impl FnOnce(&T) -> R) -> Option<R> {
         // SAFETY: the callers checked that it is a table; the object is on the stack as long as it is used.
         unsafe {
             ffi::lua_rawgeti(self.state, table, index as ffi::lua_Integer);
@@ -318,53 +293,28 @@ impl Lua {
         (unsafe { ffi::lua_type(self.state, index) } == ffi::LUA_TTABLE).then_some(())
     }
 
-    /// Makes an object of ours and pushes it. May raise; `make` runs when nothing can raise any more.
-    pub fn new_object<T: Object>(&self, make: impl FnOnce() -> Option<T>) -> Called {
-        // SAFETY: the memory is written before it gets the metatable whose finalizer reads it; userdata is aligned for
-        // pointers and numbers, which is all that objects hold.
+    /// Makes an object of a kind and pushes it. May raise; `make` runs when nothing can raise any more.
+    pub fn new_object<T: 'static>(&self, kind: &CStr, make: impl FnOnce() -> Option<T>) -> Called {
+        // SAFETY: the memory is written before anybody sees it, or it gets the metatable whose finalizer reads it;
+        // userdata is aligned for pointers and numbers, which is all that objects hold.
         unsafe {
-            let memory = new_userdata(self.state, std::mem::size_of::<Holder<T>>()).cast::<Holder<T>>();
-            memory.cast::<*const Kind>().write(std::ptr::null());
-            let kind: *const Kind = T::kind();
-            ffi::lua_rawgetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
+            let memory = new_userdata(self.state, size_of::<Holder<T>>()).cast::<Holder<T>>();
+            ffi::lua_getfield(self.state, ffi::LUA_REGISTRYINDEX, kind.as_ptr());
             let value = self.attempt(make)??;
-            memory.write(Holder { kind, value });
+            memory.write(Holder { kind: TypeId::of::<T>(), value });
             ffi::lua_setmetatable(self.state, -2);
             Some(1)
         }
     }
 
     /// The finalizer of an object.
-    pub fn drop_object<T: Object>(&self) -> Option<()> {
+    pub fn drop_object<T: 'static>(&self) -> Option<()> {
         let holder = self.holder::<T>(1)?;
         // SAFETY: the kind goes first, so that nobody finds the value again; then it is dropped once.
         self.attempt(|| unsafe {
-            (*holder.as_ptr()).kind = std::ptr::null();
+            (*holder.as_ptr()).kind = TypeId::of::<()>();
             std::ptr::drop_in_place(&raw mut (*holder.as_ptr()).value);
         })
-    }
-
-    /// Pushes a value. May raise.
-    pub fn push(&self, value: impl Answer) {
-        value.push(self);
-    }
-
-    /// Has bytes built in a buffer and pushes them, unless `build` answers an error. May raise.
-    pub fn build<R: Answer, E: Answer>(
-        &self,
-        build: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
-    ) -> Option<Result<(c_int, R), E>> {
-        let mut scratch = ManuallyDrop::new(SCRATCH.take());
-        scratch.clear();
-        let result = self.attempt(|| build(&mut scratch))?;
-        if result.is_ok() {
-            self.push(&scratch[..]);
-        }
-        let scratch = ManuallyDrop::into_inner(scratch);
-        if scratch.capacity() <= KEPT_BYTES {
-            SCRATCH.set(scratch);
-        }
-        Some(result.map(|more| (1, more)))
     }
 
     /// Has messages read and puts them into a table as pairs. Returns how many there are. May raise.
@@ -375,13 +325,13 @@ impl Lua {
     ) -> Option<Result<(usize, R), E>> {
         let mut delivery = ManuallyDrop::new(DELIVERY.take().unwrap_or_default());
         let result = self.attempt(|| read(&mut delivery))?;
-        for (index, item) in delivery.batch.items.iter().enumerate() {
-            let payload = match &item.payload {
+        for (index, (kind, payload)) in delivery.batch.items.iter().enumerate() {
+            let payload = match payload {
                 Payload::Here(from, size) => &delivery.bytes[*from..*from + *size],
                 Payload::Owned(bytes) => bytes,
-                Payload::Wrong(text) => text.as_bytes(),
             };
-            self.set_pair(table, index, item.kind, payload);
+            self.set_item(table, 2 * index + 1, usize::from(*kind));
+            self.set_item(table, 2 * index + 2, payload);
         }
         let count = delivery.batch.items.len();
         let mut delivery = ManuallyDrop::into_inner(delivery);
@@ -392,22 +342,12 @@ impl Lua {
         Some(result.map(|result| (count, result)))
     }
 
-    fn set_pair(&self, table: c_int, index: usize, kind: u16, payload: &[u8]) {
-        // SAFETY: callers checked that it is a table; each value is pushed and popped.
-        unsafe {
-            ffi::lua_pushinteger(self.state, kind.into());
-            ffi::lua_rawseti(self.state, table, 2 * index as ffi::lua_Integer + 1);
-            self.push(payload);
-            ffi::lua_rawseti(self.state, table, 2 * index as ffi::lua_Integer + 2);
-        }
-    }
-
     /// Puts `source[key]` into a table, unless it is nil. May raise.
     pub fn copy_item(&self, source: c_int, key: i32, target: c_int, index: usize) -> bool {
         // SAFETY: callers checked that both are tables; the value is pushed and popped.
         unsafe {
             ffi::lua_rawgeti(self.state, source, key.into());
-            if ffi::lua_type(self.state, -1) == ffi::LUA_TNIL {
+            if !self.has(-1) {
                 ffi::lua_settop(self.state, -2);
                 return false;
             }
@@ -416,10 +356,21 @@ impl Lua {
         }
     }
 
-    /// Puts the value on top of the stack into a table. May raise.
-    pub fn set_item(&self, table: c_int, index: usize) {
-        // SAFETY: callers checked that it is a table, and pushed the value.
-        unsafe { ffi::lua_rawseti(self.state, table, index as ffi::lua_Integer) }
+    /// Puts a value into a table; what is more than one fills the places behind as well. May raise.
+    pub fn set_item(&self, table: c_int, index: usize, value: impl Answer) {
+        for place in (0..value.push(self)).rev() {
+            // SAFETY: callers checked that it is a table; the values are pushed and popped.
+            unsafe { ffi::lua_rawseti(self.state, table, (index as c_int + place).into()) };
+        }
+    }
+
+    /// Puts numbers into a table. Returns how many. May raise.
+    pub fn set_items(&self, table: c_int, numbers: Vec<usize>) -> usize {
+        let numbers = ManuallyDrop::new(numbers);
+        for (index, number) in numbers.iter().enumerate() {
+            self.set_item(table, index + 1, *number);
+        }
+        ManuallyDrop::into_inner(numbers).len()
     }
 
     /// Puts functions into the table on top of the stack. May raise.
@@ -427,31 +378,30 @@ impl Lua {
         for (name, function) in functions {
             // SAFETY: the table is on top; the function is pushed and popped; `functions!` ends each name with a zero.
             unsafe {
-                ffi::lua_pushcclosure(self.state, function(), 0);
+                ffi::lua_pushcclosure(self.state, *function, 0);
                 ffi::lua_setfield(self.state, -2, name.as_ptr().cast());
             }
         }
     }
 
-    /// Makes the metatable of a kind of objects, and puts the table of its methods into that on top of the stack. May
-    /// raise.
-    pub fn new_kind<T: Object>(&self, name: &CStr, methods: Functions, finalizer: ffi::lua_CFunction) {
-        let kind: *const Kind = T::kind();
+    /// Makes the metatable of a kind of objects, which is the table of its methods too, and puts it into the one on top
+    /// of the stack. May raise.
+    pub fn new_kind(&self, name: &CStr, methods: Functions, finalizer: ffi::lua_CFunction) {
         // SAFETY: plain table building: each value is pushed and popped.
         unsafe {
-            ffi::lua_createtable(self.state, 0, 4);
-            ffi::lua_pushstring(self.state, T::kind().0.as_ptr());
-            ffi::lua_setfield(self.state, -2, c"__name".as_ptr());
+            ffi::lua_createtable(self.state, 0, methods.len() as c_int + 4);
+            self.set_functions(methods);
             ffi::lua_pushcclosure(self.state, finalizer, 0);
             ffi::lua_setfield(self.state, -2, c"__gc".as_ptr());
             ffi::lua_pushboolean(self.state, 0);
             ffi::lua_setfield(self.state, -2, c"__metatable".as_ptr());
-            ffi::lua_createtable(self.state, 0, methods.len() as c_int);
-            self.set_functions(methods);
+            ffi::lua_pushstring(self.state, name.as_ptr());
+            ffi::lua_setfield(self.state, -2, c"__name".as_ptr());
             ffi::lua_pushvalue(self.state, -1);
-            ffi::lua_setfield(self.state, -4, name.as_ptr());
             ffi::lua_setfield(self.state, -2, c"__index".as_ptr());
-            ffi::lua_rawsetp(self.state, ffi::LUA_REGISTRYINDEX, kind.cast::<c_void>());
+            ffi::lua_pushvalue(self.state, -1);
+            ffi::lua_setfield(self.state, ffi::LUA_REGISTRYINDEX, name.as_ptr());
+            ffi::lua_setfield(self.state, -2, name.as_ptr());
         }
     }
 
@@ -475,27 +425,22 @@ unsafe fn new_userdata(state: *mut ffi::lua_State, size: usize) -> *mut c_void {
 
 // Raises where this module was built for another Lua: between 5.4 and 5.5 anything else would crash. Lua 5.1 and LuaJIT
 // cannot be asked, and the loader refuses what they lack.
-#[cfg(not(any(feature = "lua51", feature = "luajit")))]
-const VERSION: f64 = 500.0
-    + 2.0 * (cfg!(feature = "lua52") as u8 as f64)
-    + 3.0 * (cfg!(feature = "lua53") as u8 as f64)
-    + 4.0 * (cfg!(feature = "lua54") as u8 as f64)
-    + 5.0 * (cfg!(feature = "lua55") as u8 as f64);
-
-fn check_version(state: *mut ffi::lua_State) {
-    #[cfg(feature = "lua52")]
+unsafe fn check_version(_state: *mut ffi::lua_State) {
     // SAFETY: this is the first call, and made for being called with the wrong Lua.
     unsafe {
-        ffi::luaL_checkversion_(state, VERSION);
+        #[cfg(feature = "lua52")]
+        ffi::luaL_checkversion_(_state, 502.0);
+        #[cfg(feature = "lua53")]
+        ffi::luaL_checkversion_(_state, 503.0, SIZES);
+        #[cfg(feature = "lua54")]
+        ffi::luaL_checkversion_(_state, 504.0, SIZES);
+        #[cfg(feature = "lua55")]
+        ffi::luaL_checkversion_(_state, 505.0, SIZES);
     }
-    #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
-    // SAFETY: as above.
-    unsafe {
-        const SIZES: usize = 16 * size_of::<ffi::lua_Integer>() + size_of::<ffi::lua_Number>();
-        ffi::luaL_checkversion_(state, VERSION, SIZES);
-    }
-    let _ = state;
 }
+
+#[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
+const SIZES: usize = 16 * size_of::<ffi::lua_Integer>() + size_of::<ffi::lua_Number>();
 
 /// Where Lua's `require` begins.
 ///
@@ -503,7 +448,8 @@ fn check_version(state: *mut ffi::lua_State) {
 /// Only Lua calls it, with its state.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn luaopen_websockets_native(state: *mut ffi::lua_State) -> c_int {
-    check_version(state);
+    // SAFETY: it is Lua's.
+    unsafe { check_version(state) };
     crate::calls::open(&Lua { state }).unwrap_or(0)
 }
 
@@ -516,8 +462,7 @@ pub unsafe extern "C-unwind" fn luaopen_websockets_native(state: *mut ffi::lua_S
 #[no_mangle]
 pub unsafe extern "C" fn websockets_push(wire: *mut c_void, opcode: c_int, payload: *const u8, size: usize) -> bool {
     // SAFETY: as the caller promises; the kind is looked at before the value.
-    let (holder, payload) =
-        unsafe { (&*wire.cast::<Holder<crate::calls::Wire>>(), std::slice::from_raw_parts(payload, size)) };
-    std::ptr::eq(holder.kind, crate::calls::Wire::kind())
+    let (holder, payload) = unsafe { (&*wire.cast::<Holder<WireObject>>(), std::slice::from_raw_parts(payload, size)) };
+    holder.kind == TypeId::of::<WireObject>()
         && catch_unwind(AssertUnwindSafe(|| holder.value.push(opcode as u8, payload))).unwrap_or(false)
 }

@@ -1,97 +1,57 @@
 //! System calls on sockets, and the few ways in which they fail.
 
 use std::io::IoSlice;
-use std::mem::MaybeUninit;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::buffer::spare_capacity;
+use rustix::buffer::Buffer;
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 
-/// Why a socket did not do what was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing there, or no room, at the moment.
-    Timeout,
-    /// The peer has ended the connection.
-    Closed,
-    /// The operating system has ended it.
-    Reset,
-    /// The process or the system has no descriptor left.
-    Files,
-}
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 
-impl Fault {
-    /// The word that Lua sees.
-    pub fn word(self) -> &'static str {
-        match self {
-            Fault::Timeout => "timeout",
-            Fault::Closed => "closed",
-            Fault::Reset => "reset",
-            Fault::Files => "too many open files",
-        }
+/// The word that Lua sees for why a socket did not do what was asked.
+pub fn word(fault: Errno) -> &'static str {
+    match fault {
+        Errno::AGAIN | Errno::INTR => "timeout",
+        Errno::PIPE | Errno::CONNRESET => "closed",
+        Errno::MFILE | Errno::NFILE => "too many open files",
+        _ => "reset",
     }
 }
 
-impl From<Errno> for Fault {
-    fn from(error: Errno) -> Fault {
-        match error {
-            Errno::AGAIN | Errno::INTR => Fault::Timeout,
-            Errno::PIPE | Errno::CONNRESET => Fault::Closed,
-            Errno::MFILE | Errno::NFILE => Fault::Files,
-            _ => Fault::Reset,
-        }
-    }
-}
-
-fn taken(result: Result<usize, Errno>) -> Result<usize, Fault> {
-    match result {
-        Ok(0) => Err(Fault::Closed),
-        Ok(count) => Ok(count),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Receives into a slice; at least one byte.
+/// Receives at least one byte.
 ///
 /// # Errors
-/// `Timeout` where nothing is there.
-pub fn receive(fd: impl AsFd, target: &mut [u8]) -> Result<usize, Fault> {
-    taken(net::recv(fd, target, RecvFlags::DONTWAIT).map(|(count, _)| count))
-}
-
-/// Receives behind the bytes of a vector, as far as its capacity goes; at least one byte.
-///
-/// # Errors
-/// `Timeout` where nothing is there.
-pub fn receive_behind(fd: impl AsFd, target: &mut Vec<u8>) -> Result<usize, Fault> {
-    taken(net::recv(fd, spare_capacity(target), RecvFlags::DONTWAIT).map(|(count, _)| count))
+/// `AGAIN` where nothing is there, `PIPE` where nothing will come.
+pub fn receive(fd: impl AsFd, target: impl Buffer<u8>) -> Result<usize, Errno> {
+    match net::recv(fd, target, RecvFlags::DONTWAIT)? {
+        (_, 0) => Err(Errno::PIPE),
+        (_, count) => Ok(count),
+    }
 }
 
 /// Sends what the socket takes.
 ///
 /// # Errors
-/// `Timeout` where it takes nothing.
-pub fn send(fd: impl AsFd, bytes: &[u8]) -> Result<usize, Fault> {
-    Ok(net::send(fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
+/// `AGAIN` where it takes nothing.
+pub fn send(fd: impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
+    net::send(fd, bytes, SEND_FLAGS)
 }
 
 /// Sends several slices in one call, as much as the socket takes.
 ///
 /// # Errors
-/// `Timeout` where it takes nothing.
-pub fn send_all(fd: impl AsFd, slices: &[IoSlice<'_>]) -> Result<usize, Fault> {
-    let mut no_space: [MaybeUninit<u8>; 0] = [];
-    let mut control = SendAncillaryBuffer::new(&mut no_space);
-    Ok(net::sendmsg(fd, slices, &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
+/// `AGAIN` where it takes nothing.
+pub fn send_all(fd: impl AsFd, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    net::sendmsg(fd, slices, &mut SendAncillaryBuffer::new(&mut []), SEND_FLAGS)
 }
 
 /// Takes the next connection of a listening socket: non-blocking, closed on exec, without Nagle's delay.
 ///
 /// # Errors
-/// `Timeout` where none waits.
-pub fn accept(listener: impl AsFd) -> Result<OwnedFd, Fault> {
+/// `AGAIN` where none waits.
+pub fn accept(listener: impl AsFd) -> Result<OwnedFd, Errno> {
     let fd = net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
     set_up(&fd);
     Ok(fd)
@@ -109,7 +69,6 @@ pub fn shut_down(fd: impl AsFd) {
 
 /// Names the peer, an IPv4 address inside IPv6 without its prefix; `None` where it has no IP address.
 pub fn peer(fd: impl AsFd) -> Option<(IpAddr, u16)> {
-    let address = net::getpeername(fd).ok()??;
-    let address = std::net::SocketAddr::try_from(address).ok()?;
+    let address = SocketAddr::try_from(net::getpeername(fd).ok()??).ok()?;
     Some((address.ip().to_canonical(), address.port()))
 }

@@ -2,30 +2,29 @@
 //! own only where the socket does not take everything.
 
 use std::cell::RefCell;
-use std::io::IoSlice;
 use std::mem;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+
 use crate::deflate::Deflater;
-use crate::digest::Random;
-use crate::header::{self, CLOSE, MAX_HEADER_BYTES, PACKED};
+use crate::digest::Keys;
+use crate::header::{self, Rules, CLOSE, FINAL, MAX_HEADER_BYTES, PACKED};
+use crate::input::Incoming;
 use crate::mask;
-use crate::net::{self, Fault};
-use crate::queue::{Held, Queue, Segment, MAX_SLICES, MIN_SHARED_BYTES};
+use crate::queue::{Held, Queue};
 
 /// A turn's log grows so far; what has no room in it goes to the queue of its connection.
 const LOG_BYTES: usize = 1 << 20;
-const SPARE_QUEUES: usize = 64;
 
 /// One frame to send.
 #[derive(Clone, Copy)]
 pub struct Frame<'a> {
-    /// What kind of frame it is.
-    pub opcode: u8,
-    /// Whether the message ends with it.
-    pub is_final: bool,
+    /// Its first byte: opcode, and whether the message ends with it.
+    pub first: u8,
     /// Whether it must not be compressed.
     pub is_plain: bool,
     /// What it carries.
@@ -35,26 +34,23 @@ pub struct Frame<'a> {
 /// What compresses for a connection, or for all that keep no context and agreed on the same.
 pub type Codec = Rc<RefCell<Deflater>>;
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
     /// Tells whether it is a whole data message that may be compressed.
     pub fn is_packable(&self) -> bool {
-        self.is_final && !self.is_plain && matches!(self.opcode, 1 | 2)
+        !self.is_plain && matches!(self.first, 0x81 | 0x82)
     }
 
-    /// Has the frame, compressed where that was agreed and is worth it, given to a function.
+    /// Gives the frame, compressed into a buffer where that was agreed and is worth it.
     ///
     /// RFC 7692 6
-    pub fn pack<R>(&self, codec: Option<&Codec>, work: impl FnOnce(Frame<'_>) -> R) -> R {
-        let packed = codec.filter(|_| self.is_packable()).and_then(|codec| codec.borrow_mut().pack(self.payload));
-        match &packed {
-            Some(payload) => work(Frame { opcode: self.opcode | PACKED, payload, ..*self }),
-            None => work(*self),
+    pub fn pack(self, codec: Option<&Codec>, target: &'a mut Vec<u8>) -> Frame<'a> {
+        match codec.filter(|_| self.is_packable()).and_then(|codec| codec.borrow_mut().pack(self.payload)) {
+            Some(packed) => {
+                *target = packed;
+                Frame { first: self.first | PACKED, payload: target, ..self }
+            }
+            None => self,
         }
-    }
-
-    /// The frame's first byte.
-    pub fn first(&self) -> u8 {
-        self.opcode | if self.is_final { 0x80 } else { 0 }
     }
 
     /// Appends the frame; with a key, a client's.
@@ -62,7 +58,7 @@ impl Frame<'_> {
     /// RFC 6455 5.2, 5.3
     pub fn encode(&self, target: &mut Vec<u8>, key: Option<[u8; 4]>) {
         let mut head = [0; MAX_HEADER_BYTES];
-        let size = header::write(&mut head, self.first(), self.payload.len(), key);
+        let size = header::write(&mut head, self.first, self.payload.len(), key);
         target.extend_from_slice(&head[..size]);
         let from = target.len();
         target.extend_from_slice(self.payload);
@@ -70,29 +66,22 @@ impl Frame<'_> {
             mask::apply(&mut target[from..], key);
         }
     }
-}
 
-/// Why a message was not queued.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// `max_buffered_bytes` would be passed.
-    Full,
-    /// No random bytes for the mask.
-    Entropy,
-}
-
-impl Refused {
-    /// The word that Lua sees.
-    pub fn word(self) -> &'static str {
-        match self {
-            Refused::Full => "full",
-            Refused::Entropy => "entropy",
-        }
+    fn most_bytes(&self) -> usize {
+        MAX_HEADER_BYTES + self.payload.len()
     }
 }
 
+/// Why a message was not queued, in Lua's words.
+pub type Refusal = &'static str;
+
+/// `max_buffered_bytes` would be passed.
+const FULL: Refusal = "full";
+/// There are no random bytes for the mask.
+const ENTROPY: Refusal = "entropy";
+
 /// How much may wait for one connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default)]
 pub struct Limits {
     /// Past this, a flush is tried at once.
     pub high_water_bytes: usize,
@@ -100,123 +89,108 @@ pub struct Limits {
     pub max_buffered_bytes: usize,
 }
 
-/// The sending side of one connection.
-pub struct Outgoing {
+/// One connection.
+pub struct Wire {
     /// The socket.
     pub fd: OwnedFd,
-    /// Bytes that wait.
-    pub pending: usize,
-    span: Range<usize>,
-    queue: Option<Queue>,
-    limits: u32,
+    /// What it is watched for.
+    pub interest: EventFlags,
+    /// What it receives.
+    pub incoming: Incoming,
+    /// What it sends.
+    pub out: Outgoing,
+}
+
+/// The sending side of one connection.
+#[derive(Default)]
+pub struct Outgoing {
+    /// What waits.
+    pub queue: Queue,
+    /// How much may.
+    pub limits: Limits,
     /// What compresses its messages.
     pub codec: Option<Codec>,
     /// How the connection broke.
-    pub fault: Option<Fault>,
-    span_is_fixed: bool,
+    pub fault: Option<Errno>,
     /// Whether frames are masked.
     pub is_client: bool,
-    /// Whether the socket took less than it was offered, and has not said since that it takes more.
+    // Whether the socket took less than it was offered, and has not said since that it takes more.
     is_blocked: bool,
-    /// Whether a close frame was queued: nothing may follow it.
+    // Whether a close frame was queued: nothing may follow it.
     has_said_close: bool,
     /// Whether the end of the turn comes past here.
     pub is_listed: bool,
-    /// Whether Lua hears of the next flush whatever it did.
+    /// Whether Lua hears of every flush.
     pub wants_attention: bool,
-    /// Whether Lua knows that bytes wait.
-    pub is_told: bool,
-    /// Whether any byte was taken since Lua heard of it.
-    pub took: bool,
+    // Whether Lua knows that bytes wait.
+    is_told: bool,
+    // Whether any byte was taken since Lua heard of it.
+    took: bool,
+}
+
+/// What Lua hears of a connection after a flush: bytes that still wait and whether any was taken, or how it broke.
+pub type Report = Result<(usize, bool), Errno>;
+
+impl Wire {
+    /// Begins with the HTTP phase, in which Lua hears of everything.
+    pub fn new(fd: OwnedFd, limits: Limits) -> Wire {
+        let out = Outgoing { limits, wants_attention: true, ..Outgoing::default() };
+        Wire { fd, interest: EventFlags::empty(), incoming: Incoming::default(), out }
+    }
+
+    /// From here on it speaks WebSocket.
+    pub fn start(&mut self, rules: Rules, leftover: &[u8], limits: Limits, codec: Option<Codec>) {
+        self.incoming.start(rules, leftover);
+        self.out.queue.fix();
+        (self.out.limits, self.out.codec) = (limits, codec);
+        (self.out.is_client, self.out.wants_attention) = (!rules.is_server, false);
+    }
 }
 
 impl Outgoing {
-    /// Begins with an empty queue.
-    pub fn new(fd: OwnedFd) -> Outgoing {
-        Outgoing {
-            fd,
-            pending: 0,
-            span: 0..0,
-            queue: None,
-            limits: 0,
-            codec: None,
-            fault: None,
-            span_is_fixed: false,
-            is_client: false,
-            is_blocked: false,
-            has_said_close: false,
-            is_listed: false,
-            wants_attention: true,
-            is_told: false,
-            took: false,
-        }
+    /// Tells whether Lua should hear of a flush: the connection broke, waits for its peer or does so no more, or
+    /// asked for it.
+    pub fn has_news(&self) -> bool {
+        self.fault.is_some() || self.wants_attention || self.queue.size > 0 || self.is_told
     }
 
-    fn queue(&mut self, spare: &mut Vec<Queue>) -> &mut Queue {
-        let (span, is_fixed) = (mem::take(&mut self.span), self.span_is_fixed);
-        self.queue.get_or_insert_with(|| {
-            let mut queue = spare.pop().unwrap_or_default();
-            if !span.is_empty() {
-                queue.put_log(span, is_fixed);
-            }
-            queue
-        })
+    /// Tells whether a frame's payload leaves as it is.
+    pub fn leaves_as_is(&self, frame: Frame<'_>) -> bool {
+        !self.is_client && (self.codec.is_none() || !frame.is_packable())
     }
 
-    /// Tells whether it still needs the log of the turn that ends.
-    pub fn needs_log(&self) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.needs_log())
-    }
-
-    /// Makes it independent of the log, which ends.
-    pub fn settle(&mut self, log: &Rc<Vec<u8>>) {
-        if let Some(queue) = &mut self.queue {
-            queue.settle(log);
-        }
+    /// Tells Lua of the connection.
+    pub fn report(&mut self) -> Report {
+        self.is_told = self.queue.size > 0;
+        let took = mem::take(&mut self.took);
+        self.fault.map_or(Ok((self.queue.size, took)), Err)
     }
 }
 
 /// What the sending sides of a context share.
 #[derive(Default)]
 pub struct Output {
-    /// The frames of the turn.
-    pub log: Vec<u8>,
-    spare: Vec<Queue>,
-    random: Random,
+    /// The frames of the turn. Whoever still waits for some of them when it ends shares them.
+    pub log: Rc<Vec<u8>>,
+    keys: Keys,
     /// Descriptors of those that queued something this turn.
     pub touched: Vec<i32>,
     /// Bytes that wait in all.
     pub buffered: usize,
     /// How many times a socket was offered bytes.
     pub sends: usize,
-    limits: Vec<Limits>,
     /// Whose messages Lua has at the moment.
-    pub reading: i32,
+    pub reading: Option<i32>,
     /// Whether anybody else queued something this turn.
     pub is_crossing: bool,
 }
 
 impl Output {
-    /// Makes an empty one.
-    pub fn new(limits: Limits) -> Output {
-        Output { limits: vec![limits], reading: -1, ..Output::default() }
-    }
-
-    /// Has a connection keep other limits than those of the context; routes are few, so they are found by looking.
-    pub fn set_limits(&mut self, out: &mut Outgoing, limits: Limits) {
-        let known = self.limits.iter().position(|other| *other == limits);
-        out.limits = known.unwrap_or_else(|| {
-            self.limits.push(limits);
-            self.limits.len() - 1
-        }) as u32;
-    }
-
     /// Has the end of the turn come past a connection.
-    pub fn list(&mut self, out: &mut Outgoing) {
-        if !out.is_listed {
-            let fd = out.fd.as_raw_fd();
-            out.is_listed = true;
-            self.is_crossing = self.is_crossing || fd != self.reading;
+    pub fn list(&mut self, wire: &mut Wire) {
+        if !mem::replace(&mut wire.out.is_listed, true) {
+            let fd = wire.fd.as_raw_fd();
+            self.is_crossing |= self.reading != Some(fd);
             self.touched.push(fd);
         }
     }
@@ -225,235 +199,167 @@ impl Output {
         self.log.is_empty() || self.log.len() + size <= LOG_BYTES
     }
 
-    fn join(&mut self, out: &mut Outgoing, span: Range<usize>, is_fixed: bool) {
-        if out.queue.is_none() && out.span.is_empty() {
-            (out.span, out.span_is_fixed) = (span, is_fixed);
-        } else if out.queue.is_none() && out.span.end == span.start && out.span_is_fixed == is_fixed {
-            out.span.end = span.end;
-        } else {
-            out.queue(&mut self.spare).put_log(span, is_fixed);
-        }
+    fn write_log(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        let log = Rc::make_mut(&mut self.log);
+        let start = log.len();
+        write(log);
+        start..log.len()
     }
 
-    fn append(&mut self, out: &mut Outgoing, is_fixed: bool, size: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        if out.is_blocked || !self.has_room(size) {
-            out.queue(&mut self.spare).write(is_fixed, write);
-        } else {
-            let start = self.log.len();
-            write(&mut self.log);
-            self.join(out, start..self.log.len(), is_fixed);
-        }
-        self.count(out, size);
-    }
-
-    // Behind the message that passes the mark, not before it: so all leave in one call.
-    fn count(&mut self, out: &mut Outgoing, size: usize) {
-        out.pending += size;
-        self.buffered += size;
-        self.list(out);
-        if out.pending > self.limits[out.limits as usize].high_water_bytes && !out.is_blocked {
-            self.send(out);
+    // Takes note of what was queued. A flush comes behind the message that passes the mark, not before it: so all leave
+    // in one call.
+    fn count(&mut self, wire: &mut Wire, before: usize) {
+        let size = wire.out.queue.size;
+        self.buffered += size - before;
+        self.list(wire);
+        if size > wire.out.limits.high_water_bytes && !wire.out.is_blocked {
+            self.send(wire);
         }
     }
 
     // Judges what waits already. A socket that refused bytes is asked again only when the answer decides.
-    fn is_full(&mut self, out: &mut Outgoing) -> bool {
-        let most = self.limits[out.limits as usize].max_buffered_bytes;
-        if out.pending > most {
-            self.send(out);
+    fn is_full(&mut self, wire: &mut Wire) -> bool {
+        let most = wire.out.limits.max_buffered_bytes;
+        if wire.out.queue.size > most {
+            self.send(wire);
         }
-        out.pending > most
+        wire.out.queue.size > most
+    }
+
+    fn append(&mut self, wire: &mut Wire, size: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = wire.out.queue.size;
+        if wire.out.is_blocked || !self.has_room(size) {
+            wire.out.queue.write(write);
+        } else {
+            wire.out.queue.put_log(self.write_log(write));
+        }
+        self.count(wire, before);
     }
 
     /// Queues bytes as they are.
-    pub fn raw(&mut self, out: &mut Outgoing, bytes: &[u8]) {
-        self.append(out, true, bytes.len(), |target| target.extend_from_slice(bytes));
+    pub fn raw(&mut self, wire: &mut Wire, bytes: &[u8]) {
+        self.append(wire, bytes.len(), |target| target.extend_from_slice(bytes));
     }
 
     /// Queues a frame; sends only where `high_water_bytes` is passed. Returns why nothing was queued.
-    pub fn push(&mut self, out: &mut Outgoing, frame: Frame<'_>) -> Option<Refused> {
-        let key = match out.is_client {
-            true => match self.random.key() {
-                Ok(key) => Some(key),
-                Err(_) => return Some(Refused::Entropy),
-            },
-            false => None,
-        };
+    pub fn push(&mut self, wire: &mut Wire, frame: Frame<'_>) -> Option<Refusal> {
+        let Ok(key) = wire.out.is_client.then(|| self.keys.next()).transpose() else { return Some(ENTROPY) };
         // A close frame always finds room: it is the last.
-        if frame.opcode == CLOSE {
-            out.has_said_close = true;
-        } else if self.is_full(out) {
-            return Some(Refused::Full);
+        if frame.first == FINAL | CLOSE {
+            wire.out.has_said_close = true;
+        } else if self.is_full(wire) {
+            return Some(FULL);
         }
-        // Taken out while the frame is queued on who owns it.
-        let codec = out.codec.take();
-        frame.pack(codec.as_ref(), |frame| {
-            let size = frame_size(frame.payload.len(), key.is_some());
-            self.append(out, false, size, |target| frame.encode(target, key));
-        });
-        out.codec = codec;
+        let mut packed = Vec::new();
+        let frame = frame.pack(wire.out.codec.as_ref(), &mut packed);
+        self.append(wire, frame.most_bytes(), |target| frame.encode(target, key));
         None
     }
 
     /// Queues a server's frame, or raw bytes, that leave from where they are. Returns why nothing was queued.
-    pub fn push_held(&mut self, out: &mut Outgoing, first: Option<u8>, payload: Held) -> Option<Refused> {
+    pub fn push_held(&mut self, wire: &mut Wire, first: Option<u8>, payload: Held) -> Option<Refusal> {
         let mut head = [0; MAX_HEADER_BYTES];
-        let length = (*payload).as_ref().len();
-        let head_size = first.map_or(0, |first| header::write(&mut head, first, length, None));
-        if first.is_some() && self.is_full(out) {
-            return Some(Refused::Full);
+        let head_size = first.map_or(0, |first| header::write(&mut head, first, (*payload).as_ref().len(), None));
+        if first.is_some() && self.is_full(wire) {
+            return Some(FULL);
         }
-        out.queue(&mut self.spare).put(Segment::held(head, head_size, payload));
-        self.count(out, head_size + length);
+        let before = wire.out.queue.size;
+        wire.out.queue.hold(head, head_size, payload);
+        self.count(wire, before);
         None
     }
 
     fn begin_fanout(&mut self, codec: Option<&Codec>, frame: Frame<'_>) -> Fanout {
-        self.is_crossing = true;
-        frame.pack(codec, |frame| {
-            let (codec, size) = (codec.cloned(), frame_size(frame.payload.len(), false));
-            if self.has_room(size) {
-                frame.encode(&mut self.log, None);
-                return Fanout { codec, span: self.log.len() - size..self.log.len(), size, shared: None };
-            }
-            let mut bytes = Vec::with_capacity(size);
-            frame.encode(&mut bytes, None);
-            Fanout { codec, span: 0..0, size, shared: Some(Rc::new(bytes)) }
-        })
+        let mut packed = Vec::new();
+        let frame = frame.pack(codec, &mut packed);
+        let mut fanout = Fanout { codec: codec.cloned(), span: 0..0, shared: None };
+        if self.has_room(frame.most_bytes()) {
+            fanout.span = self.write_log(|log| frame.encode(log, None));
+        } else {
+            frame.encode(Rc::make_mut(fanout.shared.get_or_insert_default()), None);
+        }
+        fanout
     }
 
     /// Queues the message of a fan-out on one connection, encoded once for all that share the way of compressing.
     /// Returns why nothing was queued.
-    pub fn fan_out(&mut self, out: &mut Outgoing, fanouts: &mut Vec<Fanout>, frame: Frame<'_>) -> Option<Refused> {
+    pub fn fan_out(&mut self, wire: &mut Wire, fanouts: &mut Vec<Fanout>, frame: Frame<'_>) -> Option<Refusal> {
         // 5.5.1: nothing follows a close frame.
-        if out.has_said_close {
+        if wire.out.has_said_close {
             return None;
         }
         // A client masks each frame with a key of its own; a context of one's own makes other bytes of the same message.
-        if out.is_client || out.codec.as_ref().is_some_and(|codec| !codec.borrow().window.forgets) {
-            return self.push(out, frame);
+        if wire.out.is_client || wire.out.codec.as_ref().is_some_and(|codec| !codec.borrow().window.forgets) {
+            return self.push(wire, frame);
         }
-        if self.is_full(out) {
-            return Some(Refused::Full);
+        if self.is_full(wire) {
+            return Some(FULL);
         }
-        let codec = out.codec.as_ref();
+        let codec = wire.out.codec.as_ref();
         let known = fanouts.iter().position(|fanout| fanout.codec.as_ref().map(Rc::as_ptr) == codec.map(Rc::as_ptr));
         let place = known.unwrap_or_else(|| {
             fanouts.push(self.begin_fanout(codec, frame));
             fanouts.len() - 1
         });
-        let fanout = &mut fanouts[place];
-        let is_in_log = !fanout.span.is_empty();
-        if is_in_log && !out.is_blocked {
-            self.join(out, fanout.span.clone(), false);
-        } else if is_in_log && fanout.size < MIN_SHARED_BYTES {
-            let bytes = &self.log[fanout.span.clone()];
-            out.queue(&mut self.spare).write(false, |target| target.extend_from_slice(bytes));
+        let (fanout, before) = (&mut fanouts[place], wire.out.queue.size);
+        let span = fanout.span.clone();
+        if wire.out.is_blocked || span.is_empty() {
+            wire.out.queue.share(fanout.shared.get_or_insert_with(|| Rc::new(self.log[span].to_vec())));
         } else {
-            let shared = fanout.shared.get_or_insert_with(|| Rc::new(self.log[fanout.span.clone()].to_vec()));
-            out.queue(&mut self.spare).put(Segment::shared(Rc::clone(shared), false));
+            wire.out.queue.put_log(span);
         }
-        self.count(out, fanout.size);
+        self.count(wire, before);
         None
     }
 
     /// Sends what a connection has queued, as far as the socket takes it.
-    pub fn send(&mut self, out: &mut Outgoing) {
-        if out.queue.is_none() && !out.span.is_empty() {
-            let bytes = &self.log[out.span.clone()];
-            let offered = bytes.len();
-            let result = net::send(&out.fd, bytes);
+    pub fn send(&mut self, wire: &mut Wire) {
+        let out = &mut wire.out;
+        while out.queue.size > 0 {
+            let (offered, result) = out.queue.offer(&wire.fd, &self.log);
             self.sends += 1;
-            if result == Ok(offered) {
-                out.span = 0..0;
-            } else {
-                out.queue(&mut self.spare);
-            }
-            self.note(out, result, offered);
-        } else {
-            while self.send_queue(out) {}
-        }
-        if out.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
-            self.put_away(out);
-        }
-    }
-
-    fn send_queue(&mut self, out: &mut Outgoing) -> bool {
-        let Some(queue) = &out.queue else { return false };
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let (count, offered) = queue.slices(&self.log, &mut slices);
-        if count == 0 {
-            return false;
-        }
-        self.sends += 1;
-        let result = net::send_all(&out.fd, &slices[..count]);
-        self.note(out, result, offered);
-        !out.is_blocked && out.fault.is_none()
-    }
-
-    fn note(&mut self, out: &mut Outgoing, result: Result<usize, Fault>, offered: usize) {
-        let count = match result {
-            Ok(count) => count,
-            Err(Fault::Timeout) => 0,
-            Err(fault) => {
-                out.fault = Some(fault);
+            let count = match result {
+                Ok(count) => count,
+                Err(Errno::AGAIN | Errno::INTR) => 0,
+                Err(fault) => {
+                    out.fault = Some(fault);
+                    return;
+                }
+            };
+            self.buffered -= count;
+            out.queue.advance(count);
+            out.took |= count > 0;
+            out.is_blocked = count < offered;
+            if out.is_blocked {
                 return;
             }
-        };
-        out.took = out.took || count > 0;
-        out.pending -= count;
-        self.buffered -= count;
-        if let Some(queue) = &mut out.queue {
-            queue.advance(count);
         }
-        out.is_blocked = count < offered;
     }
 
     /// Sends at the end of a connection's part in a turn, unless nothing is to be hoped for.
-    pub fn send_if_free(&mut self, out: &mut Outgoing) {
-        if out.pending > 0 && !out.is_blocked && out.fault.is_none() {
-            self.send(out);
+    pub fn send_if_free(&mut self, wire: &mut Wire) {
+        if !wire.out.is_blocked && wire.out.fault.is_none() {
+            self.send(wire);
         }
     }
 
-    fn put_away(&mut self, out: &mut Outgoing) {
-        if let Some(mut queue) = out.queue.take() {
-            queue.clear();
-            if self.spare.len() < SPARE_QUEUES {
-                self.spare.push(queue);
+    /// Empties the log, or leaves it to those who still need it.
+    pub fn end_turn(&mut self) {
+        (self.reading, self.is_crossing) = (None, false);
+        match Rc::get_mut(&mut self.log) {
+            Some(log) => {
+                log.clear();
+                log.shrink_to(LOG_BYTES);
             }
+            None => self.log = Rc::default(),
         }
-    }
-
-    /// Empties the log, which nobody needs any more but who shares it.
-    pub fn end_turn(&mut self, shared: Option<Rc<Vec<u8>>>) {
-        (self.reading, self.is_crossing) = (-1, false);
-        if let Some(log) = shared {
-            self.log = Rc::try_unwrap(log).unwrap_or_default();
-        }
-        self.log.clear();
-        self.log.shrink_to(LOG_BYTES);
     }
 
     /// Drops messages that have not begun to leave. Returns the bytes dropped.
-    pub fn drop_messages(&mut self, out: &mut Outgoing, enough: usize) -> usize {
-        if out.pending == 0 {
-            return 0;
-        }
-        let dropped = out.queue(&mut self.spare).drop_messages(&self.log, enough);
-        out.pending -= dropped;
+    pub fn drop_messages(&mut self, wire: &mut Wire, enough: usize) -> usize {
+        let dropped = wire.out.queue.drop_messages(&self.log, enough);
         self.buffered -= dropped;
         dropped
-    }
-
-    /// Forgets everything that waits.
-    pub fn release(&mut self, out: &mut Outgoing) {
-        self.buffered -= mem::take(&mut out.pending);
-        out.span = 0..0;
-        self.put_away(out);
-        if let Some(codec) = out.codec.take() {
-            codec.borrow_mut().release();
-        }
     }
 }
 
@@ -462,15 +368,5 @@ pub struct Fanout {
     codec: Option<Codec>,
     // Empty where the log had no room.
     span: Range<usize>,
-    size: usize,
     shared: Option<Rc<Vec<u8>>>,
-}
-
-fn frame_size(length: usize, is_masked: bool) -> usize {
-    let head = match length {
-        0..126 => 2,
-        126..65536 => 4,
-        _ => 10,
-    };
-    head + length + if is_masked { 4 } else { 0 }
 }

@@ -1,6 +1,5 @@
 //! Messages out of bytes, cut anywhere: whole messages and control frames in the order of the wire.
 
-use std::borrow::Cow;
 use std::mem;
 
 use crate::deflate::Inflater;
@@ -23,23 +22,13 @@ pub enum Payload {
     Here(usize, usize),
     /// In a buffer of its own.
     Owned(Vec<u8>),
-    /// What the peer did wrong.
-    Wrong(Cow<'static, str>),
-}
-
-/// One message, or the breach that ends everything.
-pub struct Item {
-    /// Opcode or close code.
-    pub kind: u16,
-    /// What came with it.
-    pub payload: Payload,
 }
 
 /// The messages of one call.
 #[derive(Default)]
 pub struct Batch {
-    /// In the order of the wire.
-    pub items: Vec<Item>,
+    /// Pairs of opcode and payload in the order of the wire; the last may be a close code and what the peer did wrong.
+    pub items: Vec<(u16, Payload)>,
     bytes: usize,
     spare: Vec<Vec<u8>>,
 }
@@ -48,8 +37,8 @@ impl Batch {
     /// Forgets the messages; large buffers serve again.
     pub fn clear(&mut self) {
         self.bytes = 0;
-        for item in self.items.drain(..) {
-            if let Payload::Owned(mut buffer) = item.payload {
+        for (_, payload) in self.items.drain(..) {
+            if let Payload::Owned(mut buffer) = payload {
                 if (STRAIGHT_BYTES..=SPARE_BYTES).contains(&buffer.capacity()) {
                     buffer.clear();
                     self.spare.push(buffer);
@@ -60,9 +49,9 @@ impl Batch {
         }
     }
 
-    fn put(&mut self, kind: u8, payload: Payload, size: usize) {
+    fn put(&mut self, opcode: u8, payload: Payload, size: usize) {
         self.bytes += size;
-        self.items.push(Item { kind: kind.into(), payload });
+        self.items.push((opcode.into(), payload));
     }
 
     fn is_full(&self) -> bool {
@@ -71,6 +60,7 @@ impl Batch {
 }
 
 /// What all unfinished messages of a context hold.
+#[derive(Default)]
 pub struct Budget {
     /// Bytes held.
     pub used: u64,
@@ -90,25 +80,8 @@ struct Message {
 }
 
 impl Message {
-    fn begin_frame(&mut self, header: Header) {
-        self.begun.fragments += 1;
-        if !self.begun.is_packed {
-            self.begun.bytes += header.length;
-        }
-        self.header = header;
-    }
-
     fn is_whole(&self) -> bool {
         self.header.is_final() && self.header.length == 0
-    }
-
-    // Unmasks what has come of the current frame's payload.
-    fn unmask(&mut self, piece: &mut [u8], is_server: bool) {
-        if is_server {
-            mask::apply(piece, self.header.key);
-            self.header.key = mask::turn(self.header.key, piece.len());
-        }
-        self.header.length -= piece.len() as u64;
     }
 
     fn charge(&mut self, cost: u64, budget: &mut Budget) -> bool {
@@ -154,7 +127,7 @@ impl Reader {
     }
 
     fn fail(&mut self, breach: Breach, batch: &mut Batch, budget: &mut Budget) {
-        batch.items.push(Item { kind: breach.code, payload: Payload::Wrong(breach.text) });
+        batch.items.push((breach.code, Payload::Owned(breach.text.into_owned().into())));
         self.release(budget);
     }
 
@@ -171,9 +144,7 @@ impl Reader {
         if is_whole && matches!(header.first, 0x81 | 0x82 | 0x88..=0x8a) {
             let size = header.length as usize;
             let payload = &mut bytes[from..from + size];
-            if self.rules.is_server {
-                mask::apply(payload, header.key);
-            }
+            mask::apply(payload, header.key);
             header::check_payload(opcode, payload)?;
             batch.put(opcode, Payload::Here(from, size), size);
             if opcode == CLOSE {
@@ -189,7 +160,9 @@ impl Reader {
             let begun = Begun { is_packed: header.first & PACKED > 0, ..Begun::default() };
             Box::new(Message { opcode, begun, ..Message::default() })
         });
-        message.begin_frame(header);
+        message.begun.fragments += 1;
+        message.begun.bytes += if message.begun.is_packed { 0 } else { header.length };
+        message.header = header;
         Ok(header.size + self.take_piece(&mut bytes[from..], batch, budget)?)
     }
 
@@ -198,12 +171,14 @@ impl Reader {
         let Some(message) = &mut self.message else { return Ok(0) };
         let count = message.header.length.min(bytes.len() as u64) as usize;
         let piece = &mut bytes[..count];
-        message.unmask(piece, self.rules.is_server);
+        message.header.unmask(piece);
         let from = message.bytes.len();
         match self.rules.inflate {
             Some(window) if message.begun.is_packed => {
                 let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
-                inflater.inflate(piece, message.is_whole(), self.rules.max_message_bytes, &mut message.bytes)?;
+                let limit = self.rules.max_message_bytes;
+                let inflated = inflater.inflate(piece, message.is_whole(), limit, &mut message.bytes);
+                inflated.map_err(|(code, text)| Breach { code, text: text.into() })?;
                 if message.is_whole() && window.forgets {
                     self.inflater = None;
                 }
@@ -265,12 +240,9 @@ impl Reader {
     /// belong to the next frames.
     pub fn received(&mut self, from: usize, batch: &mut Batch, budget: &mut Budget) -> Vec<u8> {
         let Some(message) = &mut self.message else { return Vec::new() };
-        let mut bytes = mem::take(&mut message.bytes);
-        let end = from + message.header.length.min((bytes.len() - from) as u64) as usize;
-        let beyond = bytes[end..].to_vec();
-        bytes.truncate(end);
-        message.unmask(&mut bytes[from..], self.rules.is_server);
-        message.bytes = bytes;
+        let count = message.header.length.min((message.bytes.len() - from) as u64) as usize;
+        let beyond = message.bytes.split_off(from + count);
+        message.header.unmask(&mut message.bytes[from..]);
         if let Err(breach) = self.advance(from, batch, budget) {
             self.fail(breach, batch, budget);
         }

@@ -1,25 +1,36 @@
 //! The methods of a hub.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::c_int;
+use std::ffi::{c_int, CStr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::wire::WireObject;
+use rustix::event::epoll::EventFlags;
+use rustix::io::{ioctl_fionbio, Errno};
+
+use super::engine;
+use super::wire::{self, WireObject};
 use crate::hub::Hub;
-use crate::lua::{functions, object, Called, Functions, Lua, Spent};
-use crate::net::{self, Fault};
+use crate::lua::{functions, Called, Functions, Lua, Spent};
+use crate::net;
 use crate::output::Limits;
-use crate::poll::Interest;
+use crate::poll::{Poll, READ};
 
 /// The sockets of a context.
-pub struct HubObject {
-    /// What its wires share.
-    pub hub: Rc<RefCell<Hub>>,
-    spent: Spent,
+pub struct Shared {
+    /// All of them.
+    pub hub: RefCell<Hub>,
+    /// References that their queues have given up.
+    pub spent: Spent,
 }
 
-object!(HubObject, c"websockets hub");
+type HubObject = Rc<Shared>;
+
+/// The name of hubs.
+pub const KIND: &CStr = c"websockets_hub";
+
+/// What it gives to Lua.
+pub const FUNCTIONS: Functions = functions! { hub };
 
 /// What `hub:name()` finds.
 pub const METHODS: Functions = functions! {
@@ -28,16 +39,15 @@ pub const METHODS: Functions = functions! {
 
 /// Takes `high_water_bytes`, `max_buffered_bytes`.
 pub fn limits(lua: &Lua, from: c_int) -> Limits {
-    let limit = |index| lua.number(index).clamp(0.0, 1e15) as usize;
+    let limit = |index| engine::limit(lua, index) as usize;
     Limits { high_water_bytes: limit(from), max_buffered_bytes: limit(from + 1) }
 }
 
 /// `hub(high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes)`
-pub fn hub(lua: &Lua) -> Called {
-    let unfinished = lua.number(3).clamp(0.0, 1e15) as u64;
-    lua.new_object(|| {
-        let hub = Hub::new(limits(lua, 1), unfinished).ok()?;
-        Some(HubObject { hub: Rc::new(RefCell::new(hub)), spent: Spent::default() })
+fn hub(lua: &Lua) -> Called {
+    lua.new_object(KIND, || {
+        let hub = RefCell::new(Hub::new(limits(lua, 1), engine::limit(lua, 3)).ok()?);
+        Some(HubObject::new(Shared { hub, spent: Spent::default() }))
     })
 }
 
@@ -48,20 +58,25 @@ pub fn collect(lua: &Lua) -> Option<()> {
 }
 
 fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
-    let hub = lua.object::<HubObject>(1)?;
-    lua.attempt(|| work(&mut hub.hub.borrow_mut()))
+    let shared = lua.object::<HubObject>(1)?;
+    lua.attempt(|| work(&mut shared.hub.borrow_mut()))
+}
+
+// For the side of its waiting that the argument asks for; nothing where it is closed.
+fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) -> R) -> Option<R> {
+    with(lua, |hub| hub.poll.as_mut().and_then(|poll| poll.part(is_side)).map(work).unwrap_or_default())
 }
 
 fn push_wire(lua: &Lua, fd: i32) -> Called {
-    let HubObject { hub, spent } = lua.object::<HubObject>(1)?;
-    lua.new_object(|| Some(WireObject { hub: Rc::clone(hub), spent: Rc::clone(spent), fd: Cell::new(fd) }))
+    let shared = lua.object::<HubObject>(1)?;
+    lua.new_object(wire::KIND, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }))
 }
 
 /// `hub:wire(fd)`: takes over a connected socket.
 fn wire(lua: &Lua) -> Called {
     let adopted = with(lua, |hub| {
         let fd = lua.take_fd(2)?;
-        rustix::io::ioctl_fionbio(&fd, true).ok()?;
+        ioctl_fionbio(&fd, true).ok()?;
         net::set_up(&fd);
         Some(hub.adopt(fd))
     });
@@ -69,12 +84,10 @@ fn wire(lua: &Lua) -> Called {
 }
 
 /// `hub:accept(fd)`: the next connection that waits at a listening socket, or nil and why there is none.
-fn accept(lua: &Lua) -> Option<Result<c_int, Fault>> {
+fn accept(lua: &Lua) -> Option<Result<c_int, Errno>> {
     let listener = lua.fd(2)?;
-    Some(match with(lua, |hub| net::accept(listener).map(|fd| hub.adopt(fd)))? {
-        Ok(fd) => Ok(push_wire(lua, fd)?),
-        Err(fault) => Err(fault),
-    })
+    let accepted = with(lua, |hub| net::accept(listener).map(|fd| hub.adopt(fd)))?;
+    accepted.map(|fd| push_wire(lua, fd)).transpose()
 }
 
 /// `hub:flush(reports, owners)`: how many triples there are of owner; bytes that wait, or nil where it broke; whether
@@ -82,23 +95,20 @@ fn accept(lua: &Lua) -> Option<Result<c_int, Fault>> {
 fn flush(lua: &Lua) -> Option<usize> {
     lua.table(2)?;
     lua.table(3)?;
-    let found = with(lua, |hub| hub.flush())?;
+    with(lua, Hub::flush)?;
     lua.release(&lua.object::<HubObject>(1)?.spent);
     let mut count = 0;
-    for index in 0..found {
-        let (fd, report) = with(lua, |hub| hub.reports.get(index).copied())??;
+    while let Some((fd, report)) = with(lua, |hub| hub.reports.pop())? {
         if lua.copy_item(3, fd, 2, 3 * count + 1) {
-            lua.push(report);
-            lua.set_item(2, 3 * count + 3);
-            lua.set_item(2, 3 * count + 2);
+            lua.set_item(2, 3 * count + 2, report);
             count += 1;
         }
     }
     Some(count)
 }
 
-fn seconds(lua: &Lua, index: c_int) -> Option<Duration> {
-    lua.has(index).then(|| Duration::from_secs_f64(lua.number(index).clamp(0.0, 1e8)))
+fn seconds(lua: &Lua) -> Option<Duration> {
+    lua.has(2).then(|| Duration::from_secs_f64(lua.number(2).clamp(0.0, 1e8)))
 }
 
 /// `hub:wait(seconds, owners, readable, writable, is_side)`: how many of each; nil seconds for ever.
@@ -106,13 +116,12 @@ fn wait(lua: &Lua) -> Option<(usize, usize)> {
     for index in 3..=5 {
         lua.table(index)?;
     }
-    let (time, is_side) = (seconds(lua, 2), lua.boolean(6));
-    let found = with(lua, |hub| hub.wait(time, is_side))?;
+    let is_side = lua.boolean(6);
+    with_poll(lua, is_side, |poll| poll.wait(seconds(lua)))?;
     let (mut reads, mut writes) = (0, 0);
-    for index in 0..found {
-        let ready = with(lua, |hub| hub.poll(is_side)?.ready(index))??;
-        reads += usize::from(ready.read && !is_side && lua.copy_item(3, ready.fd, 4, reads + 1));
-        writes += usize::from(ready.write && lua.copy_item(3, ready.fd, 5, writes + 1));
+    while let Some((fd, read, write)) = with(lua, |hub| hub.next_ready(is_side))? {
+        reads += usize::from(read && !is_side && lua.copy_item(3, fd, 4, reads + 1));
+        writes += usize::from(write && lua.copy_item(3, fd, 5, writes + 1));
     }
     Some((reads, writes))
 }
@@ -120,28 +129,29 @@ fn wait(lua: &Lua) -> Option<(usize, usize)> {
 /// `hub:watch(fd, read, write)`: any other descriptor, for as long as it is ready.
 fn watch(lua: &Lua) -> Option<bool> {
     let Some(fd) = lua.fd(2) else { return Some(false) };
-    let interest = Interest { read: lua.boolean(3), write: lua.boolean(4), edge: false };
-    with(lua, |hub| hub.watch_other(fd, interest))
+    let mut interest = EventFlags::empty();
+    interest.set(READ, lua.boolean(3));
+    interest.set(EventFlags::OUT, lua.boolean(4));
+    with_poll(lua, false, |poll| poll.watch(fd, interest))
 }
 
 /// `hub:totals()`: bytes that wait to be sent, bytes that unfinished messages hold, how many times sockets were offered
 /// bytes.
-fn totals(lua: &Lua) -> Option<(usize, f64, usize)> {
-    with(lua, |hub| (hub.output.buffered, hub.budget.used as f64, hub.output.sends))
+fn totals(lua: &Lua) -> Option<((usize, f64), usize)> {
+    with(lua, |hub| ((hub.output.buffered, hub.budget.used as f64), hub.output.sends))
 }
 
-/// `hub:close()`: ends waiting.
+/// `hub:close()`: ends waiting, and gives up its descriptors.
 fn close(lua: &Lua) -> Option<()> {
-    with(lua, Hub::close_polls)
+    with(lua, |hub| hub.poll = None)
 }
 
-/// `hub:getfd(is_side)`: the descriptor of its waiting, or nil.
-fn getfd(lua: &Lua) -> Option<Option<f64>> {
-    with(lua, |hub| hub.poll(lua.boolean(2)).map(|poll| poll.fd().into()))
+/// `hub:getfd(is_side)`: the descriptor of its waiting, -1 where there is none.
+fn getfd(lua: &Lua) -> Option<f64> {
+    Some(with_poll(lua, lua.boolean(2), |poll| Some(poll.fd()))?.unwrap_or(-1).into())
 }
 
 /// `hub:set_timer(seconds, is_side)`: makes a descriptor readable after a time, nil takes that back.
 fn set_timer(lua: &Lua) -> Option<()> {
-    let time = seconds(lua, 2);
-    with(lua, |hub| hub.poll(lua.boolean(3)).map(|poll| poll.set_timer(time))).map(|_| ())
+    with_poll(lua, lua.boolean(3), |poll| poll.set_timer(seconds(lua)))
 }

@@ -8,11 +8,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use nix::sys::signal::SigSet;
+use rustix::io::Errno;
 
-use crate::lua::Lua;
-use crate::net::{self, Fault};
+use crate::lua::{functions, Functions, Lua};
+use crate::net;
 
 const MAX_THREADS: usize = 8;
+
+/// What it gives to Lua.
+pub const FUNCTIONS: Functions = functions! { look_up };
 
 struct Desk {
     waiting: VecDeque<(String, OwnedFd)>,
@@ -44,7 +48,7 @@ fn work() {
     let _ = SigSet::all().thread_block();
     while let Some((name, asker)) = next() {
         // Who has given up in the meantime needs no answer.
-        if net::receive(&asker, &mut [0]) != Err(Fault::Closed) {
+        if net::receive(&asker, &mut [0][..]) != Err(Errno::PIPE) {
             let _ = net::send(&asker, answer(&name).as_bytes());
         }
     }
@@ -52,7 +56,7 @@ fn work() {
 
 /// `look_up(name)`: a socket that gives an address and port a line, or what failed, and ends; nil where there are no
 /// descriptors or threads left.
-pub fn look_up(lua: &Lua) -> Option<Option<f64>> {
+fn look_up(lua: &Lua) -> Option<Option<f64>> {
     lua.attempt(|| {
         let (ours, theirs) = UnixStream::pair().ok()?;
         let mut desk = desk();

@@ -1,15 +1,21 @@
 //! What pure Lua cannot ask the operating system.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Instant;
 
 use nix::unistd::{self, Gid, Uid};
 use rustix::fs;
 
-use crate::lua::{Answer, Lua};
+use crate::lua::{functions, Answer, Functions, Lua};
+
+/// What it gives to Lua.
+pub const FUNCTIONS: Functions = functions! {
+    now file_facts link_target drop_privileges interface_address
+};
 
 /// `now()`: seconds from an arbitrary start, never less than before.
-pub fn now(_: &Lua) -> Option<f64> {
+fn now(_: &Lua) -> Option<f64> {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     let elapsed = START.elapsed();
     // A power of two as the unit: adding whole seconds then never rounds.
@@ -19,21 +25,18 @@ pub fn now(_: &Lua) -> Option<f64> {
 
 /// `file_facts(path, is_link)`: the four bits of its kind, size, time of the last change in seconds, inode, device; or
 /// nil. `is_link` asks for a symbolic link itself.
-pub fn file_facts(lua: &Lua) -> Option<impl Answer> {
+fn file_facts(lua: &Lua) -> Option<impl Answer> {
     let look = if lua.boolean(2) { fs::lstat } else { fs::stat };
     let found = lua.attempt(|| look(lua.bytes(1)))?.ok();
     Some(found.map(|facts| {
         let time = facts.st_mtime as f64 + facts.st_mtime_nsec as f64 / 1e9;
-        ((facts.st_mode as usize >> 12, facts.st_size as usize, time), (facts.st_ino as usize, facts.st_dev as usize))
+        (((facts.st_mode as usize >> 12, facts.st_size as usize), time), (facts.st_ino as usize, facts.st_dev as usize))
     }))
 }
 
 /// `link_target(path)`: where a symbolic link points; or nil.
-pub fn link_target(lua: &Lua) -> Option<impl Answer> {
-    lua.build(|target| {
-        target.extend_from_slice(fs::readlink(lua.bytes(1), []).map_err(drop)?.as_bytes());
-        Ok::<_, ()>(())
-    })
+fn link_target(lua: &Lua) -> Option<impl Answer> {
+    lua.attempt(|| Some(fs::readlink(lua.bytes(1), []).ok()?.into_bytes()))
 }
 
 fn drop_to(gid: i64, uid: i64) -> Result<(), &'static str> {
@@ -48,31 +51,23 @@ fn drop_to(gid: i64, uid: i64) -> Result<(), &'static str> {
 }
 
 /// `drop_privileges(gid, uid)`: true, or nil and which failed; -1 leaves one as it is.
-pub fn drop_privileges(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| drop_to(lua.integer(1), lua.integer(2)).map(|()| true))
+fn drop_privileges(lua: &Lua) -> Option<impl Answer> {
+    lua.attempt(|| drop_to(lua.number(1) as i64, lua.number(2) as i64).map(|()| true))
 }
 
-fn address_of(name: &[u8]) -> Option<String> {
-    let mut found = None;
-    for interface in nix::ifaddrs::getifaddrs().ok()? {
-        if interface.interface_name.as_bytes() != name {
-            continue;
-        }
-        let Some(address) = interface.address else { continue };
-        if let Some(four) = address.as_sockaddr_in() {
-            return Some(four.ip().to_string());
-        }
-        // A link-local address says nothing without its scope.
-        let six = address.as_sockaddr_in6().filter(|six| !six.ip().is_unicast_link_local());
-        found = found.or(six.map(|six| six.ip().to_string()));
-    }
-    found
+fn address_of(name: &[u8]) -> Option<IpAddr> {
+    let named = nix::ifaddrs::getifaddrs().ok()?.filter(|interface| interface.interface_name.as_bytes() == name);
+    let addresses = named.filter_map(|interface| {
+        let address = interface.address?;
+        let six = address.as_sockaddr_in6().map(|six| six.ip().into());
+        address.as_sockaddr_in().map(|four| four.ip().into()).or(six)
+    });
+    // A link-local address says nothing without its scope.
+    let known = addresses.filter(|ip| !matches!(ip, IpAddr::V6(six) if six.is_unicast_link_local()));
+    known.min_by_key(IpAddr::is_ipv6)
 }
 
 /// `interface_address(name)`: the IP address of a network interface, IPv4 where it has one; or nil.
-pub fn interface_address(lua: &Lua) -> Option<impl Answer> {
-    lua.build(|target| {
-        target.extend_from_slice(address_of(lua.bytes(1)).ok_or(())?.as_bytes());
-        Ok::<_, ()>(())
-    })
+fn interface_address(lua: &Lua) -> Option<impl Answer> {
+    lua.attempt(|| Some(address_of(lua.bytes(1))?.to_string().into_bytes()))
 }

@@ -53,9 +53,9 @@ end
 --- Names a descriptor that is readable when a full socket takes bytes again, or the alarm is due.
 -- @treturn ?integer
 function native_poller:get_side_fd()
-  local fd = self.core:getfd(true)
-  self.has_side = fd ~= nil
-  return fd and math.floor(fd)
+  local fd = math.floor(self.core:getfd(true))
+  self.has_side = fd >= 0
+  return self.has_side and fd or nil
 end
 
 --- Finds full sockets that take bytes again.

@@ -9,7 +9,8 @@ local ACCEPTS_A_CALL = 64
 -- What is larger leaves from where it is.
 local SMALL_BYTES = 4096
 
-local push = core.wire_methods.push
+local methods = core.websockets_wire
+local push = methods.push
 
 -- LuaJIT leaves its compiled code at every call of a C function, but for those that its ffi knows.
 local function compile_push()
@@ -34,10 +35,8 @@ local native = {
   --- `wire:push` for whole messages on wires of the accelerator's; see `websockets.wire.stream`.
   push = is_compiled and compiled_push or push,
   --- `wire:read` for wires of the accelerator's; see `websockets.wire.stream`.
-  read = core.wire_methods.read,
+  read = methods.read,
 }
-
-local methods = core.wire_methods
 
 --- From here on the connection speaks WebSocket.
 -- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`, `deflate`
@@ -45,8 +44,8 @@ local methods = core.wire_methods
 function methods:start(settings, leftover)
   local limits, inflate = settings.limits, settings.deflate and settings.deflate.inflate or {}
   self:begin(settings.role == "server", settings.max_message_bytes, settings.max_fragments,
-    limits.high_water_bytes, limits.max_buffered_bytes, leftover,
-    engine.writer(settings).codec, inflate.window_bits, 0, inflate.no_context_takeover)
+    inflate.window_bits, 0, inflate.no_context_takeover, leftover,
+    limits.high_water_bytes, limits.max_buffered_bytes, engine.writer(settings).codec)
 end
 
 local function flush_hub(hub, reports, owners)
@@ -71,7 +70,7 @@ end
 -- broke, that wait for their peer or have ceased to, or that asked by `attend`; `owners` are found by descriptor
 function native.hub(settings)
   return setmetatable({
-    core = core.new_hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
+    core = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
     streams = stream.hub(), flush = flush_hub,
   }, hub_meta)
 end
