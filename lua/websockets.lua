@@ -2,7 +2,6 @@
 -- @module websockets
 local context = require("websockets.context")
 local credentials = require("websockets.credentials")
-local directory = require("websockets.directory")
 local engine = require("websockets.engine")
 
 local websockets = {
@@ -47,9 +46,16 @@ function websockets.context(options)
 end
 
 --- Makes a handler for `on_http` that serves the files of a folder.
--- @function websockets.files
+-- @tparam string root path of the folder
+-- @tparam[opt] table settings see `websockets.directory`
+-- @treturn function
+-- @raise for a folder that is not there, a wrong option, and where nobody can be asked about files
 -- @see websockets.directory
-websockets.files = directory.new
+function websockets.files(root, settings)
+  -- Loaded when it is used: each collection passes over all that is there.
+  local handler = require("websockets.directory").new(root, settings)
+  return handler
+end
 
 --- Compares two strings in a time that tells nothing about where they differ.
 -- @function websockets.constant_time_equal

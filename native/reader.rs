@@ -176,6 +176,9 @@ impl Reader {
                 let limit = self.rules.max_message_bytes;
                 let inflated = inflater.inflate(piece, message.is_whole(), limit, &mut message.bytes);
                 inflated.map_err(|(code, text)| Breach::new(code, text))?;
+                if message.is_whole() && window.forgets {
+                    self.inflater = None;
+                }
             }
             _ => {
                 if message.bytes.capacity() == 0 && count >= STRAIGHT_BYTES {

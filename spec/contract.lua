@@ -371,6 +371,8 @@ return {
     spec = "spec/compressed_sharing_spec.lua", test = "compresses once for all who keep no context" },
   { area = "rule", name = "idle connections without context hold nothing",
     spec = "spec/compressed_sharing_spec.lua", test = "is nothing while connections are idle that keep no context" },
+  { area = "rule", name = "1,000 idle connections with compression cost no more than without",
+    spec = "spec/memory_spec.lua", test = "with compression and no context kept cost no more" },
   { area = "rule", name = "handshake breaches, server",
     spec = "spec/handshake_breach_spec.lua", test = "a server, asked with" },
   { area = "rule", name = "handshake breaches, client",

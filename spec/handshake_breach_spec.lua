@@ -4,6 +4,8 @@ local client = require("spec.support.client")
 local peer = require("spec.support.peer")
 local server = require("spec.support.server")
 
+local engine = require("websockets.engine").choose()
+
 describe("a server, asked with", function()
   after_each(server.stop_all)
 
@@ -98,6 +100,9 @@ describe("a client, answered with", function()
     { "no Accept", { [ACCEPT] = false }, nil, "handshake", ACCEPT },
     { "another key's Accept", { [ACCEPT] = client.ACCEPT }, nil, "handshake", ACCEPT },
     { "an empty Accept", { [ACCEPT] = "" }, nil, "handshake", ACCEPT },
+    { "one more Accept", { ["X: y\r\n" .. ACCEPT] = "b" }, nil, "handshake", ACCEPT },
+    { "the subprotocol twice", { ["X: y\r\nSec-WebSocket-Protocol"] = "a", ["Sec-WebSocket-Protocol"] = "a" }, nil,
+      "handshake", "subprotocol" },
     { "a subprotocol not offered", { ["Sec-WebSocket-Protocol"] = "b" }, nil, "handshake", "subprotocol" },
     { "two subprotocols", { ["Sec-WebSocket-Protocol"] = "a, A" }, nil, "handshake", "subprotocol" },
     { "the subprotocol in another case", { ["Sec-WebSocket-Protocol"] = "A" }, nil, "handshake", "subprotocol" },
@@ -135,6 +140,61 @@ describe("a client, answered with", function()
       local code, message, clean, why = (table.unpack or unpack)(log.closed[1])
       assert.same({ 1006, false, breach[4] }, { code, clean, why })
       assert.matches(breach[5], message, 1, true)
+    end)
+  end
+end)
+
+describe("a client that offers permessage-deflate with windows of 2^12 bytes, answered with", function()
+  after_each(server.stop_all)
+
+  local PMD = "permessage-deflate; server_max_window_bits=12"
+  local OPTION = { server_max_window_bits = 12, client_max_window_bits = 12, server_no_context_takeover = true }
+  local RIGHT = PMD .. "; server_no_context_takeover"
+
+  local BREACHES = {
+    { "another extension", "x" },
+    { "two extensions", RIGHT .. ", x" },
+    { "the extension twice", RIGHT .. ", " .. RIGHT },
+    { "an unknown parameter", RIGHT .. "; x" },
+    { "a parameter twice", RIGHT .. "; server_no_context_takeover" },
+    { "a value where none belongs", PMD .. "; server_no_context_takeover=1" },
+    { "no value where one belongs", RIGHT .. "; client_max_window_bits" },
+    { "a window that there is not", RIGHT .. "; client_max_window_bits=16" },
+    { "a number with a zero in front", RIGHT .. "; client_max_window_bits=09" },
+    { "a larger window for us than offered", RIGHT .. "; client_max_window_bits=13" },
+    { "a larger window than asked for", "permessage-deflate; server_no_context_takeover; server_max_window_bits=13" },
+    { "no window where a smaller was asked for", "permessage-deflate; server_no_context_takeover" },
+    { "a context that was to be given up", PMD },
+    { "a list that cannot be read", RIGHT .. ";" },
+  }
+
+  local function answered(extensions)
+    local s = server.start({ protocols = {} })
+    local p = peer.listen(s)
+    local _, log = p:connect({ compression = OPTION })
+    local _, headers = p:read_request()
+    p:send(peer.answer(headers, { ["Sec-WebSocket-Extensions"] = extensions }))
+    s:pump(function() return log.closed[1] or log.open > 0 end)
+    return log
+  end
+
+  if not engine.can_compress or not engine.can_compress() then
+    pending("nothing to compress with")
+    return
+  end
+
+  it("nothing wrong: on_open", function()
+    assert.equal(1, answered(RIGHT).open)
+    assert.equal(1, answered(RIGHT .. "; client_no_context_takeover; client_max_window_bits=9").open)
+    assert.equal(1, answered(nil).open)
+  end)
+
+  for _, breach in ipairs(BREACHES) do
+    it(breach[1] .. ": on_closed hears 1006 and 'handshake'", function()
+      local log = answered(breach[2])
+      assert.equal(0, log.open)
+      assert.same({ 1006, false, "handshake" }, { log.closed[1][1], log.closed[1][3], log.closed[1][4] })
+      assert.matches("extension", log.closed[1][2])
     end)
   end
 end)

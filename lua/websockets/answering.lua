@@ -1,7 +1,6 @@
 --- What the application can do with an HTTP request: methods of `ws`, too.
 -- @classmod websockets.answering
 local errors = require("websockets.errors")
-local files = require("websockets.files")
 local request = require("websockets.request")
 local response = require("websockets.response")
 local turn = require("websockets.turn")
@@ -25,7 +24,8 @@ function answering:serve_http_file(path, content_type)
   if content_type ~= nil and (type(content_type) ~= "string" or content_type:find("[%c]")) then
     errors.argument(2, "serve_http_file", "content type without control characters", content_type)
   end
-  return turn.within(self.context, files.serve, self, path, content_type)
+  -- Loaded when it is used: each collection passes over all that is there.
+  return turn.within(self.context, require("websockets.files").serve, self, path, content_type)
 end
 
 --- Answers an HTTP request, in `on_http` or later.

@@ -1,7 +1,6 @@
 --- A context: sockets, connections and timers that are served together, and the methods that users call on it.
 -- @classmod websockets.context
 local agenda = require("websockets.agenda")
-local client = require("websockets.client")
 local clock = require("websockets.clock")
 local compression = require("websockets.compression")
 local engine = require("websockets.engine")
@@ -214,7 +213,8 @@ end
 -- @rfc 6455 4.1
 function context:connect(url, given)
   check(self)
-  local ws, why, code = client.connect(self, url, given, 3)
+  -- Loaded when it is used: each collection passes over all that is there.
+  local ws, why, code = require("websockets.client").connect(self, url, given, 3)
   return ws, why, code
 end
 

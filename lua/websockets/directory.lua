@@ -45,11 +45,11 @@ local function read_options(given)
   local settings = {}
   for name, known in pairs(OPTIONS) do settings[name] = known.default end
   if given == nil then return settings end
-  if type(given) ~= "table" then errors.argument(2, "files", "table of options", given, 4) end
+  if type(given) ~= "table" then errors.argument(2, "files", "table of options", given, 5) end
   for name, value in pairs(given) do
     local known = OPTIONS[name]
-    if not known then error(("unknown option '%s'"):format(tostring(name)), 3) end
-    if not known.check(value) then errors.option(name, known.expected, value, 4) end
+    if not known then error(("unknown option '%s'"):format(tostring(name)), 4) end
+    if not known.check(value) then errors.option(name, known.expected, value, 5) end
     settings[name] = value
   end
   return settings
@@ -187,14 +187,14 @@ end
 -- @treturn function `fn(ws, uri)`; gives what `serve_http_file` gives
 -- @raise for a folder that is not there, a wrong option, and where nobody can be asked about files
 function directory.new(root, settings)
-  if type(root) ~= "string" or root == "" then errors.argument(1, "files", "path of a folder", root) end
+  if type(root) ~= "string" or root == "" then errors.argument(1, "files", "path of a folder", root, 4) end
   settings = read_options(settings)
   local asked = engine.choose()
   if not facts.are_known(asked) then
-    error("websockets.files needs the accelerator or lua-filesystem, to know a file from a symbolic link", 2)
+    error("websockets.files needs the accelerator or lua-filesystem, to know a file from a symbolic link", 3)
   end
   local known = facts.of(asked, root)
-  if not known or known.kind ~= "directory" then errors.argument(1, "files", "path of a folder", root) end
+  if not known or known.kind ~= "directory" then errors.argument(1, "files", "path of a folder", root, 4) end
   if #root > 1 then root = root:gsub("/+$", "") end
   return function(ws, target)
     return turn.within(ws.context, serve, ws, target or ws.exchange and ws.exchange.request.uri, root, settings)

@@ -23,6 +23,17 @@ function fail(message) {
   process.exit(1);
 }
 
+// What a form asks for and the server's answer does not say; the largest window need not be named.
+function missingFrom(name, answer) {
+  const wanted = name === "off" ? [] : ["permessage-deflate"];
+  for (const side of ["server", "client"]) {
+    if (name === `${side}_forgets` || name === "both_forget") wanted.push(`${side}_no_context_takeover`);
+    for (const bits of BITS) if (name === `${side}_${bits}` && bits < 15) wanted.push(`${side}_max_window_bits=${bits}`);
+  }
+  const said = answer.split(/[; ]+/);
+  return wanted.filter((one) => !said.includes(one));
+}
+
 // Words that come again, so that a context is worth something.
 function textOf(size) {
   let text = "";
@@ -54,8 +65,11 @@ async function check(socket, data, binary, pieces) {
 async function tryForm(port, name, perMessageDeflate) {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`, ["echo"], { perMessageDeflate });
   socket.on("error", (problem) => fail(`${name}: ${problem}`));
+  let answer = "";
+  socket.on("upgrade", (response) => { answer = response.headers["sec-websocket-extensions"] || ""; });
   await next(socket, "open");
   if (socket.extensions !== (perMessageDeflate ? "permessage-deflate" : "")) fail(`${name}: "${socket.extensions}"`);
+  if (missingFrom(name, answer).length) fail(`${name}: the answer is "${answer}"`);
   for (let round = 0; round < 2; round += 1) {
     for (const size of SIZES) {
       await check(socket, textOf(size), false, 1);
@@ -77,9 +91,14 @@ async function client(port) {
 function server() {
   for (const [name, perMessageDeflate] of Object.entries(forms)) {
     const made = new WebSocket.Server({ port: 0, host: "127.0.0.1", perMessageDeflate });
-    made.on("connection", (socket) => {
+    const answers = new WeakMap();
+    made.on("headers", (lines, request) => {
+      const line = lines.find((one) => /^sec-websocket-extensions:/i.test(one)) || ":";
+      answers.set(request, line.slice(line.indexOf(":") + 1).trim());
+    });
+    made.on("connection", (socket, request) => {
       socket.on("message", (data, binary) => socket.send(data, { binary }));
-      socket.send(`extensions ${socket.extensions}`);
+      socket.send(`extensions ${answers.get(request)}`);
     });
     made.on("listening", () => console.log(`${name} ${made.address().port}`));
   }

@@ -52,6 +52,8 @@ local function inflate(self, current, piece, is_last)
   self.inflater = inflater
   local bytes, code, why = inflater:inflate(piece, is_last, self.options.max_message_bytes - current.have)
   if not bytes then return nil, code, why end
+  -- What keeps no context is nothing between messages.
+  if is_last and inflater.forgets then self.inflater = false end
   current.have = current.have + #bytes
   return bytes
 end
