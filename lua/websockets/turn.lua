@@ -166,16 +166,25 @@ function turn.set_alarm(context)
   context.poller:set_alarm(due < math.huge and max(0, due - context.clock()) or nil)
 end
 
+local function whole(context, work, ...)
+  local first, second, third = work(context, ...)
+  finish(context)
+  return first, second, third
+end
+
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
   context.busy = true
   context.turn = context.turn + 1
   context.now = context.clock()
   local protected = guard.choose()
-  local is_good, first, second, third = protected(work, context, ...)
-  if not is_good then agenda.fail(context, first) end
-  local is_finished, err = protected(finish, context)
-  if not is_finished then agenda.fail(context, err) end
+  local is_good, first, second, third = protected(whole, context, work, ...)
+  if not is_good then
+    agenda.fail(context, first)
+    first = nil
+    local is_finished, err = protected(finish, context)
+    if not is_finished then agenda.fail(context, err) end
+  end
   if context.destroying then destroy(context) end
   context.busy = false
   if context.has_alarm then turn.set_alarm(context) end
