@@ -26,8 +26,19 @@ use crate::reader::Payload;
 /// The largest buffers that serve again.
 const KEPT_BYTES: usize = 1 << 20;
 
+/// From this size on messages are large.
+const LARGE_BYTES: usize = 1 << 16;
+/// What makes room for them, and how many blocks that is made of.
+const ROOM: &CStr = c"websockets_room";
+const ROOM_BYTES: usize = if cfg!(feature = "luajit") { 100 << 10 } else { 4 << 20 };
+const ROOM_BLOCKS: ffi::lua_Integer = if cfg!(feature = "luajit") { 256 } else { 1 };
+/// The collectors that take a step of one size for any string, instead of keeping up with the bytes.
+const IS_LAZY: bool = cfg!(any(feature = "luajit", feature = "lua51"));
+
 thread_local! {
     static DELIVERY: Cell<Option<Box<Delivery>>> = const { Cell::new(None) };
+    // Bytes in the large messages of the last delivery.
+    static LARGE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Functions with their names in Lua.
@@ -314,9 +325,39 @@ impl Lua {
         })
     }
 
+    // Has Lua's memory ready for large messages, of which some have come. May raise.
+    //
+    // Lua walks over everything when its memory has doubled: where little is there, nearly each large message sets that
+    // off. A block that nobody touches counts as memory and takes none. LuaJIT has the system map and clear every block
+    // of 128 KiB or more anew; those below it keeps side by side, and all are one that is large once they are free.
+    fn make_room(&self, bytes: usize) {
+        // SAFETY: C functions have room for 20 values; what is pushed here is popped, and the registry keeps one block.
+        unsafe {
+            let top = ffi::lua_gettop(self.state);
+            ffi::lua_getfield(self.state, ffi::LUA_REGISTRYINDEX, ROOM.as_ptr());
+            if !self.has(-1) {
+                self.new_table();
+                for block in 1..=ROOM_BLOCKS {
+                    new_userdata(self.state, ROOM_BYTES);
+                    ffi::lua_pushvalue(self.state, -1);
+                    ffi::lua_setfield(self.state, ffi::LUA_REGISTRYINDEX, ROOM.as_ptr());
+                    ffi::lua_rawseti(self.state, -2, block);
+                }
+            }
+            ffi::lua_settop(self.state, top);
+            if IS_LAZY {
+                ffi::lua_gc(self.state, ffi::LUA_GCSTEP, (bytes / (8 << 10)) as c_int);
+            }
+        }
+    }
+
     /// Has messages read and puts them into a table as pairs. Returns how many there are. May raise.
     pub fn deliver<R: Copy>(&self, table: c_int, read: impl FnOnce(&mut Delivery) -> R) -> Option<(usize, R)> {
         self.tables(&[table])?;
+        let large = LARGE.take();
+        if large > 0 {
+            self.make_room(large);
+        }
         let mut delivery = ManuallyDrop::new(DELIVERY.take().unwrap_or_default());
         let result = self.attempt(|| read(&mut delivery))?;
         for (index, (kind, payload)) in delivery.batch.items.iter().enumerate() {
@@ -324,6 +365,9 @@ impl Lua {
                 Payload::Here(from, size) => &delivery.bytes[*from..*from + *size],
                 Payload::Owned(bytes) => bytes,
             };
+            if payload.len() >= LARGE_BYTES {
+                LARGE.set(LARGE.get() + payload.len());
+            }
             self.set_item(table, 2 * index + 1, usize::from(*kind));
             self.set_item(table, 2 * index + 2, payload);
         }
