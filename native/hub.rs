@@ -11,6 +11,9 @@ use crate::output::{Frame, Limits, Output, Report, Wire};
 use crate::poll::{Poll, ENDED, READ};
 use crate::reader::Budget;
 
+// How many connections are answered before others are read.
+const ANSWERS_AT_ONCE: usize = 64;
+
 /// Everything that a context knows of sockets.
 #[derive(Default)]
 pub struct Hub {
@@ -22,6 +25,8 @@ pub struct Hub {
     pub budget: Budget,
     /// What connections send.
     pub output: Output,
+    // How many of those that queued something have been sent it this turn, and have more to be said of them.
+    kept: usize,
     /// Who is ready; `None` once closed.
     pub poll: Option<Poll>,
     /// What the last flush has to tell, the first being the last.
@@ -64,11 +69,11 @@ impl Hub {
     /// # Errors
     /// `AGAIN` where nothing is there.
     pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
-        // Where everybody only answers for himself, an answer leaves before the next connection is read, while the
-        // system still has this one at hand. Where connections write to each other, more may come that leaves in the
-        // same call.
-        if let Some(fd) = self.output.reading.filter(|_| !self.output.is_crossing) {
-            self.with(fd, |wire, output| output.send(wire));
+        // Where everybody only answers for himself, answers leave a few at a time, while the processor still has these
+        // connections and the code at hand. Where connections write to each other, more may come that leaves in the same
+        // call.
+        if self.output.touched.len() >= self.kept + ANSWERS_AT_ONCE && !self.output.is_crossing {
+            self.send_touched();
         }
         let Some((wire, output, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
         output.reading = Some(fd);
@@ -84,22 +89,35 @@ impl Hub {
         (1..).zip(fds).filter(|&(_, fd)| is_refused(fd)).map(|(place, _)| place).collect()
     }
 
-    /// Sends everything that was queued this turn. `reports` has the connections that broke, that wait for their peer or
-    /// do so no more, or that asked for attention.
-    pub fn flush(&mut self) {
-        let Hub { wires, output, reports, .. } = self;
-        for index in 0..output.touched.len() {
+    // Sends what was queued this turn. Only those stay listed of whom more is to be said.
+    fn send_touched(&mut self) {
+        let Hub { wires, output, kept, .. } = self;
+        for index in *kept..output.touched.len() {
             let fd = output.touched[index];
             let Some(Some(wire)) = wires.get_mut(fd as usize) else { continue };
             output.send(wire);
-            wire.out.queue.settle(&output.log);
-            wire.out.is_listed = false;
-            if wire.out.wants_attention || wire.out.is_told || wire.out.fault.is_some() || wire.out.queue.size > 0 {
-                reports.push((fd, wire.out.report()));
+            wire.out.is_listed = wire.out.has_news();
+            if wire.out.is_listed {
+                output.touched[*kept] = fd;
+                *kept += 1;
             }
         }
-        reports.reverse();
-        output.touched.clear();
+        output.touched.truncate(*kept);
+    }
+
+    /// Sends everything that was queued this turn. `reports` has the connections that broke, that wait for their peer or
+    /// do so no more, or that asked for attention.
+    pub fn flush(&mut self) {
+        self.kept = 0;
+        self.send_touched();
+        self.kept = 0;
+        let Hub { wires, output, reports, .. } = self;
+        for fd in output.touched.drain(..).rev() {
+            let Some(Some(wire)) = wires.get_mut(fd as usize) else { continue };
+            wire.out.queue.settle(&output.log);
+            wire.out.is_listed = false;
+            reports.push((fd, wire.out.report()));
+        }
         output.end_turn();
     }
 

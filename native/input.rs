@@ -31,6 +31,8 @@ pub struct Incoming {
     // What was read and not taken yet: a frame's beginning, or what the last batch had no room for.
     rest: Vec<u8>,
     has_unread: bool,
+    /// Whether bytes have come since Lua asked last.
+    pub has_heard: bool,
     /// Whether the peer has ended its sending direction, so that reading must go on to the end.
     pub has_ended: bool,
     /// Whether messages are on their way to Lua; what was lost on it cannot be read again.
@@ -90,7 +92,7 @@ impl Incoming {
         } else {
             self.read_behind(INPUT_BYTES, delivery, budget, |target| receive(fd, target))?
         };
-        self.is_delivering = true;
+        (self.is_delivering, self.has_heard) = (true, true);
         Ok(again || self.has_ended)
     }
 

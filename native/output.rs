@@ -127,6 +127,11 @@ impl Wire {
 }
 
 impl Outgoing {
+    /// Tells whether Lua must hear of the connection.
+    pub fn has_news(&self) -> bool {
+        self.wants_attention || self.is_told || self.fault.is_some() || self.queue.size > 0
+    }
+
     /// Tells Lua of the connection.
     pub fn report(&mut self) -> Report {
         self.is_told = self.queue.size > 0;

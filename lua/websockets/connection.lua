@@ -32,7 +32,7 @@ function connection.flushed(ws, pending, took)
   if ws.state == "closed" then return end
   if not pending then return end_broken(ws, took) end
   if ws.state == "ending" then ending.begin(ws) end
-  if took and ws.blocked then ws.seen = ws.context.now end
+  if took and ws.blocked then ws.has_taken = true end
   descriptor.block(ws, pending > 0)
   if ws.state == "http" then return ws.exchange:flushed(ws, pending, took) end
   if pending > 0 then
@@ -133,7 +133,7 @@ local function begin(ws, role, leftover, subprotocol, deflate, handler)
   local context = ws.context
   ws.exchange = false
   ws.wire:start(incoming(context, ws.settings, role, deflate), leftover)
-  ws.state, ws.seen = "open", context.now
+  ws.state = "open"
   keepalive.start(ws)
   session.refresh(ws)
   -- A broadcast goes to those who have connected to us.

@@ -46,7 +46,7 @@ local function new_state(settings)
     settings = settings, engine = choose_engine(settings), timers = timers.new(),
     ws_class = websocket, owners = {}, connection_count = 0, groups = {}, anonymous = false, reports = {},
     half_open = { seconds = settings.handshake_timeout or math.huge },
-    batch = {}, cursor = { at = 0 }, readable = {}, writable = {},
+    batch = {}, cursor = { ws = false, last = 0 }, readable = {}, writable = {},
     turn = 0, told = 0, retry_at = 0, abandoned = 0, relieved = 0,
     destroyed = false, destroying = false, stopping = false,
   }

@@ -16,35 +16,35 @@ local function hold(ws, batch, from, last)
   end
 end
 
--- `cursor.at` is the place in the batch up to which messages were taken.
-local function take_batch(ws, batch, cursor, last)
-  for at = cursor.at + 1, last, 2 do
+-- What was taken is false in the batch, so an error of a callback costs nobody a message.
+local function take_batch(ws, batch, first, last)
+  for at = first, last, 2 do
     local opcode, payload = batch[at], batch[at + 1]
     if ws.plain and opcode <= 2 then
-      cursor.at = at + 1
       batch[at + 1] = false
       local handler = ws.receive_handler
       if handler then handler(ws, payload, opcode - 1) end
     elseif ws.paused then
-      cursor.at = last
       return hold(ws, batch, at, last)
     else
-      cursor.at = at + 1
       batch[at + 1] = false
       session.receive(ws, opcode, payload)
     end
   end
 end
 
--- One pcall for the whole batch, the position outside: an error of a callback costs nobody a message.
+-- What an error left of a batch.
+local function take_rest(ws, batch, last)
+  local first = 1
+  while first < last and not batch[first + 1] do first = first + 2 end
+  take_batch(ws, batch, first, last)
+end
+
 local function dispatch(ws, batch, last)
-  local context = ws.context
-  local cursor = context.cursor
-  cursor.at = 0
   repeat
-    local is_good, err = pcall(take_batch, ws, batch, cursor, last)
-    if not is_good then agenda.fail(context, err, ws) end
-  until cursor.at >= last
+    local is_good, err = pcall(take_rest, ws, batch, last)
+    if not is_good then agenda.fail(ws.context, err, ws) end
+  until is_good
   if ws.state == "ending" then ending.begin(ws) end
 end
 
@@ -72,7 +72,6 @@ function delivery.read(ws)
     if again ~= "timeout" then ending.abort(ws, again) end
     return
   end
-  ws.seen = context.now
   if count > 0 then
     if ws.idle_slot and has_message(batch, count) then ws.active = context.now end
     dispatch(ws, batch, 2 * count)
@@ -80,45 +79,49 @@ function delivery.read(ws)
   if again then agenda.again(context, ws) end
 end
 
--- The rest of a batch that an error interrupted, then everybody else who is ready.
+local function end_batch(cursor, ws)
+  cursor.ws = false
+  if not ws.plain and ws.state == "ending" then ending.begin(ws) end
+end
+
+-- Who was served is false in the list; `cursor` names whose messages were on their way when an error came.
 local function read_on(context, cursor, readable, count, other)
-  local batch, now, read = context.batch, context.now, context.read
-  while true do
-    local ws = cursor.ws
-    if ws then
-      take_batch(ws, batch, cursor, cursor.last)
-      if ws.state == "ending" then ending.begin(ws) end
-      cursor.ws = false
-    end
-    local place = cursor.place + 1
-    if place > count then return end
-    cursor.place = place
+  local batch, read, ws = context.batch, context.read, cursor.ws
+  if ws then
+    take_rest(ws, batch, cursor.last)
+    end_batch(cursor, ws)
+  end
+  for place = 1, count do
     ws = readable[place]
-    readable[place] = false
-    if not ws.plain then
-      other(context, ws)
-    else
-      local messages, again = read(ws.wire, batch)
-      if messages then
-        ws.seen = now
-        if again then agenda.again(context, ws) end
-        cursor.ws, cursor.at, cursor.last = ws, 0, 2 * messages
-      elseif again ~= "timeout" then
-        ending.abort(ws, again)
+    if ws then
+      readable[place] = false
+      local wire = ws.plain
+      if not wire then
+        other(context, ws)
+      else
+        local messages, again = read(wire, batch)
+        if again == true then agenda.again(context, ws) end
+        if not messages then
+          if again ~= "timeout" then ending.abort(ws, again) end
+        elseif messages > 0 then
+          cursor.ws, cursor.last = ws, 2 * messages
+          take_batch(ws, batch, 1, 2 * messages)
+          end_batch(cursor, ws)
+        end
       end
     end
   end
 end
 
---- Reads once from everybody who is ready. One pcall for all, the place outside: an error of a callback costs nobody a
--- message.
+--- Reads once from everybody who is ready. One pcall for all: what was done shows in the lists, so an error of a callback
+-- costs nobody a message.
 -- @tparam table context
 -- @tparam table readable connections, and whatever else the poller reports; emptied
 -- @tparam integer count how many
 -- @tparam function other `other(context, owner)` for what is no open connection
 function delivery.read_all(context, readable, count, other)
   local cursor = context.cursor
-  cursor.ws, cursor.place = false, 0
+  cursor.ws = false
   repeat
     local is_good, err = pcall(read_on, context, cursor, readable, count, other)
     if not is_good then agenda.fail(context, err, cursor.ws or nil) end

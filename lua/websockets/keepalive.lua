@@ -5,20 +5,23 @@ local session = require("websockets.session")
 
 local keepalive = {}
 
--- Stands for "nothing since the last ping".
-local NEVER = -math.huge
-
 local expire_pong, expire_stuck
 
-local function expire_ping(ws, now)
+-- Whether the peer has sent anything, or taken any byte that waited for it, since this was asked last.
+local function has_lived(ws)
+  local has_taken, has_heard = ws.has_taken, ws.wire:heard()
+  if has_taken then ws.has_taken = nil end
+  return has_taken or has_heard
+end
+
+local function expire_ping(ws)
   local settings = ws.settings
   ws.timer_slot = false
-  if ws.paused or now - ws.seen < settings.ping_interval then
+  if ws.paused or has_lived(ws) then
     return ending.deadline(ws, settings.ping_interval, expire_ping)
   end
   -- Behind bytes that the peer does not take, the ping cannot have been answered.
   local expire = ws.blocked and expire_stuck or expire_pong
-  ws.seen = NEVER
   session.send_control(ws, 9, "")
   if ws.state ~= "open" then return end
   if settings.ping_timeout then
@@ -31,7 +34,7 @@ end
 -- Only when the ping has left our queue does the peer owe an answer; a byte taken is a sign of life anyway.
 function expire_stuck(ws)
   ws.timer_slot = false
-  if ws.paused or ws.seen ~= NEVER then
+  if ws.paused or has_lived(ws) then
     return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
   end
   ending.deadline(ws, ws.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
@@ -39,7 +42,7 @@ end
 
 function expire_pong(ws)
   ws.timer_slot = false
-  if ws.paused or ws.seen ~= NEVER then
+  if ws.paused or has_lived(ws) then
     return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
   end
   ending.abort(ws, "timeout")
@@ -61,6 +64,7 @@ end
 -- @tparam table ws
 function keepalive.start(ws)
   local context, settings = ws.context, ws.settings
+  has_lived(ws)
   ending.deadline(ws, settings.ping_interval, expire_ping)
   if settings.idle_timeout then
     ws.active = context.now

@@ -20,11 +20,12 @@ local function end_with(ws, code, reason, clean, why)
 end
 
 --- Finds out whether messages can take the short way: an open connection on a wire of the context's own kind that reads
--- and writes whole messages, and of which nobody counts the use. Nearly every connection is one.
+-- and writes whole messages, and of which nobody counts the use. Nearly every one is: then `ws.plain` is the wire.
 -- @tparam table ws
 function session.refresh(ws)
-  ws.plain = ws.state == "open" and not (ws.paused or ws.held or ws.fragment or ws.settings.idle_timeout)
+  local is_plain = ws.state == "open" and not (ws.paused or ws.held or ws.fragment or ws.settings.idle_timeout)
     and ws.context.wire_class.is_own(ws.wire)
+  ws.plain = is_plain and ws.wire
 end
 
 --- Writes the payload of a close frame.

@@ -102,11 +102,12 @@ end
 -- @raise for a payload that is no string or number, or a control frame of more than 125 bytes
 -- @rfc 6455 5.4, 5.6
 function websocket:write(data, kind)
-  local context = self.context
   -- Nearly every write is a whole message on a connection without anything special; the rest looks closer.
-  if self.plain then
+  local wire = self.plain
+  if wire then
     local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
-    if opcode and context.push(self.wire, opcode, data) then
+    local context = self.context
+    if opcode and context.push(wire, opcode, data) then
       if not context.busy then turn.settle(context) end
       return 0
     end

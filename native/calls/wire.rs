@@ -34,7 +34,7 @@ pub const FUNCTIONS: Functions = functions! { fanout };
 
 /// What `wire:name()` finds.
 pub const METHODS: Functions = functions! {
-    receive raw begin read push attend flush drop buffered watch peer getfd shutdown close
+    receive raw begin read heard push attend flush drop buffered watch peer getfd shutdown close
 };
 
 #[cfg(feature = "luajit")]
@@ -71,6 +71,10 @@ fn read(lua: &Lua) -> Option<impl Answer> {
         with(lua, |wire, _| wire.incoming.is_delivering = false)?;
     }
     Some(read.map(|again| (count, again)))
+}
+
+fn heard(lua: &Lua) -> Option<bool> {
+    with(lua, |wire, _| std::mem::take(&mut wire.incoming.has_heard))
 }
 
 // Queues a payload that leaves from where it is; raw bytes where there is no first byte of a frame.

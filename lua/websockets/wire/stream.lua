@@ -65,7 +65,7 @@ function stream.new(hub, transport, engine, limits, owner)
     reader = false, writer = false, leftover = false,
     queue = false, fixed = false, first = 1, last = 0,
     pending = 0, sending = false, sent = 0, took = false, refused = false, listed = false, owner = owner or false,
-    shares = false, said_close = false,
+    shares = false, said_close = false, has_heard = false,
   }, stream)
 end
 
@@ -115,9 +115,18 @@ function stream:read(batch)
   end
   local bytes, more = self.transport:receive()
   if not bytes then return nil, more end
+  self.has_heard = true
   local count, again = reader:feed(bytes, batch)
   if again then self.leftover = "" end
   return count, again or more
+end
+
+--- Tells whether bytes have come since this was asked last.
+-- @treturn boolean
+function stream:heard()
+  local has_heard = self.has_heard
+  self.has_heard = false
+  return has_heard
 end
 
 --- Has the next `hub:flush` report this wire, whatever is queued.
