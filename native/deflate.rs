@@ -2,7 +2,7 @@
 //!
 //! RFC 7692 7.2
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -17,8 +17,6 @@ thread_local! {
     // Whoever keeps no context borrows one of these for a message: an idle connection then has none.
     static DEFLATERS: RefCell<HashMap<Window, Compress>> = RefCell::default();
     static INFLATERS: RefCell<HashMap<Window, Decompress>> = RefCell::default();
-    /// How many messages were compressed.
-    pub static DEFLATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What the two sides agreed on for one direction.
@@ -55,7 +53,6 @@ impl Deflater {
         if payload.len() < self.threshold {
             return None;
         }
-        DEFLATIONS.set(DEFLATIONS.get() + 1);
         let pooled = self.stream.take().or_else(|| DEFLATERS.with_borrow_mut(|pool| pool.remove(&self.window)));
         let mut stream =
             pooled.unwrap_or_else(|| Compress::new_with_window_bits(Compression::new(level.into()), false, bits));

@@ -91,24 +91,20 @@ impl Hub {
 
     // Sends what was queued this turn. Only those stay listed of whom more is to be said.
     fn send_touched(&mut self) {
-        let Hub { wires, output, kept, .. } = self;
-        for index in *kept..output.touched.len() {
-            let fd = output.touched[index];
-            let Some(Some(wire)) = wires.get_mut(fd as usize) else { continue };
+        let mut touched = std::mem::take(&mut self.output.touched);
+        touched.retain(|&fd| {
+            let Some((wire, output, _)) = self.at(fd) else { return false };
             output.send(wire);
-            wire.out.is_listed = wire.out.has_news();
-            if wire.out.is_listed {
-                output.touched[*kept] = fd;
-                *kept += 1;
-            }
-        }
-        output.touched.truncate(*kept);
+            let out = &mut wire.out;
+            out.is_listed = out.wants_attention || out.is_told || out.fault.is_some() || out.queue.size > 0;
+            out.is_listed
+        });
+        (self.kept, self.output.touched) = (touched.len(), touched);
     }
 
     /// Sends everything that was queued this turn. `reports` has the connections that broke, that wait for their peer or
     /// do so no more, or that asked for attention.
     pub fn flush(&mut self) {
-        self.kept = 0;
         self.send_touched();
         self.kept = 0;
         let Hub { wires, output, reports, .. } = self;

@@ -1,4 +1,3 @@
-#![deny(missing_docs)]
 //! The accelerator of `websockets`: frames, sockets and waiting.
 //!
 //! The algorithms take bytes and know no Lua. `lua` alone holds `unsafe` code: it moves values between Lua's stack and

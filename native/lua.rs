@@ -30,15 +30,10 @@ const KEPT_BYTES: usize = 1 << 20;
 const LARGE_BYTES: usize = 1 << 16;
 /// What makes room for them, and how many blocks that is made of.
 const ROOM: &CStr = c"websockets_room";
-const ROOM_BYTES: usize = if cfg!(feature = "luajit") { 100 << 10 } else { 4 << 20 };
-const ROOM_BLOCKS: ffi::lua_Integer = if cfg!(feature = "luajit") { 256 } else { 1 };
-/// The collectors that take a step of one size for any string, instead of keeping up with the bytes.
-const IS_LAZY: bool = cfg!(any(feature = "luajit", feature = "lua51"));
+const ROOM_BLOCKS: (ffi::lua_Integer, usize) = if cfg!(feature = "luajit") { (256, 100 << 10) } else { (1, 4 << 20) };
 
 thread_local! {
     static DELIVERY: Cell<Option<Box<Delivery>>> = const { Cell::new(None) };
-    // Bytes in the large messages of the last delivery.
-    static LARGE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Functions with their names in Lua.
@@ -331,22 +326,23 @@ impl Lua {
     // off. A block that nobody touches counts as memory and takes none. LuaJIT has the system map and clear every block
     // of 128 KiB or more anew; those below it keeps side by side, and all are one that is large once they are free.
     fn make_room(&self, bytes: usize) {
-        // SAFETY: C functions have room for 20 values; what is pushed here is popped, and the registry keeps one block.
+        // SAFETY: C functions have room for 20 values; what is pushed here is popped, and the registry keeps one table.
         unsafe {
-            let top = ffi::lua_gettop(self.state);
-            ffi::lua_getfield(self.state, ffi::LUA_REGISTRYINDEX, ROOM.as_ptr());
-            if !self.has(-1) {
-                self.new_table();
-                for block in 1..=ROOM_BLOCKS {
-                    new_userdata(self.state, ROOM_BYTES);
-                    ffi::lua_pushvalue(self.state, -1);
-                    ffi::lua_setfield(self.state, ffi::LUA_REGISTRYINDEX, ROOM.as_ptr());
+            if ffi::luaL_newmetatable(self.state, ROOM.as_ptr()) != 0 {
+                for block in 1..=ROOM_BLOCKS.0 {
+                    new_userdata(self.state, ROOM_BLOCKS.1);
+                    ffi::lua_rawseti(self.state, -2, block);
+                }
+                // The last one stays: LuaJIT gives back what is all free.
+                for block in 1..ROOM_BLOCKS.0 {
+                    ffi::lua_pushnil(self.state);
                     ffi::lua_rawseti(self.state, -2, block);
                 }
             }
-            ffi::lua_settop(self.state, top);
-            if IS_LAZY {
-                ffi::lua_gc(self.state, ffi::LUA_GCSTEP, (bytes / (8 << 10)) as c_int);
+            ffi::lua_settop(self.state, -2);
+            // These take a step of one size for any string, instead of keeping up with the bytes.
+            if cfg!(any(feature = "luajit", feature = "lua51")) {
+                ffi::lua_gc(self.state, ffi::LUA_GCSTEP, (bytes / (16 << 10)) as c_int);
             }
         }
     }
@@ -354,20 +350,15 @@ impl Lua {
     /// Has messages read and puts them into a table as pairs. Returns how many there are. May raise.
     pub fn deliver<R: Copy>(&self, table: c_int, read: impl FnOnce(&mut Delivery) -> R) -> Option<(usize, R)> {
         self.tables(&[table])?;
-        let large = LARGE.take();
-        if large > 0 {
-            self.make_room(large);
-        }
         let mut delivery = ManuallyDrop::new(DELIVERY.take().unwrap_or_default());
         let result = self.attempt(|| read(&mut delivery))?;
+        let mut large = 0;
         for (index, (kind, payload)) in delivery.batch.items.iter().enumerate() {
             let payload = match payload {
                 Payload::Here(from, size) => &delivery.bytes[*from..*from + *size],
                 Payload::Owned(bytes) => bytes,
             };
-            if payload.len() >= LARGE_BYTES {
-                LARGE.set(LARGE.get() + payload.len());
-            }
+            large += if payload.len() >= LARGE_BYTES { payload.len() } else { 0 };
             self.set_item(table, 2 * index + 1, usize::from(*kind));
             self.set_item(table, 2 * index + 2, payload);
         }
@@ -376,6 +367,9 @@ impl Lua {
         delivery.batch.clear();
         if delivery.bytes.len() <= KEPT_BYTES {
             DELIVERY.set(Some(delivery));
+        }
+        if large > 0 {
+            self.make_room(large);
         }
         Some((count, result))
     }
@@ -499,6 +493,7 @@ pub unsafe extern "C" fn websockets_push(wire: *mut c_void, opcode: c_int, paylo
     // SAFETY: as the caller promises; the kind is looked at before the value.
     let (wire, payload) = unsafe { (&*wire.cast::<Holder<WireObject>>(), std::slice::from_raw_parts(payload, size)) };
     let frame = Frame { first: FINAL | opcode as u8, is_packable: true, payload };
-    wire.kind == TypeId::of::<WireObject>()
-        && catch_unwind(AssertUnwindSafe(|| wire.value.push(frame).is_none())).unwrap_or(false)
+    let WireObject { shared, fd } = &wire.value;
+    let push = || shared.hub.borrow_mut().with(fd.get(), |wire, output| Some(output.push(wire, frame).is_none()));
+    wire.kind == TypeId::of::<WireObject>() && catch_unwind(AssertUnwindSafe(push)).is_ok_and(|done| done == Some(true))
 }

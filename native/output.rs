@@ -127,11 +127,6 @@ impl Wire {
 }
 
 impl Outgoing {
-    /// Tells whether Lua must hear of the connection.
-    pub fn has_news(&self) -> bool {
-        self.wants_attention || self.is_told || self.fault.is_some() || self.queue.size > 0
-    }
-
     /// Tells Lua of the connection.
     pub fn report(&mut self) -> Report {
         self.is_told = self.queue.size > 0;
@@ -331,4 +326,39 @@ pub struct Fanout {
     // Empty where the log had no room.
     span: Range<usize>,
     shared: Option<Rc<Vec<u8>>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deflate::Window;
+    use std::os::unix::net::UnixStream;
+
+    fn codec(bits: u8, forgets: bool) -> Codec {
+        Codec::new(RefCell::new(Deflater::new(Window { bits, level: 6, forgets }, 0)))
+    }
+
+    #[test]
+    fn a_fan_out_is_encoded_once_for_all_that_share_a_codec() {
+        let limits = Limits { high_water_bytes: usize::MAX, max_buffered_bytes: usize::MAX };
+        let (mut output, mut fanouts, mut far_ends) = (Output::default(), Vec::new(), Vec::new());
+        let (wide, narrow) = (codec(15, true), codec(10, true));
+        let codecs = [Some(&wide), Some(&narrow), Some(&wide), None, Some(&wide), None, Some(&narrow)];
+        let frame = Frame { first: FINAL | TEXT, is_packable: true, payload: &[b'a'; 300] };
+        for (codec, seen) in codecs.into_iter().zip([1, 2, 2, 3, 3, 3, 3]) {
+            let (near, far) = UnixStream::pair().expect("a pair of sockets");
+            far_ends.push(far);
+            let mut wire = Wire::new(near.into(), limits, &[]);
+            wire.out.codec = codec.cloned();
+            assert_eq!(output.fan_out(&mut wire, &mut fanouts, frame), None);
+            assert_eq!(fanouts.len(), seen);
+            assert!(wire.out.queue.size > 0);
+        }
+        // Who keeps a context has bytes of his own.
+        let (near, _far) = UnixStream::pair().expect("a pair of sockets");
+        let mut wire = Wire::new(near.into(), limits, &[]);
+        wire.out.codec = Some(codec(15, false));
+        assert_eq!(output.fan_out(&mut wire, &mut fanouts, frame), None);
+        assert_eq!(fanouts.len(), 3);
+    }
 }

@@ -45,9 +45,10 @@ impl Poll {
         if is_side && self.side.is_none() {
             self.side = Poll::new().ok().map(Box::new);
         }
-        match is_side {
-            true => self.side.as_deref_mut(),
-            false => Some(self),
+        if is_side {
+            self.side.as_deref_mut()
+        } else {
+            Some(self)
         }
     }
 

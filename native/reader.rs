@@ -38,13 +38,12 @@ impl Batch {
     pub fn clear(&mut self) {
         self.bytes = 0;
         for (_, payload) in self.items.drain(..) {
-            if let Payload::Owned(mut buffer) = payload {
-                if (STRAIGHT_BYTES..=SPARE_BYTES).contains(&buffer.capacity()) {
-                    buffer.clear();
-                    self.spare.push(buffer);
-                    self.spare.sort_unstable_by_key(Vec::capacity);
-                    self.spare.drain(..self.spare.len().saturating_sub(SPARE_BUFFERS));
-                }
+            let Payload::Owned(mut buffer) = payload else { continue };
+            if (STRAIGHT_BYTES..=SPARE_BYTES).contains(&buffer.capacity()) {
+                buffer.clear();
+                self.spare.push(buffer);
+                self.spare.sort_unstable_by_key(Vec::capacity);
+                self.spare.drain(..self.spare.len().saturating_sub(SPARE_BUFFERS));
             }
         }
     }

@@ -113,8 +113,8 @@ local function read_on(context, cursor, readable, count, other)
   end
 end
 
---- Reads once from everybody who is ready. One pcall for all: what was done shows in the lists, so an error of a callback
--- costs nobody a message.
+--- Reads once from everybody who is ready. One pcall for all: what was done shows in the lists, so that an error of a
+-- callback costs nobody a message.
 -- @tparam table context
 -- @tparam table readable connections, and whatever else the poller reports; emptied
 -- @tparam integer count how many

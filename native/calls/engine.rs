@@ -2,9 +2,8 @@
 
 use std::cell::RefCell;
 use std::ffi::{c_int, CStr};
-use std::rc::Rc;
 
-use crate::deflate::{self, Deflater, Inflater, Window};
+use crate::deflate::{Deflater, Window};
 use crate::digest::{self, masking_key};
 use crate::header::{Rules, FINAL};
 use crate::input::Incoming;
@@ -17,7 +16,7 @@ const NO_ENTROPY: (&str, &str) = ("the system gives no random bytes", "entropy")
 
 /// What it gives to Lua.
 pub const FUNCTIONS: Functions = functions! {
-    accept_key random utf8_next encode codec inflate release_codec deflations reader feed release
+    accept_key random utf8_next encode codec release_codec reader feed release
 };
 
 /// The name of readers.
@@ -28,9 +27,6 @@ pub type Feeder = RefCell<Incoming>;
 
 /// The name of codecs.
 pub const CODEC: &CStr = c"websockets_codec";
-
-/// What compresses and inflates.
-pub struct CodecObject(pub Codec, RefCell<Inflater>);
 
 /// `accept_key(key)`
 fn accept_key(lua: &Lua) -> Option<impl Answer> {
@@ -62,11 +58,11 @@ pub fn frame(lua: &Lua) -> Option<Frame<'_>> {
 
 /// `encode(is_client, opcode, payload, fin, plain, codec)`
 fn encode(lua: &Lua) -> Option<impl Answer> {
-    let (frame, codec) = (frame(lua)?, lua.object::<CodecObject>(6));
+    let (frame, codec) = (frame(lua)?, lua.object::<Codec>(6));
     lua.attempt(|| {
         let key = lua.boolean(1).then(masking_key).transpose().map_err(|_| NO_ENTROPY)?;
         let (mut packed, mut bytes) = (Vec::new(), Vec::new());
-        frame.pack(codec.map(|codec| &codec.0), &mut packed).encode(&mut bytes, key);
+        frame.pack(codec, &mut packed).encode(&mut bytes, key);
         Ok::<_, (&str, &str)>(bytes)
     })
 }
@@ -76,32 +72,14 @@ fn codec(lua: &Lua) -> Called {
     let threshold = lua.number(4) as usize;
     lua.new_object(CODEC, || {
         let window = window(lua, 1)?;
-        Some(CodecObject(Rc::new(RefCell::new(Deflater::new(window, threshold))), RefCell::new(Inflater::new(window))))
+        Some(Codec::new(RefCell::new(Deflater::new(window, threshold))))
     })
-}
-
-/// `inflate(codec, bytes, fin, limit)`: bytes; or nil, close code and what is wrong
-fn inflate(lua: &Lua) -> Option<impl Answer> {
-    let codec = lua.object::<CodecObject>(1)?;
-    lua.attempt(|| {
-        let mut bytes = Vec::new();
-        let inflated = codec.1.borrow_mut().inflate(lua.bytes(2), lua.boolean(3), limit(lua, 4), &mut bytes);
-        inflated.map(|()| bytes).map_err(|(code, text)| (usize::from(code), text))
-    })
-}
-
-/// `deflations()`: how many messages were compressed
-fn deflations(_: &Lua) -> Option<usize> {
-    Some(deflate::DEFLATIONS.get())
 }
 
 /// `release_codec(codec)`: gives back what it holds
 fn release_codec(lua: &Lua) -> Option<()> {
-    let codec = lua.object::<CodecObject>(1)?;
-    lua.attempt(|| {
-        codec.0.borrow_mut().release();
-        codec.1.borrow_mut().release();
-    })
+    let codec = lua.object::<Codec>(1)?;
+    lua.attempt(|| codec.borrow_mut().release())
 }
 
 /// Takes a number of bytes or frames as far as doubles are exact, which serves for infinity too.

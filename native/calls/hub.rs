@@ -44,9 +44,7 @@ pub const KIND: &CStr = c"websockets_hub";
 pub const FUNCTIONS: Functions = functions! { hub };
 
 /// What `hub:name()` finds.
-pub const METHODS: Functions = functions! {
-    wire accept flush wait watch totals close getfd set_timer
-};
+pub const METHODS: Functions = functions! { wire accept flush wait watch totals close getfd set_timer };
 
 /// Takes `high_water_bytes`, `max_buffered_bytes`.
 pub fn limits(lua: &Lua, from: c_int) -> Limits {

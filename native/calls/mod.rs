@@ -10,6 +10,7 @@ mod wire;
 pub use wire::WireObject;
 
 use crate::lua::{entry, Called, Lua};
+use crate::output::Codec;
 
 /// Pushes the module: its functions, and the methods of its kinds of objects.
 pub fn open(lua: &Lua) -> Called {
@@ -21,7 +22,7 @@ pub fn open(lua: &Lua) -> Called {
         lua.set_functions(functions);
     }
     lua.new_kind(engine::READER, &[], entry(|lua| lua.drop_object::<engine::Feeder>()));
-    lua.new_kind(engine::CODEC, &[], entry(|lua| lua.drop_object::<engine::CodecObject>()));
+    lua.new_kind(engine::CODEC, &[], entry(|lua| lua.drop_object::<Codec>()));
     lua.new_kind(hub::KIND, hub::METHODS, entry(|lua| lua.drop_object::<hub::HubObject>()));
     lua.new_kind(wire::KIND, wire::METHODS, entry(wire::collect));
     Some(1)

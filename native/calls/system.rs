@@ -10,9 +10,7 @@ use rustix::fs;
 use crate::lua::{functions, Answer, Functions, Lua};
 
 /// What it gives to Lua.
-pub const FUNCTIONS: Functions = functions! {
-    now file_facts link_target drop_privileges interface_address
-};
+pub const FUNCTIONS: Functions = functions! { now file_facts link_target drop_privileges interface_address };
 
 /// `now()`: seconds from an arbitrary start, never less than before.
 fn now(_: &Lua) -> Option<f64> {

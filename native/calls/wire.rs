@@ -8,12 +8,12 @@ use std::rc::Rc;
 use rustix::io::Errno;
 use rustix::net::{getpeername, shutdown as shut_down, Shutdown};
 
-use super::engine::{self, CodecObject};
+use super::engine;
 use super::hub::{limits, Shared};
 use crate::header::FINAL;
 use crate::hub::Hub;
 use crate::lua::{functions, Answer, Functions, Lua};
-use crate::output::{Frame, Output, Refusal, Wire};
+use crate::output::{Codec, Frame, Output, Refusal, Wire};
 
 /// From this size on a payload leaves from where it is.
 const HELD_BYTES: usize = 4096;
@@ -37,14 +37,6 @@ pub const METHODS: Functions = functions! {
     receive raw begin read heard push attend flush drop buffered watch peer getfd shutdown close
 };
 
-#[cfg(feature = "luajit")]
-impl WireObject {
-    /// Queues a frame. Returns why it was not.
-    pub fn push(&self, frame: Frame<'_>) -> Option<Refusal> {
-        self.shared.hub.borrow_mut().with(self.fd.get(), |wire, output| output.push(wire, frame))
-    }
-}
-
 fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
     let wire = lua.object::<WireObject>(1)?;
     wire.shared.with(lua, |hub| work(hub, wire.fd.get()))
@@ -60,7 +52,7 @@ fn receive(lua: &Lua) -> Option<impl Answer> {
 }
 
 fn begin(lua: &Lua) -> Option<()> {
-    let codec = lua.object::<CodecObject>(11).map(|codec| Rc::clone(&codec.0));
+    let codec = lua.object::<Codec>(11).cloned();
     with(lua, |wire, _| wire.start(engine::rules(lua, 2), lua.bytes(8), limits(lua, 9), codec))
 }
 
@@ -132,10 +124,9 @@ fn watch(lua: &Lua) -> Option<bool> {
 // The peer's address, an IPv4 one inside IPv6 without its prefix, and port; empty and 0 where it has none.
 fn peer(lua: &Lua) -> Option<impl Answer> {
     let found = with(lua, |wire, _| SocketAddr::try_from(getpeername(&wire.fd).ok()??).ok())?;
-    Some(match found {
-        Some(address) => (address.ip().to_canonical().to_string().into_bytes(), usize::from(address.port())),
-        None => (Vec::new(), 0),
-    })
+    let name =
+        |address: SocketAddr| (address.ip().to_canonical().to_string().into_bytes(), usize::from(address.port()));
+    Some(found.map_or((Vec::new(), 0), name))
 }
 
 fn getfd(lua: &Lua) -> Option<f64> {

@@ -86,6 +86,28 @@ function support.options(changes)
   return options
 end
 
+--- Gives an inflater of an engine; the accelerator inflates inside its reader, which gives a message when it is whole.
+function support.inflater(engine, how)
+  if engine.inflater then return engine.inflater(how) end
+  local reader, has_begun = nil, false
+  local inflater = {}
+  function inflater.inflate(_, payload, fin, limit)
+    reader = reader or engine.reader({
+      role = "client", max_message_bytes = limit, max_fragments = 1e9, deflate = { inflate = how },
+    })
+    local stream = support.frame {
+      opcode = has_begun and 0 or 2, payload = payload, fin = fin, rsv = has_begun and 0 or 4,
+    }
+    has_begun = not fin
+    local batch = {}
+    if reader:feed(stream, batch) == 0 then return "" end
+    if batch[1] == 2 then return batch[2] end
+    return nil, batch[1], batch[2]
+  end
+  function inflater.release() reader:release() end
+  return inflater
+end
+
 --- Feeds bytes in pieces of at most `size` and lists all pairs: `{ opcode, payload, opcode, payload, ... }`.
 function support.read(reader, bytes, size)
   local batch, list = {}, {}

@@ -4,7 +4,7 @@ local base64 = require("websockets.engine.pure.base64")
 local core = require("websockets_native")
 
 local byte, sub = string.byte, string.sub
-local encode, feed, release, inflate, utf8_next = core.encode, core.feed, core.release, core.inflate, core.utf8_next
+local encode, feed, release, utf8_next = core.encode, core.feed, core.release, core.utf8_next
 
 local native = {
   --- Which engine this is: `native`.
@@ -47,32 +47,6 @@ end
 function Deflater:release()
   core.release_codec(self.core)
 end
-
-local Inflater = {}
-Inflater.__index = Inflater
-
---- Makes an inflater; see `websockets.engine.pure.deflate`.
--- @tparam table options `window_bits` 9 to 15, `no_context_takeover`
--- @treturn table
-function native.inflater(options)
-  return setmetatable({ core = new_codec(options, 0) }, Inflater)
-end
-
---- Inflates what has come of a message.
--- @tparam string bytes
--- @tparam boolean fin whether the message ends with them
--- @tparam number limit bytes that may come of it at most
--- @treturn[1] string
--- @treturn[2] nil
--- @treturn[2] number close code 1002 or 1009
--- @treturn[2] string what is wrong
--- @rfc 7692 7.2.2
-function Inflater:inflate(bytes, fin, limit)
-  return inflate(self.core, bytes, fin, limit)
-end
-
---- Gives the memory back.
-Inflater.release = Deflater.release
 
 local Reader = {}
 Reader.__index = Reader
