@@ -17,7 +17,7 @@ end
 local function expire_ping(ws)
   local settings = ws.settings
   ws.timer_slot = false
-  if ws.paused or has_lived(ws) then
+  if has_lived(ws) or ws.paused then
     return ending.deadline(ws, settings.ping_interval, expire_ping)
   end
   -- Behind bytes that the peer does not take, the ping cannot have been answered.
@@ -34,7 +34,7 @@ end
 -- Only when the ping has left our queue does the peer owe an answer; a byte taken is a sign of life anyway.
 function expire_stuck(ws)
   ws.timer_slot = false
-  if ws.paused or has_lived(ws) then
+  if has_lived(ws) or ws.paused then
     return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
   end
   ending.deadline(ws, ws.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
@@ -42,7 +42,7 @@ end
 
 function expire_pong(ws)
   ws.timer_slot = false
-  if ws.paused or has_lived(ws) then
+  if has_lived(ws) or ws.paused then
     return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
   end
   ending.abort(ws, "timeout")
