@@ -2,10 +2,11 @@
 //!
 //! RFC 7692 7.2
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+use crate::header::{must, Breach, TOO_BIG};
 
 // 7.2.1: what a flush ends with; it is taken away when sending and put back when receiving.
 const TAIL: [u8; 4] = [0, 0, 255, 255];
@@ -89,9 +90,6 @@ impl Deflater {
     }
 }
 
-/// A close code, and what is wrong with a message.
-pub type Wrong = (u16, &'static str);
-
 /// Inflates the messages of one connection.
 pub struct Inflater {
     window: Window,
@@ -113,7 +111,7 @@ impl Inflater {
     /// What is wrong with the message; this must be the last.
     ///
     /// RFC 7692 7.2.2
-    pub fn inflate(&mut self, bytes: &[u8], is_last: bool, limit: u64, target: &mut Vec<u8>) -> Result<(), Wrong> {
+    pub fn inflate(&mut self, bytes: &[u8], is_last: bool, limit: u64, target: &mut Vec<u8>) -> Result<(), Breach> {
         self.has_begun |= !bytes.is_empty();
         self.run(bytes, limit, target)?;
         if is_last {
@@ -129,7 +127,7 @@ impl Inflater {
         Ok(())
     }
 
-    fn run(&mut self, mut bytes: &[u8], limit: u64, target: &mut Vec<u8>) -> Result<(), Wrong> {
+    fn run(&mut self, mut bytes: &[u8], limit: u64, target: &mut Vec<u8>) -> Result<(), Breach> {
         let mut goes_on = !bytes.is_empty();
         while goes_on {
             let stream = self.stream.get_or_insert_with(|| {
@@ -145,18 +143,18 @@ impl Inflater {
             let status = stream.decompress_vec(bytes, target, FlushDecompress::Sync);
             bytes = &bytes[(stream.total_in() - before) as usize..];
             if target.len() as u64 > limit {
-                return Err((1009, "a message that inflates to more than its limit"));
+                return Err(Breach::new(TOO_BIG, "a message that inflates to more than its limit"));
             }
+            must(status.is_ok(), "a message that cannot be inflated")?;
             goes_on = match status {
-                Err(_) => return Err((1002, "a message that cannot be inflated")),
-                Ok(Status::StreamEnd) if self.ends == MAX_ENDS => return Err((1002, "a message of too many streams")),
                 Ok(Status::StreamEnd) => {
+                    must(self.ends < MAX_ENDS, "a message of too many streams")?;
                     // 7.2.3.4: behind a last block another stream begins.
                     self.release();
                     self.ends += 1;
                     !bytes.is_empty()
                 }
-                Ok(_) => target.len() == target.capacity(),
+                _ => target.len() == target.capacity(),
             };
         }
         Ok(())
@@ -185,7 +183,7 @@ mod tests {
         let mut target = Vec::new();
         let result = inflater.inflate(bytes, true, limit, &mut target);
         assert!(target.capacity() as u64 <= limit + 1, "{} of {limit}", target.capacity());
-        result.map(|()| target).map_err(|(code, _)| code)
+        result.map(|()| target).map_err(|breach| breach.code)
     }
 
     #[test]

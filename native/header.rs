@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::deflate::Window;
-use crate::{mask, utf8};
+use crate::{deflate::Window, mask, utf8};
 
 /// The opcode of a text frame.
 pub const TEXT: u8 = 1;
@@ -85,7 +84,11 @@ impl Header {
     }
 }
 
-fn must(is_kept: bool, text: &'static str) -> Result<(), Breach> {
+/// Judges a rule of the protocol.
+///
+/// # Errors
+/// What is wrong where it is not kept.
+pub fn must(is_kept: bool, text: &'static str) -> Result<(), Breach> {
     is_kept.then_some(()).ok_or_else(|| Breach::new(PROTOCOL, text))
 }
 
@@ -199,9 +202,7 @@ pub fn write(target: &mut Vec<u8>, first: u8, length: usize, key: Option<[u8; 4]
         126..65536 => target.extend_from_slice(&[first, mask_bit | 126, eight[6], eight[7]]),
         _ => target.extend_from_slice(&[&[first, mask_bit | 127], &eight[..]].concat()),
     }
-    if let Some(key) = key {
-        target.extend_from_slice(&key);
-    }
+    target.extend_from_slice(key.as_ref().map_or(&[], |key| key));
 }
 
 /// Measures a frame that we wrote: its size in all, and whether dropping it would break the stream, as with control

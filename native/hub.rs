@@ -2,14 +2,11 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::event::epoll::EventFlags;
-use rustix::io::Errno;
-use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::{event::epoll::EventFlags, io::Errno, net::sockopt::set_tcp_nodelay};
 
-use crate::input::Delivery;
 use crate::output::{Frame, Limits, Output, Report, Wire};
 use crate::poll::{Poll, ENDED, READ};
-use crate::reader::Budget;
+use crate::{input::Delivery, reader::Budget};
 
 // How many connections are answered before others are read.
 const ANSWERS_AT_ONCE: usize = 64;
@@ -25,6 +22,10 @@ pub struct Hub {
     pub budget: Budget,
     /// What connections send.
     pub output: Output,
+    // Whose messages Lua has at the moment.
+    reading: Vec<i32>,
+    /// Whether it has got them; what was lost on the way cannot be read again.
+    pub is_delivered: bool,
     // How many of those that queued something have been sent it this turn, and have more to be said of them.
     kept: usize,
     /// Who is ready; `None` once closed.
@@ -64,20 +65,34 @@ impl Hub {
         self.at(fd).map_or_else(R::default, |(wire, output, _)| work(wire, output))
     }
 
-    /// Receives once and reads every whole message; `delivered` must follow when Lua has them.
-    ///
-    /// # Errors
-    /// `AGAIN` where nothing is there.
-    pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
+    fn end_batch(&mut self) {
+        let mut reading = std::mem::take(&mut self.reading);
+        let is_lost = !self.is_delivered;
+        reading.drain(..).for_each(|fd| self.with(fd, |wire, _| wire.incoming.is_delivering &= is_lost));
+        self.reading = reading;
+    }
+
+    /// Begins reading; the messages of the batch before are Lua's. `is_delivered` must follow when it has these.
+    pub fn begin_batch(&mut self) {
+        self.end_batch();
+        (self.is_delivered, self.output.is_in_turn) = (false, true);
         // Where everybody only answers for himself, answers leave a few at a time, while the processor still has these
         // connections and the code at hand. Where connections write to each other, more may come that leaves in the same
         // call.
         if self.output.touched.len() >= self.kept + ANSWERS_AT_ONCE && !self.output.is_crossing {
             self.send_touched();
         }
-        let Some((wire, output, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
-        output.reading = Some(fd);
-        wire.incoming.read(&wire.fd, delivery, budget)
+    }
+
+    /// Receives once and reads every whole message. Returns whether more may be here already.
+    ///
+    /// # Errors
+    /// `AGAIN` where nothing is there.
+    pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
+        let Some((wire, _, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
+        let again = wire.incoming.read(&wire.fd, delivery, budget)?;
+        self.reading.push(fd);
+        Ok(again)
     }
 
     /// Queues the message of a fan-out on connections, named by descriptor. Returns the places of those that had no
@@ -105,6 +120,7 @@ impl Hub {
     /// Sends everything that was queued this turn. `reports` has the connections that broke, that wait for their peer or
     /// do so no more, or that asked for attention.
     pub fn flush(&mut self) {
+        self.end_batch();
         self.send_touched();
         self.kept = 0;
         let Hub { wires, output, reports, .. } = self;
@@ -143,9 +159,7 @@ impl Hub {
         if let Some((wire, output, budget)) = self.at(fd) {
             wire.incoming.release(budget);
             output.buffered -= wire.out.queue.size;
-            if let Some(codec) = &wire.out.codec {
-                codec.borrow_mut().release();
-            }
+            wire.out.codec.iter().for_each(|codec| codec.borrow_mut().release());
             self.wires[fd as usize] = None;
         }
     }

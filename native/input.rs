@@ -1,8 +1,6 @@
 //! The receiving side of one connection: one `recv`, then everything that is whole.
 
-use std::io::Read;
-use std::mem;
-use std::os::fd::OwnedFd;
+use std::{mem, os::fd::OwnedFd};
 
 use rustix::buffer::{spare_capacity, Buffer};
 use rustix::io::Errno;
@@ -98,9 +96,11 @@ impl Incoming {
 
     /// Reads bytes that somebody else has received. Returns whether unread bytes are here.
     pub fn feed(&mut self, bytes: &[u8], delivery: &mut Delivery, budget: &mut Budget) -> bool {
-        let copied =
-            self.read_behind(bytes.len(), delivery, budget, |target| Ok((&bytes[..]).read(target).unwrap_or(0)));
-        copied.is_ok() && self.has_unread
+        let copy = |target: &mut [u8]| {
+            target.copy_from_slice(bytes);
+            Ok(bytes.len())
+        };
+        self.read_behind(bytes.len(), delivery, budget, copy).is_ok() && self.has_unread
     }
 
     // Reads what is here already and, behind it, at most `room` bytes that `fill` gives. Returns whether more may be

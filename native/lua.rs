@@ -5,23 +5,20 @@
 //! fields) is called only where nothing with a destructor is alive: what is lent to Lua meanwhile is kept in
 //! `ManuallyDrop`, and such an error leaks it, no more. Panics are caught where they begin.
 
-use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::mem::{size_of, ManuallyDrop};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::ptr::NonNull;
-use std::rc::Rc;
+use std::{any::TypeId, ptr::NonNull, rc::Rc};
 
 use mlua_sys as ffi;
 use rustix::io::Errno;
 
 #[cfg(feature = "luajit")]
-use crate::{calls::WireObject, header::FINAL, output::Frame};
+use crate::{calls::wire::WireObject, header::FINAL, output::Frame};
 
-use crate::input::Delivery;
-use crate::reader::Payload;
+use crate::{input::Delivery, reader::Payload};
 
 /// The largest buffers that serve again.
 const KEPT_BYTES: usize = 1 << 20;
@@ -81,8 +78,8 @@ pub struct Lua {
     state: *mut ffi::lua_State,
 }
 
-/// How many results a function pushed; `None` where a panic was caught, or an argument is not what this library gives.
-pub type Called = Option<c_int>;
+/// What a function left on the stack; `None` where a panic was caught, or an argument is not what this library gives.
+pub type Called = Option<At>;
 
 /// What a function answers Lua with.
 pub trait Answer {
@@ -102,7 +99,17 @@ macro_rules! answer {
     };
 }
 
+/// A copy of what is on the stack.
+pub struct At(pub c_int);
+/// What an array has at a place; callers checked that it is a table.
+pub struct Item(pub c_int, pub usize);
+/// A field of a table; callers checked that it is one.
+pub struct Field(pub c_int, pub &'static CStr);
+
 answer! {
+    At, |state, At(index): At| ffi::lua_pushvalue(state, index);
+    Item, |state, Item(array, index): Item| ffi::lua_rawgeti(state, array, index as ffi::lua_Integer);
+    Field, |state, Field(table, name): Field| ffi::lua_getfield(state, table, name.as_ptr());
     (), |state, ()| ffi::lua_pushnil(state);
     bool, |state, value: bool| ffi::lua_pushboolean(state, value.into());
     usize, |state, value| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
@@ -134,30 +141,17 @@ impl Answer for Vec<u8> {
     }
 }
 
-/// What is on the stack already.
-impl Answer for c_int {
-    fn push(self, _: &Lua) -> c_int {
-        self
-    }
-}
-
 /// Nil for nothing.
 impl<T: Answer> Answer for Option<T> {
     fn push(self, lua: &Lua) -> c_int {
-        match self {
-            Some(value) => value.push(lua),
-            None => ().push(lua),
-        }
+        self.map_or_else(|| ().push(lua), |value| value.push(lua))
     }
 }
 
 /// Nil and why for an error.
 impl<T: Answer, E: Answer + Copy> Answer for Result<T, E> {
     fn push(self, lua: &Lua) -> c_int {
-        match self {
-            Ok(value) => value.push(lua),
-            Err(why) => ((), why).push(lua),
-        }
+        self.map_or_else(|why| ((), why).push(lua), |value| value.push(lua))
     }
 }
 
@@ -188,6 +182,11 @@ impl Lua {
     /// Runs what needs no Lua. A panic becomes `None`.
     pub fn attempt<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(work)).ok()
+    }
+
+    /// Tells whether an argument is a number that is no string.
+    pub fn is_number(&self, index: c_int) -> bool {
+        self.kind(index) == ffi::LUA_TNUMBER
     }
 
     fn kind(&self, index: c_int) -> c_int {
@@ -285,15 +284,13 @@ impl Lua {
         self.holder::<T>(index).map(|holder| unsafe { &(*holder.as_ptr()).value })
     }
 
-    /// Takes an object of ours out of an array and gives it to a function that does not call Lua.
-    pub fn with_item<T: 'static, R>(&self, table: c_int, index: usize, work: impl FnOnce(&T) -> R) -> Option<R> {
-        // SAFETY: the callers checked that it is a table; the object is on the stack as long as it is used.
-        unsafe {
-            ffi::lua_rawgeti(self.state, table, index as ffi::lua_Integer);
-            let result = self.object::<T>(-1).map(work);
-            ffi::lua_settop(self.state, -2);
-            result
-        }
+    /// Does something while a value is on top of the stack. May raise.
+    pub fn with<R>(&self, value: impl Answer, work: impl FnOnce() -> R) -> R {
+        value.push(self);
+        let result = work();
+        // SAFETY: what was pushed is popped.
+        unsafe { ffi::lua_settop(self.state, -2) };
+        result
     }
 
     /// Makes an object of a kind and pushes it. May raise; `make` runs when nothing can raise any more.
@@ -306,7 +303,7 @@ impl Lua {
             let value = self.attempt(make)??;
             memory.write(Holder { kind: TypeId::of::<T>(), value });
             ffi::lua_setmetatable(self.state, -2);
-            Some(1)
+            Some(At(-1))
         }
     }
 
@@ -333,8 +330,8 @@ impl Lua {
                     new_userdata(self.state, ROOM_BLOCKS.1);
                     ffi::lua_rawseti(self.state, -2, block);
                 }
-                // The last one stays: LuaJIT gives back what is all free.
-                for block in 1..ROOM_BLOCKS.0 {
+                // Those at the ends stay, whichever way they lie: LuaJIT gives back what is free at an end.
+                for block in 2..ROOM_BLOCKS.0 {
                     ffi::lua_pushnil(self.state);
                     ffi::lua_rawseti(self.state, -2, block);
                 }
@@ -347,9 +344,13 @@ impl Lua {
         }
     }
 
-    /// Has messages read and puts them into a table as pairs. Returns how many there are. May raise.
-    pub fn deliver<R: Copy>(&self, table: c_int, read: impl FnOnce(&mut Delivery) -> R) -> Option<(usize, R)> {
-        self.tables(&[table])?;
+    /// Has messages read and gives each to `put`: its place among them, opcode, payload. Returns how many there are. May
+    /// raise.
+    pub fn deliver<R: Copy>(
+        &self,
+        read: impl FnOnce(&mut Delivery) -> R,
+        mut put: impl FnMut(usize, usize, &[u8]),
+    ) -> Option<(usize, R)> {
         let mut delivery = ManuallyDrop::new(DELIVERY.take().unwrap_or_default());
         let result = self.attempt(|| read(&mut delivery))?;
         let mut large = 0;
@@ -359,15 +360,12 @@ impl Lua {
                 Payload::Owned(bytes) => bytes,
             };
             large += if payload.len() >= LARGE_BYTES { payload.len() } else { 0 };
-            self.set_item(table, 2 * index + 1, usize::from(*kind));
-            self.set_item(table, 2 * index + 2, payload);
+            put(index, usize::from(*kind), payload);
         }
         let count = delivery.batch.items.len();
         let mut delivery = ManuallyDrop::into_inner(delivery);
         delivery.batch.clear();
-        if delivery.bytes.len() <= KEPT_BYTES {
-            DELIVERY.set(Some(delivery));
-        }
+        DELIVERY.set((delivery.bytes.len() <= KEPT_BYTES).then_some(delivery));
         if large > 0 {
             self.make_room(large);
         }
@@ -376,16 +374,7 @@ impl Lua {
 
     /// Puts `source[key]` into a table, unless it is nil. May raise.
     pub fn copy_item(&self, source: c_int, key: i32, target: c_int, index: usize) -> bool {
-        // SAFETY: callers checked that both are tables; the value is pushed and popped.
-        unsafe {
-            ffi::lua_rawgeti(self.state, source, key.into());
-            if !self.has(-1) {
-                ffi::lua_settop(self.state, -2);
-                return false;
-            }
-            ffi::lua_rawseti(self.state, target, index as ffi::lua_Integer);
-            true
-        }
+        self.with(Item(source, key as usize), || self.has(-1).then(|| self.set_item(target, index, At(-1)))).is_some()
     }
 
     /// Puts a value into a table; what is more than one fills the places behind as well. May raise.
@@ -427,19 +416,14 @@ impl Lua {
     /// Makes the metatable of a kind of objects, which is the table of its methods too, and puts it into the one on top
     /// of the stack. May raise.
     pub fn new_kind(&self, name: &CStr, methods: Functions, finalizer: ffi::lua_CFunction) {
-        self.new_table();
+        // SAFETY: the table is pushed, and popped at the end.
+        unsafe { ffi::luaL_newmetatable(self.state, name.as_ptr()) };
         self.set_functions(methods);
         self.set_field(c"__gc".as_ptr(), finalizer);
         self.set_field(c"__metatable".as_ptr(), false);
-        self.set_field(c"__name".as_ptr(), name.to_bytes());
-        // SAFETY: the table is pushed three times and popped as often.
-        unsafe {
-            ffi::lua_pushvalue(self.state, -1);
-            ffi::lua_setfield(self.state, -2, c"__index".as_ptr());
-            ffi::lua_pushvalue(self.state, -1);
-            ffi::lua_setfield(self.state, ffi::LUA_REGISTRYINDEX, name.as_ptr());
-            ffi::lua_setfield(self.state, -2, name.as_ptr());
-        }
+        self.set_field(c"__index".as_ptr(), At(-1));
+        // SAFETY: the table that it is put into is below.
+        unsafe { ffi::lua_setfield(self.state, -2, name.as_ptr()) };
     }
 }
 
@@ -453,23 +437,12 @@ unsafe fn new_userdata(state: *mut ffi::lua_State, size: usize) -> *mut c_void {
     ffi::lua_newuserdata(state, size)
 }
 
+// What the other side's `luaL_checkversion` must be, and the sizes of its numbers.
 #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
-const SIZES: usize = 16 * size_of::<ffi::lua_Integer>() + size_of::<ffi::lua_Number>();
-
-// Raises where this module was built for another Lua: between 5.4 and 5.5 anything else would crash. Lua 5.1 and LuaJIT
-// cannot be asked, and the loader refuses what they lack.
-//
-// SAFETY: this is the first call, and made for being called with the wrong Lua.
-unsafe fn check_version(_state: *mut ffi::lua_State) {
-    #[cfg(feature = "lua52")]
-    ffi::luaL_checkversion_(_state, 502.0);
-    #[cfg(feature = "lua53")]
-    ffi::luaL_checkversion_(_state, 503.0, SIZES);
-    #[cfg(feature = "lua54")]
-    ffi::luaL_checkversion_(_state, 504.0, SIZES);
-    #[cfg(feature = "lua55")]
-    ffi::luaL_checkversion_(_state, 505.0, SIZES);
-}
+const VERSION: (f64, usize) = (
+    if cfg!(feature = "lua53") { 503.0 } else { 504.0 + cfg!(feature = "lua55") as u8 as f64 },
+    16 * size_of::<ffi::lua_Integer>() + size_of::<ffi::lua_Number>(),
+);
 
 /// Where Lua's `require` begins.
 ///
@@ -477,23 +450,27 @@ unsafe fn check_version(_state: *mut ffi::lua_State) {
 /// Only Lua calls it, with its state.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn luaopen_websockets_native(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: it is Lua's.
-    unsafe { check_version(state) };
-    crate::calls::open(&Lua { state }).unwrap_or(0)
+    // Raises where this module was built for another Lua: between 5.4 and 5.5 anything else would crash. Lua 5.1 and
+    // LuaJIT cannot be asked, and the loader refuses what they lack.
+    //
+    // SAFETY: this is the first call, and made for being called with the wrong Lua.
+    #[cfg(feature = "lua52")]
+    ffi::luaL_checkversion_(state, 502.0);
+    #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
+    ffi::luaL_checkversion_(state, VERSION.0, VERSION.1);
+    crate::calls::open(&Lua { state }).map_or(0, |_| 1)
 }
 
-/// Queues a small whole message, which LuaJIT can call without leaving its compiled code. Returns whether it did; where
-/// not, `wire:push` tells why.
+/// What `write` does once it knows its arguments; LuaJIT can call it without leaving its compiled code.
 ///
 /// # Safety
 /// `wire` is the userdata of a wire, and `payload` has `size` bytes; both live as long as the call.
 #[cfg(feature = "luajit")]
 #[no_mangle]
-pub unsafe extern "C" fn websockets_push(wire: *mut c_void, opcode: c_int, payload: *const u8, size: usize) -> bool {
+pub unsafe extern "C" fn websockets_write(wire: *mut c_void, opcode: c_int, payload: *const u8, size: usize) -> bool {
     // SAFETY: as the caller promises; the kind is looked at before the value.
     let (wire, payload) = unsafe { (&*wire.cast::<Holder<WireObject>>(), std::slice::from_raw_parts(payload, size)) };
     let frame = Frame { first: FINAL | opcode as u8, is_packable: true, payload };
-    let WireObject { shared, fd } = &wire.value;
-    let push = || shared.hub.borrow_mut().with(fd.get(), |wire, output| Some(output.push(wire, frame).is_none()));
-    wire.kind == TypeId::of::<WireObject>() && catch_unwind(AssertUnwindSafe(push)).is_ok_and(|done| done == Some(true))
+    let write = || wire.kind == TypeId::of::<WireObject>() && wire.value.write(frame);
+    catch_unwind(AssertUnwindSafe(write)).unwrap_or_default()
 }

@@ -1,21 +1,14 @@
 //! Output of all connections of a context: one log for each turn, in which a connection holds a span; a queue of its
 //! own only where the socket does not take everything.
 
-use std::cell::RefCell;
-use std::mem;
-use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::rc::Rc;
+use std::{cell::RefCell, mem, ops::Range, rc::Rc};
 
-use rustix::event::epoll::EventFlags;
-use rustix::io::Errno;
+use rustix::{event::epoll::EventFlags, io::Errno};
 
-use crate::deflate::Deflater;
-use crate::digest::masking_key;
 use crate::header::{self, Rules, CLOSE, FINAL, PACKED, TEXT};
-use crate::input::Incoming;
 use crate::queue::{Held, Queue};
-use crate::{mask, utf8};
+use crate::{deflate::Deflater, digest::masking_key, input::Incoming, mask, utf8};
 
 /// A turn's log grows so far; what has no room in it goes to the queue of its connection.
 const LOG_BYTES: usize = 1 << 20;
@@ -146,9 +139,9 @@ pub struct Output {
     pub buffered: usize,
     /// How many times a socket was offered bytes.
     pub sends: usize,
-    /// Whose messages Lua has at the moment.
-    pub reading: Option<i32>,
-    /// Whether anybody else queued something this turn.
+    /// Whether a turn is going on, at whose end everything is sent.
+    pub is_in_turn: bool,
+    /// Whether anybody queued something this turn but those whose messages Lua had at that moment.
     pub is_crossing: bool,
 }
 
@@ -156,9 +149,8 @@ impl Output {
     /// Has the end of the turn come past a connection.
     pub fn list(&mut self, wire: &mut Wire) {
         if !mem::replace(&mut wire.out.is_listed, true) {
-            let fd = wire.fd.as_raw_fd();
-            self.is_crossing |= self.reading != Some(fd);
-            self.touched.push(fd);
+            self.is_crossing |= !wire.incoming.is_delivering;
+            self.touched.push(wire.fd.as_raw_fd());
         }
     }
 
@@ -225,16 +217,13 @@ impl Output {
         None
     }
 
-    /// Queues a server's frame, or raw bytes, that leave from where they are. Returns why nothing was queued.
-    pub fn push_held(&mut self, wire: &mut Wire, first: Option<u8>, payload: Held) -> Option<Refusal> {
-        let mut head = Vec::new();
-        if let Some(first) = first {
-            if let Some(refusal) = self.judge(wire, first, (*payload).as_ref()) {
-                return Some(refusal);
-            }
-            header::write(&mut head, first, (*payload).as_ref().len(), None);
+    /// Queues a server's frame whose payload leaves from where it is. Returns why nothing was queued.
+    pub fn push_held(&mut self, wire: &mut Wire, first: u8, payload: Held) -> Option<Refusal> {
+        if let Some(refusal) = self.judge(wire, first, (*payload).as_ref()) {
+            return Some(refusal);
         }
-        let before = wire.out.queue.size;
+        let (mut head, before) = (Vec::new(), wire.out.queue.size);
+        header::write(&mut head, first, (*payload).as_ref().len(), None);
         wire.out.queue.hold(head, payload);
         self.count(wire, before);
         None
@@ -303,7 +292,7 @@ impl Output {
 
     /// Empties the log, or leaves it to those who still need it.
     pub fn end_turn(&mut self) {
-        (self.reading, self.is_crossing) = (None, false);
+        (self.is_in_turn, self.is_crossing) = (false, false);
         if Rc::get_mut(&mut self.log).is_none() {
             self.log = Rc::default();
         }

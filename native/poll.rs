@@ -4,9 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::event::Timespec;
-use rustix::io::Errno;
 use rustix::time::{timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
+use rustix::{event::Timespec, io::Errno};
 
 const EVENTS_A_WAIT: usize = 1024;
 // Tells the timer from the connections: no descriptor has this number, which is -1 as an `i32`.
@@ -42,14 +41,11 @@ impl Poll {
 
     /// Gives the side, which is made when it is first asked for, or what waits for everything.
     pub fn part(&mut self, is_side: bool) -> Option<&mut Poll> {
-        if is_side && self.side.is_none() {
-            self.side = Poll::new().ok().map(Box::new);
+        if !is_side {
+            return Some(self);
         }
-        if is_side {
-            self.side.as_deref_mut()
-        } else {
-            Some(self)
-        }
+        self.side = self.side.take().or_else(|| Poll::new().ok().map(Box::new));
+        self.side.as_deref_mut()
     }
 
     /// Watches a descriptor, or changes how; ceases to where there is nothing to watch for.

@@ -1,11 +1,6 @@
 //! What one connection still has to send: parts of the turn's log, and segments of its own once the socket is full.
 
-use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::mem;
-use std::ops::Range;
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::{collections::VecDeque, io::IoSlice, mem, ops::Range, os::fd::OwnedFd, rc::Rc};
 
 use rustix::io::Errno;
 use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
@@ -25,7 +20,7 @@ const MAX_SLICES: usize = 64;
 enum Data {
     Log,
     Bytes(Rc<Vec<u8>>),
-    // One frame, or raw bytes where the header is empty, whose payload is sent from where it is.
+    // One frame, whose payload is sent from where it is.
     Held { header: Vec<u8>, payload: Held },
 }
 
@@ -151,7 +146,7 @@ impl Queue {
         }
     }
 
-    /// Puts one frame, or raw bytes where the header is empty, behind the others; the payload stays where it is.
+    /// Puts one frame behind the others; its payload stays where it is.
     pub fn hold(&mut self, header: Vec<u8>, payload: Held) {
         let size = header.len() + (*payload).as_ref().len();
         self.put(Data::Held { header, payload }, 0..size);

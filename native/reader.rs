@@ -2,9 +2,8 @@
 
 use std::mem;
 
-use crate::deflate::Inflater;
 use crate::header::{self, Begun, Breach, Header, Rules, CLOSE, FINAL, NOT_UTF8, PACKED, TEXT, TOO_BIG};
-use crate::{mask, utf8};
+use crate::{deflate::Inflater, mask, utf8};
 
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
@@ -82,10 +81,8 @@ impl Message {
     fn charge(&mut self, cost: u64, budget: &mut Budget) -> bool {
         let more = cost.saturating_sub(self.charged);
         let fits = more <= budget.limit.saturating_sub(budget.used);
-        if fits {
-            budget.used += more;
-            self.charged += more;
-        }
+        let charge = if fits { more } else { 0 };
+        (budget.used, self.charged) = (budget.used + charge, self.charged + charge);
         fits
     }
 }
@@ -173,8 +170,7 @@ impl Reader {
             Some(window) if message.begun.is_packed => {
                 let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
                 let limit = self.rules.max_message_bytes;
-                let inflated = inflater.inflate(piece, message.is_whole(), limit, &mut message.bytes);
-                inflated.map_err(|(code, text)| Breach::new(code, text))?;
+                inflater.inflate(piece, message.is_whole(), limit, &mut message.bytes)?;
                 if message.is_whole() && window.forgets {
                     self.inflater = None;
                 }

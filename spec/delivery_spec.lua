@@ -3,6 +3,8 @@
 local client = require("spec.support.client")
 local server = require("spec.support.server")
 
+local unpack = table.unpack or unpack
+
 local PEERS = 5
 
 -- Everybody's messages are here before the turn begins.
@@ -49,10 +51,27 @@ describe("delivery", function()
     s:pump(function() return #seen == 2 * PEERS end, "all messages")
     assert.equal("a1 a2 a3 a4 a5 b1 b2 b3 b4 b5", sorted(seen))
     assert.equal(2 * PEERS, #errors)
-    for _, raised in ipairs(errors) do
-      assert.equal("no", raised[1])
-      assert.is_table(raised[2])
-    end
+    for _, raised in ipairs(errors) do assert.equal("no", raised[1]) end
+  end)
+
+  it("names the connection whose callback raised", function()
+    local raisers, blamed = {}, {}
+    local s = server.start({
+      on_error = function(_, ws) blamed[#blamed + 1] = ws end,
+      protocols = { a = function(ws)
+        ws:on_receive(function(it, data)
+          if data ~= "b3" then return end
+          raisers[#raisers + 1] = it
+          error("no", 0)
+        end)
+      end },
+    })
+    send_all(s, open_all(s, "a"))
+    s:pump(function() return #blamed > 0 end, "the error")
+    s:settle()
+    assert.equal(1, #raisers)
+    assert.equal(1, #blamed)
+    assert.equal(raisers[1], blamed[1])
   end)
 
   it("passes over a connection that another one's callback has ended in the same turn", function()
@@ -85,5 +104,119 @@ describe("delivery", function()
     for i = 1, PEERS do paused[i]:rx_flow_control(true) end
     s:pump(function() return #seen == 2 * PEERS end, "the second of each")
     assert.equal("a1 a2 a3 a4 a5 b1 b2 b3 b4 b5", sorted(seen))
+  end)
+
+  it("keeps their order for whom somebody else has paused and let go on in the same turn", function()
+    local seen, all = {}, {}
+    local s = server.start({ protocols = { a = function(ws)
+      all[#all + 1] = ws
+      ws:on_receive(function(it, data)
+        seen[data:sub(2)] = (seen[data:sub(2)] or "") .. data:sub(1, 1)
+        seen.count = (seen.count or 0) + 1
+        for _, other in ipairs(all) do
+          if other ~= it then
+            other:rx_flow_control(false)
+            other:rx_flow_control(data:sub(1, 1) == "b")
+          end
+        end
+        for _, other in ipairs(all) do other:rx_flow_control(true) end
+      end)
+    end } })
+    send_all(s, open_all(s, "a"))
+    s:pump(function() return seen.count == 2 * PEERS end, "all messages")
+    for number = 1, PEERS do assert.equal("ab", seen[tostring(number)]) end
+  end)
+
+  it("writes between connections inside a turn, each message once and in order", function()
+    local all = {}
+    local s = server.start({ protocols = { a = function(ws)
+      all[#all + 1] = ws
+      ws:on_receive(function(_, data)
+        for _, other in ipairs(all) do assert(other:write(data) == 0) end
+      end)
+    end } })
+    local peers = open_all(s, "a")
+    send_all(s, peers)
+    for _, c in ipairs(peers) do
+      local places = {}
+      for place = 1, 2 * PEERS do
+        local opcode, data = c:message()
+        assert.equal(1, opcode)
+        assert.is_nil(places[data])
+        places[data] = place
+      end
+      for number = 1, PEERS do assert.is_true(places["a" .. number] < places["b" .. number]) end
+    end
+  end)
+end)
+
+describe("hub:read", function()
+  local OTHER = 3
+
+  after_each(server.stop_all)
+
+  -- What a hub reads from connections that have sent so many bytes each; one in the list is none.
+  local function read(bytes)
+    local all, readable, owners, opcodes, payloads = {}, {}, {}, {}, {}
+    local s = server.start({ protocols = { a = function(ws) all[#all + 1] = ws end } })
+    local peers = open_all(s, "a")
+    s:settle()
+    for _, c in ipairs(peers) do c:send(c:frame(1, ("x"):rep(bytes))) end
+    for i = 1, PEERS do readable[i] = { plain = all[i].wire } end
+    local stranger = { plain = false }
+    readable[PEERS + 1] = stranger
+    local listed, calls, place, seen = { unpack(readable, 1, PEERS + 1) }, 0, 1, {}
+    while place <= PEERS + 1 do
+      local count
+      count, place = s.context.hub:read(readable, place, PEERS + 1, owners, opcodes, payloads)
+      calls = calls + 1
+      for i = 1, count do seen[#seen + 1] = { owners[i], opcodes[i], payloads[i] } end
+    end
+    for i = 1, PEERS + 1 do assert.is_false(readable[i]) end
+    return seen, listed, calls
+  end
+
+  it("reads from all in their order, and leaves what is no connection to others", function()
+    local seen, listed, calls = read(10)
+    assert.equal(1, calls)
+    assert.equal(PEERS + 1, #seen)
+    for i = 1, PEERS do
+      assert.equal(listed[i], seen[i][1])
+      assert.same({ 1, ("x"):rep(10) }, { seen[i][2], seen[i][3] })
+    end
+    assert.equal(listed[PEERS + 1], seen[PEERS + 1][1])
+    assert.same({ OTHER, false }, { seen[PEERS + 1][2], seen[PEERS + 1][3] })
+  end)
+
+  it("has what is large taken before it reads more", function()
+    local seen, _, calls = read(40000)
+    assert.is_true(calls >= PEERS / 2, calls .. " calls")
+    local whole = 0
+    for _, item in ipairs(seen) do
+      if item[2] == 1 then
+        whole = whole + 1
+        assert.equal(40000, #item[3])
+      end
+    end
+    assert.is_true(whole > 0)
+  end)
+
+  it("tells why nothing more comes", function()
+    local s = server.start({ protocols = { a = function() end } })
+    local c = client.open(s, "a")
+    s:settle()
+    local _, ws = next(s.context.owners, nil)
+    for _, owner in pairs(s.context.owners) do
+      if owner.state == "open" then ws = owner end
+    end
+    c:close()
+    local owners, opcodes, payloads = {}, {}, {}
+    local count
+    for _ = 1, 1000 do
+      count = s.context.hub:read({ { plain = ws.wire } }, 1, 1, owners, opcodes, payloads)
+      if count > 0 then break end
+    end
+    assert.equal(1, count)
+    assert.same({ OTHER, "closed" }, { opcodes[1], payloads[1] })
   end)
 end)

@@ -13,6 +13,7 @@ local routes = require("websockets.routes")
 local timers = require("websockets.timers")
 local turn = require("websockets.turn")
 local websocket = require("websockets.websocket")
+local writing = require("websockets.writing")
 
 local context = {}
 context.__index = context
@@ -24,12 +25,25 @@ local function check(self)
   if self.destroyed or self.destroying then error("websocket context destroyed", 3) end
 end
 
+local classes = {}
+
+-- The class of connections on wires of a kind, whose `write` takes the short way that those have.
+local function class_over(wire_class)
+  local class = classes[wire_class]
+  if not class then
+    class = {}
+    for name, value in pairs(websocket) do class[name] = value end
+    class.__index, class.write = class, writing.over(wire_class.write)
+    classes[wire_class] = class
+  end
+  return class
+end
+
 -- What carries bytes: the accelerator where it is, else LuaSocket.
 local function add_sockets(self, settings)
   local is_native = self.engine.name == "native"
   self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
-  -- Found once, not for every message.
-  self.push, self.read = self.wire_class.push, self.wire_class.read
+  self.ws_class = class_over(self.wire_class)
   self.hub = self.wire_class.hub(settings)
   self.budget = self.wire_class.budget(self.hub, settings.max_unfinished_total_bytes)
   local poller = require(is_native and "websockets.poller.native" or "websockets.poller.select")
@@ -44,9 +58,10 @@ end
 local function new_state(settings)
   local self = {
     settings = settings, engine = choose_engine(settings), timers = timers.new(),
-    ws_class = websocket, owners = {}, connection_count = 0, groups = {}, anonymous = false, reports = {},
+    owners = {}, connection_count = 0, groups = {}, anonymous = false, reports = {},
     half_open = { seconds = settings.handshake_timeout or math.huge },
-    batch = {}, cursor = { ws = false, last = 0 }, readable = {}, writable = {},
+    batch = {}, ready = { owners = {}, opcodes = {}, payloads = {}, next = 1, count = 0, failed = 0 },
+    readable = {}, writable = {},
     turn = 0, told = 0, retry_at = 0, abandoned = 0, relieved = 0,
     destroyed = false, destroying = false, stopping = false,
   }

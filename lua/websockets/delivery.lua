@@ -6,28 +6,25 @@ local session = require("websockets.session")
 
 local delivery = {}
 
+-- Stands for what is no message; no peer can send this opcode.
+local OTHER = 3
+
 -- Messages behind a pause wait here, in the order they came.
-local function hold(ws, batch, from, last)
+local function hold(ws, opcode, payload)
   local held = ws.held or {}
   ws.held, ws.plain = held, false
-  for i = from, last do
-    held[#held + 1] = batch[i]
-    batch[i] = false
-  end
+  held[#held + 1] = opcode
+  held[#held + 1] = payload
 end
 
 -- What was taken is false in the batch, so an error of a callback costs nobody a message.
 local function take_batch(ws, batch, first, last)
   for at = first, last, 2 do
     local opcode, payload = batch[at], batch[at + 1]
-    if ws.plain and opcode <= 2 then
-      batch[at + 1] = false
-      local handler = ws.receive_handler
-      if handler then handler(ws, payload, opcode - 1) end
-    elseif ws.paused then
-      return hold(ws, batch, at, last)
+    batch[at + 1] = false
+    if ws.paused then
+      hold(ws, opcode, payload)
     else
-      batch[at + 1] = false
       session.receive(ws, opcode, payload)
     end
   end
@@ -79,38 +76,63 @@ function delivery.read(ws)
   if again then agenda.again(context, ws) end
 end
 
-local function end_batch(cursor, ws)
-  cursor.ws = false
-  if not ws.plain and ws.state == "ending" then ending.begin(ws) end
+-- What is no message has the opcode of none: true where more may be here, why nothing is, or false for an owner that is
+-- no open connection without anything special.
+local function take_other(context, ws, opcode, payload, other)
+  if opcode == OTHER then
+    if payload == true then
+      agenda.again(context, ws)
+    elseif payload then
+      ending.abort(ws, payload)
+    else
+      other(context, ws)
+    end
+  elseif ws.paused or ws.held then
+    hold(ws, opcode, payload)
+  else
+    session.receive(ws, opcode, payload)
+    if ws.state == "ending" then ending.begin(ws) end
+  end
 end
 
--- Who was served is false in the list; `cursor` names whose messages were on their way when an error came.
-local function read_on(context, cursor, readable, count, other)
-  local batch, read, ws = context.batch, context.read, cursor.ws
-  if ws then
-    take_rest(ws, batch, cursor.last)
-    end_batch(cursor, ws)
+local function take_many(context, ready, first, other)
+  local owners, opcodes, payloads = ready.owners, ready.opcodes, ready.payloads
+  for at = first, ready.count do
+    local ws, opcode, payload = owners[at], opcodes[at], payloads[at]
+    payloads[at] = false
+    if ws.plain and opcode <= 2 then
+      local handler = ws.receive_handler
+      if handler then handler(ws, payload, opcode - 1) end
+    else
+      take_other(context, ws, opcode, payload, other)
+    end
+    owners[at] = false
   end
-  for place = 1, count do
-    ws = readable[place]
-    if ws then
-      readable[place] = false
-      local wire = ws.plain
-      if not wire then
-        other(context, ws)
-      else
-        local messages, again = read(wire, batch)
-        if again == true then agenda.again(context, ws) end
-        if not messages then
-          if again ~= "timeout" then ending.abort(ws, again) end
-        elseif messages > 0 then
-          cursor.ws, cursor.last = ws, 2 * messages
-          take_batch(ws, batch, 1, 2 * messages)
-          end_batch(cursor, ws)
-        end
-      end
+  ready.count = 0
+end
+
+local function read_on(context, ready, readable, count, other)
+  if ready.count > 0 then take_many(context, ready, ready.failed + 1, other) end
+  local hub, owners, opcodes, payloads = context.hub, ready.owners, ready.opcodes, ready.payloads
+  while ready.next <= count do
+    ready.count, ready.next = hub:read(readable, ready.next, count, owners, opcodes, payloads)
+    take_many(context, ready, 1, other)
+  end
+end
+
+-- Who was on his way when an error came is the first who has not been served.
+local function find_failed(ready)
+  local owners = ready.owners
+  for at = 1, ready.count do
+    local owner = owners[at]
+    if owner then
+      owners[at], ready.failed = false, at
+      return ready.opcodes[at] ~= OTHER and owner or nil
     end
   end
+  -- Where it was the reading itself, it goes on with the next one.
+  if ready.count == 0 then ready.next = ready.next + 1 end
+  ready.count = 0
 end
 
 --- Reads once from everybody who is ready. One pcall for all: what was done shows in the lists, so that an error of a
@@ -120,11 +142,11 @@ end
 -- @tparam integer count how many
 -- @tparam function other `other(context, owner)` for what is no open connection
 function delivery.read_all(context, readable, count, other)
-  local cursor = context.cursor
-  cursor.ws = false
+  local ready = context.ready
+  ready.next, ready.count = 1, 0
   repeat
-    local is_good, err = pcall(read_on, context, cursor, readable, count, other)
-    if not is_good then agenda.fail(context, err, cursor.ws or nil) end
+    local is_good, err = pcall(read_on, context, ready, readable, count, other)
+    if not is_good then agenda.fail(context, err, find_failed(ready)) end
   until is_good
 end
 

@@ -6,18 +6,15 @@ use std::ffi::{c_int, CStr};
 use crate::deflate::{Deflater, Window};
 use crate::digest::{self, masking_key};
 use crate::header::{Rules, FINAL};
-use crate::input::Incoming;
 use crate::lua::{functions, Answer, Called, Functions, Lua};
 use crate::output::{Codec, Frame};
-use crate::reader::Budget;
-use crate::utf8;
+use crate::{input::Incoming, reader::Budget, utf8};
 
 const NO_ENTROPY: (&str, &str) = ("the system gives no random bytes", "entropy");
 
 /// What it gives to Lua.
-pub const FUNCTIONS: Functions = functions! {
-    accept_key random utf8_next encode codec release_codec reader feed release
-};
+pub const FUNCTIONS: Functions =
+    functions! { accept_key random utf8_next encode codec release_codec reader feed release };
 
 /// The name of readers.
 pub const READER: &CStr = c"websockets_reader";
@@ -70,10 +67,7 @@ fn encode(lua: &Lua) -> Option<impl Answer> {
 /// `codec(window_bits, level, no_context_takeover, threshold)`
 fn codec(lua: &Lua) -> Called {
     let threshold = lua.number(4) as usize;
-    lua.new_object(CODEC, || {
-        let window = window(lua, 1)?;
-        Some(Codec::new(RefCell::new(Deflater::new(window, threshold))))
-    })
+    lua.new_object(CODEC, || window(lua, 1).map(|window| Codec::new(RefCell::new(Deflater::new(window, threshold)))))
 }
 
 /// `release_codec(codec)`: gives back what it holds
@@ -117,7 +111,9 @@ fn reader(lua: &Lua) -> Called {
 fn feed(lua: &Lua) -> Option<impl Answer> {
     let feeder = lua.object::<Feeder>(1)?;
     let mut budget = Budget { used: limit(lua, 4), limit: limit(lua, 5) };
-    let fed = lua.deliver(3, |delivery| feeder.borrow_mut().feed(lua.bytes(2), delivery, &mut budget))?;
+    lua.tables(&[3])?;
+    let put = |index, opcode, payload: &_| lua.set_item(3, 2 * index + 1, (opcode, payload));
+    let fed = lua.deliver(|delivery| feeder.borrow_mut().feed(lua.bytes(2), delivery, &mut budget), put)?;
     Some((fed, budget.used as f64))
 }
 

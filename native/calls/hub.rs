@@ -3,8 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, CStr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::rc::Rc;
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::{ioctl_fionbio, Errno};
@@ -12,10 +11,15 @@ use rustix::net::{accept_with, SocketFlags};
 
 use super::engine;
 use super::wire::{self, WireObject};
-use crate::hub::Hub;
-use crate::lua::{functions, Called, Functions, Lua, Spent};
-use crate::output::Limits;
+use crate::lua::{functions, Answer, At, Called, Field, Functions, Item, Lua, Spent};
 use crate::poll::{Poll, READ};
+use crate::{hub::Hub, output::Limits};
+
+/// How much is read before Lua takes it, and what a message counts beside its payload.
+const READ_BYTES: usize = 1 << 16;
+const MESSAGE_BYTES: usize = 512;
+/// Stands for what is no message; no peer can send this opcode.
+const OTHER: usize = 3;
 
 /// The sockets of a context.
 pub struct Shared {
@@ -44,7 +48,7 @@ pub const KIND: &CStr = c"websockets_hub";
 pub const FUNCTIONS: Functions = functions! { hub };
 
 /// What `hub:name()` finds.
-pub const METHODS: Functions = functions! { wire accept flush wait watch totals close getfd set_timer };
+pub const METHODS: Functions = functions! { wire accept read flush wait watch totals close getfd set_timer };
 
 /// Takes `high_water_bytes`, `max_buffered_bytes`.
 pub fn limits(lua: &Lua, from: c_int) -> Limits {
@@ -55,8 +59,8 @@ pub fn limits(lua: &Lua, from: c_int) -> Limits {
 /// `hub(high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes)`
 fn hub(lua: &Lua) -> Called {
     lua.new_object(KIND, || {
-        let hub = RefCell::new(Hub::new(limits(lua, 1), engine::limit(lua, 3)).ok()?);
-        Some(HubObject::new(Shared { hub, spent: Spent::default() }))
+        let hub = Hub::new(limits(lua, 1), engine::limit(lua, 3)).ok()?;
+        Some(HubObject::new(Shared { hub: RefCell::new(hub), spent: Spent::default() }))
     })
 }
 
@@ -70,7 +74,7 @@ fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) 
 }
 
 // Pushes the wire of a socket, whose first bytes somebody may have received; or why there is none.
-fn push_wire(lua: &Lua, socket: Result<OwnedFd, Errno>) -> Option<Result<c_int, Errno>> {
+fn push_wire(lua: &Lua, socket: Result<OwnedFd, Errno>) -> Option<Result<At, Errno>> {
     let shared = lua.object::<HubObject>(1)?;
     let adopted = socket.map(|socket| with(lua, |hub| hub.adopt(socket, lua.bytes(3))));
     let make = |fd| lua.new_object(wire::KIND, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }));
@@ -78,14 +82,58 @@ fn push_wire(lua: &Lua, socket: Result<OwnedFd, Errno>) -> Option<Result<c_int, 
 }
 
 /// `hub:wire(fd, bytes)`: takes over a connected socket, of which somebody else has received bytes.
-fn wire(lua: &Lua) -> Option<Result<c_int, Errno>> {
+fn wire(lua: &Lua) -> Option<Result<At, Errno>> {
     let socket = lua.take_fd(2)?;
     push_wire(lua, ioctl_fionbio(&socket, true).map(|()| socket))
 }
 
 /// `hub:accept(fd)`: the next connection that waits at a listening socket, or nil and why there is none.
-fn accept(lua: &Lua) -> Option<Result<c_int, Errno>> {
+fn accept(lua: &Lua) -> Option<Result<At, Errno>> {
     push_wire(lua, accept_with(lua.fd(2)?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC))
+}
+
+/// `hub:read(readable, first, last, owners, opcodes, payloads)`: reads once from each that is ready, but no further when
+/// enough has come, and puts false in its place. Fills the arrays with messages; and with `OTHER` for who has no wire in
+/// `plain`; with true behind it for who may have more, or with why there is nothing. How many; the place of the next.
+fn read(lua: &Lua) -> Option<(usize, usize)> {
+    lua.tables(&[2, 5, 6, 7])?;
+    with(lua, Hub::begin_batch)?;
+    let (mut place, last, mut count, mut weight) = (lua.number(3) as usize, lua.number(4) as usize, 0, 0);
+    while place <= last && weight < READ_BYTES {
+        count += lua.with(Item(2, place), || {
+            lua.set_item(2, place, false);
+            lua.tables(&[-1])?;
+            lua.with(Field(-1, c"plain"), || read_one(lua, count + 1, &mut weight))
+        })?;
+        place += 1;
+    }
+    with(lua, |hub| hub.is_delivered = true)?;
+    Some((count, place))
+}
+
+// Reads from the wire on top of the stack, above its owner, into the arrays of `hub:read`, from a place on. Returns how
+// many places that were.
+fn read_one(lua: &Lua, from: usize, weight: &mut usize) -> Option<usize> {
+    let Some(wire) = lua.object::<WireObject>(-1) else { return Some(put(lua, from, OTHER, false)) };
+    let put_message = |index, opcode, payload: &[u8]| {
+        *weight += MESSAGE_BYTES + payload.len();
+        put(lua, from + index, opcode, payload);
+    };
+    let read = |delivery: &mut _| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery);
+    let (count, read) = lua.deliver(read, put_message)?;
+    let others = match read {
+        Ok(false) | Err(Errno::AGAIN | Errno::INTR) => 0,
+        Ok(true) => put(lua, from + count, OTHER, true),
+        Err(why) => put(lua, from + count, OTHER, why),
+    };
+    Some(count + others)
+}
+
+fn put(lua: &Lua, place: usize, opcode: usize, payload: impl Answer) -> usize {
+    lua.set_item(5, place, At(-2));
+    lua.set_item(6, place, opcode);
+    lua.set_item(7, place, payload);
+    1
 }
 
 /// `hub:flush(reports, owners)`: how many triples there are of owner; bytes that wait, or nil where it broke; whether
@@ -111,6 +159,7 @@ fn seconds(lua: &Lua) -> Option<Duration> {
 fn wait(lua: &Lua) -> Option<(usize, usize)> {
     lua.tables(&[3, 4, 5])?;
     let is_side = lua.boolean(6);
+    with(lua, |hub| hub.output.is_in_turn = true)?;
     with_poll(lua, is_side, |poll| poll.wait(seconds(lua)))?;
     let (mut reads, mut writes) = (0, 0);
     while let Some((fd, read, write)) = with(lua, |hub| hub.next_ready(is_side))? {

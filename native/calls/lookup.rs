@@ -1,11 +1,8 @@
 //! Host names, looked up beside the loop: the system may take seconds to answer.
 
-use std::collections::VecDeque;
-use std::net::ToSocketAddrs;
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::{collections::VecDeque, net::ToSocketAddrs, os::unix::net::UnixStream, thread};
 
 use nix::sys::signal::SigSet;
 use rustix::net::{recv, send, RecvFlags, SendFlags};
@@ -52,10 +49,9 @@ fn look_up(lua: &Lua) -> Option<Option<f64>> {
         if desk.threads < MAX_THREADS && thread::Builder::new().spawn(work).is_ok() {
             desk.threads += 1;
         }
-        if desk.threads == 0 {
-            return None;
-        }
-        desk.waiting.push_back((String::from_utf8_lossy(lua.bytes(1)).into_owned(), theirs.into()));
-        Some(ours.into_raw_fd().into())
+        (desk.threads > 0).then(|| {
+            desk.waiting.push_back((String::from_utf8_lossy(lua.bytes(1)).into_owned(), theirs.into()));
+            ours.into_raw_fd().into()
+        })
     })
 }

@@ -4,12 +4,9 @@ mod engine;
 mod hub;
 mod lookup;
 mod system;
-mod wire;
+pub mod wire;
 
-#[cfg(feature = "luajit")]
-pub use wire::WireObject;
-
-use crate::lua::{entry, Called, Lua};
+use crate::lua::{entry, At, Called, Lua};
 use crate::output::Codec;
 
 /// Pushes the module: its functions, and the methods of its kinds of objects.
@@ -25,5 +22,5 @@ pub fn open(lua: &Lua) -> Called {
     lua.new_kind(engine::CODEC, &[], entry(|lua| lua.drop_object::<Codec>()));
     lua.new_kind(hub::KIND, hub::METHODS, entry(|lua| lua.drop_object::<hub::HubObject>()));
     lua.new_kind(wire::KIND, wire::METHODS, entry(wire::collect));
-    Some(1)
+    Some(At(-1))
 }

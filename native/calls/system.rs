@@ -1,8 +1,6 @@
 //! What pure Lua cannot ask the operating system.
 
-use std::net::IpAddr;
-use std::sync::LazyLock;
-use std::time::Instant;
+use std::{net::IpAddr, sync::LazyLock, time::Instant};
 
 use nix::unistd::{self, Gid, Uid};
 use rustix::fs;
@@ -51,6 +49,11 @@ fn drop_privileges(lua: &Lua) -> Option<impl Answer> {
     })
 }
 
+/// `interface_address(name)`: the IP address of a network interface, IPv4 where it has one; or nil.
+fn interface_address(lua: &Lua) -> Option<impl Answer> {
+    lua.attempt(|| Some(address_of(lua.bytes(1))?.to_string().into_bytes()))
+}
+
 fn address_of(name: &[u8]) -> Option<IpAddr> {
     let named = nix::ifaddrs::getifaddrs().ok()?.filter(|interface| interface.interface_name.as_bytes() == name);
     let addresses = named.filter_map(|interface| {
@@ -61,9 +64,4 @@ fn address_of(name: &[u8]) -> Option<IpAddr> {
     // A link-local address says nothing without its scope.
     let known = addresses.filter(|ip| !matches!(ip, IpAddr::V6(six) if six.is_unicast_link_local()));
     known.min_by_key(IpAddr::is_ipv6)
-}
-
-/// `interface_address(name)`: the IP address of a network interface, IPv4 where it has one; or nil.
-fn interface_address(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| Some(address_of(lua.bytes(1))?.to_string().into_bytes()))
 }

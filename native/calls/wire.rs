@@ -1,18 +1,15 @@
 //! The methods of a wire.
 
-use std::cell::Cell;
-use std::ffi::CStr;
-use std::net::SocketAddr;
-use std::rc::Rc;
+use std::{cell::Cell, ffi::CStr, net::SocketAddr, rc::Rc};
 
 use rustix::io::Errno;
 use rustix::net::{getpeername, shutdown as shut_down, Shutdown};
 
 use super::engine;
 use super::hub::{limits, Shared};
-use crate::header::FINAL;
+use crate::header::{FINAL, TEXT};
 use crate::hub::Hub;
-use crate::lua::{functions, Answer, Functions, Lua};
+use crate::lua::{functions, Answer, Field, Functions, Item, Lua};
 use crate::output::{Codec, Frame, Output, Refusal, Wire};
 
 /// From this size on a payload leaves from where it is.
@@ -26,16 +23,23 @@ pub struct WireObject {
     pub fd: Cell<i32>,
 }
 
+impl WireObject {
+    /// Queues a whole message within a turn. Returns whether it did; where not, `wire:push` tells why.
+    pub fn write(&self, frame: Frame<'_>) -> bool {
+        let mut hub = self.shared.hub.borrow_mut();
+        hub.output.is_in_turn && hub.with(self.fd.get(), |wire, output| output.push(wire, frame).is_none())
+    }
+}
+
 /// The name of wires.
 pub const KIND: &CStr = c"websockets_wire";
 
 /// What it gives to Lua.
-pub const FUNCTIONS: Functions = functions! { fanout };
+pub const FUNCTIONS: Functions = functions! { fanout write };
 
 /// What `wire:name()` finds.
-pub const METHODS: Functions = functions! {
-    receive raw begin read heard push attend flush drop buffered watch peer getfd shutdown close
-};
+pub const METHODS: Functions =
+    functions! { receive raw begin read heard push attend flush drop buffered watch peer getfd shutdown close };
 
 fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
     let wire = lua.object::<WireObject>(1)?;
@@ -58,10 +62,11 @@ fn begin(lua: &Lua) -> Option<()> {
 
 fn read(lua: &Lua) -> Option<impl Answer> {
     let wire = lua.object::<WireObject>(1)?;
-    let (count, read) = lua.deliver(2, |delivery| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery))?;
-    if read.is_ok() {
-        with(lua, |wire, _| wire.incoming.is_delivering = false)?;
-    }
+    lua.tables(&[2])?;
+    with_hub(lua, |hub, _| hub.begin_batch())?;
+    let put = |index, opcode, payload: &_| lua.set_item(2, 2 * index + 1, (opcode, payload));
+    let (count, read) = lua.deliver(|delivery| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery), put)?;
+    with_hub(lua, |hub, _| hub.is_delivered = true)?;
     Some(read.map(|again| (count, again)))
 }
 
@@ -69,25 +74,18 @@ fn heard(lua: &Lua) -> Option<bool> {
     with(lua, |wire, _| std::mem::take(&mut wire.incoming.has_heard))
 }
 
-// Queues a payload that leaves from where it is; raw bytes where there is no first byte of a frame.
-fn hold(lua: &Lua, index: i32, first: Option<u8>) -> Option<Option<Refusal>> {
-    let payload = lua.anchor(index, &lua.object::<WireObject>(1)?.shared.spent);
-    with(lua, move |wire, output| output.push_held(wire, first, Box::new(payload)))
-}
-
 fn raw(lua: &Lua) -> Option<()> {
-    let bytes = lua.bytes(2);
-    if bytes.len() < HELD_BYTES {
-        return with(lua, |wire, output| output.append(wire, |target| target.extend_from_slice(bytes)));
-    }
-    hold(lua, 2, None).map(|_| ())
+    with(lua, |wire, output| output.append(wire, |target| target.extend_from_slice(lua.bytes(2))))
 }
 
 fn push(lua: &Lua) -> Option<Result<bool, Refusal>> {
     let Some(frame) = engine::frame(lua) else { return Some(Err("type")) };
     let is_held = |wire: &Wire| !(wire.out.is_client || wire.out.codec.is_some() && frame.is_packable);
     let refused = match frame.payload.len() >= HELD_BYTES && with(lua, |wire, _| is_held(wire))? {
-        true => hold(lua, 3, Some(frame.first))?,
+        true => {
+            let payload = lua.anchor(3, &lua.object::<WireObject>(1)?.shared.spent);
+            with(lua, |wire, output| output.push_held(wire, frame.first, Box::new(payload)))?
+        }
         false => with(lua, |wire, output| output.push(wire, frame))?,
     };
     Some(refused.map_or(Ok(true), Err))
@@ -149,14 +147,27 @@ pub fn collect(lua: &Lua) -> Option<()> {
     lua.drop_object::<WireObject>()
 }
 
+/// `write(ws, payload, kind)`: queues a small whole message of a connection without anything special within a turn;
+/// false for all that needs a closer look.
+fn write(lua: &Lua) -> Option<bool> {
+    let kind = if lua.is_number(3) { lua.number(3) } else { f64::from(lua.has(3)) * 2.0 };
+    let payload = lua.tables(&[1]).and_then(|()| lua.string(2));
+    let is_small = |payload: &&[u8]| payload.len() < HELD_BYTES && (kind == 0.0 || kind == 1.0);
+    let Some(payload) = payload.filter(is_small) else { return Some(false) };
+    let frame = Frame { first: FINAL | (TEXT + kind as u8), is_packable: true, payload };
+    let write = || lua.object::<WireObject>(-1).is_some_and(|wire| wire.write(frame));
+    lua.with(Field(1, c"plain"), || lua.attempt(write))
+}
+
 /// `fanout(wires, count, opcode, payload, full)`: how many were full; their positions are in `full`.
 fn fanout(lua: &Lua) -> Option<usize> {
     lua.tables(&[1, 5])?;
     let frame = Frame { first: FINAL | lua.number(3) as u8, is_packable: true, payload: lua.bytes(4) };
     let full = lua.attempt(|| {
-        let shared = lua.with_item(1, 1, |wire: &WireObject| Rc::clone(&wire.shared))?;
-        let fd = |wire: &WireObject| if Rc::ptr_eq(&wire.shared, &shared) { wire.fd.get() } else { -1 };
-        let fds = (1..=lua.number(2) as usize).map(|place| lua.with_item(1, place, fd).unwrap_or(-1));
+        let wire = || lua.object::<WireObject>(-1);
+        let shared = lua.with(Item(1, 1), || wire().map(|wire| Rc::clone(&wire.shared)))?;
+        let fd = || wire().filter(|wire| Rc::ptr_eq(&wire.shared, &shared)).map_or(-1, |wire| wire.fd.get());
+        let fds = (1..=lua.number(2) as usize).map(|place| lua.with(Item(1, place), fd));
         let full = shared.hub.borrow_mut().fan_out(fds, frame);
         Some(full)
     })?;

@@ -10,32 +10,29 @@ local ACCEPTS_A_CALL = 64
 local SMALL_BYTES = 4096
 
 local methods = core.websockets_wire
-local push = methods.push
 
 -- LuaJIT leaves its compiled code at every call of a C function, but for those that its ffi knows.
-local function compile_push()
+local function compile_write()
   local ffi = require("ffi")
-  ffi.cdef("bool websockets_push(void *wire, int opcode, const char *payload, size_t size);")
-  local compiled = ffi.load((package.searchpath("websockets_native", package.cpath))).websockets_push
-  return function(wire, opcode, payload)
-    if type(payload) == "string" and #payload < SMALL_BYTES and compiled(wire, opcode, payload, #payload) then
-      return true
-    end
-    return push(wire, opcode, payload)
+  ffi.cdef("bool websockets_write(void *wire, int opcode, const char *payload, size_t size);")
+  local compiled = ffi.load((package.searchpath("websockets_native", package.cpath))).websockets_write
+  return function(ws, payload, kind)
+    local wire = ws.plain
+    local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
+    return opcode and type(wire) == "userdata" and type(payload) == "string" and #payload < SMALL_BYTES
+      and compiled(wire, opcode, payload, #payload)
   end
 end
 
 -- A program may have its LuaJIT without ffi, or its modules in other places.
-local is_compiled, compiled_push = false, nil
-if rawget(_G, "jit") then is_compiled, compiled_push = pcall(compile_push) end
+local is_compiled, compiled_write = false, nil
+if rawget(_G, "jit") then is_compiled, compiled_write = pcall(compile_write) end
 
 local native = {
   --- Queues one message on many wires; see `websockets.wire.stream`.
   fanout = core.fanout,
-  --- `wire:push` for whole messages on wires of the accelerator's; see `websockets.wire.stream`.
-  push = is_compiled and compiled_push or push,
-  --- `wire:read` for wires of the accelerator's; see `websockets.wire.stream`.
-  read = methods.read,
+  --- Queues a whole message of a connection without anything special within a turn; see `websockets.wire.stream`.
+  write = is_compiled and compiled_write or core.write,
 }
 
 --- From here on the connection speaks WebSocket.
@@ -58,6 +55,10 @@ local function flush_hub(hub, reports, owners)
   return count + more
 end
 
+local function read_hub(hub, ...)
+  return hub.core:read(...)
+end
+
 local hub_meta = {}
 
 function hub_meta.__index(hub, name)
@@ -66,12 +67,13 @@ end
 
 --- Makes what the wires of one context share.
 -- @tparam table settings `high_water_bytes`, `max_buffered_bytes`, `max_unfinished_total_bytes`
--- @treturn table hub; `hub:flush(reports, owners)` is as in `websockets.wire.stream`, but tells only of wires that
--- broke, that wait for their peer or have ceased to, or that asked by `attend`; `owners` are found by descriptor
+-- @treturn table hub; `hub:flush(reports, owners)` is as in `websockets.wire.hub`, but tells only of wires that
+-- broke, that wait for their peer or have ceased to, or that asked by `attend`; `owners` are found by descriptor;
+-- `hub:read` is as in `websockets.wire.hub`
 function native.hub(settings)
   return setmetatable({
     core = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
-    streams = stream.hub(), flush = flush_hub,
+    streams = stream.hub(), flush = flush_hub, read = read_hub,
   }, hub_meta)
 end
 

@@ -1,5 +1,6 @@
 --- The messages of one connection over any transport: a reader, a writer and a queue of what is still to be sent.
 -- @module websockets.wire.stream
+local hub_of = require("websockets.wire.hub")
 local queue_of = require("websockets.wire.queue")
 
 local stream = {}
@@ -9,48 +10,7 @@ local append, next_offer, take_off, weight = queue_of.append, queue_of.next_offe
 
 local TEXT, CLOSE = 1, 8
 
--- Sends what was queued since the last time.
-local function flush_hub(hub, reports)
-  local count, at = 0, 0
-  while at < hub.count do
-    at = at + 1
-    local wire = hub[at]
-    hub[at] = false
-    -- False where an interrupted turn (Ctrl-C) had got so far.
-    if wire then
-      wire.listed = false
-      local pending, took = wire:flush()
-      reports[3 * count + 1], reports[3 * count + 2], reports[3 * count + 3] = wire.owner, pending or false, took
-      count = count + 1
-    end
-  end
-  hub.count = 0
-  return count
-end
-
---- Makes what the wires of one context share: which of them queued something, and how much waits in all.
--- @treturn table hub: `buffered` bytes and `pieces` that wait in all; `hub:flush(reports)` sends what was queued and
--- fills the table with triples for which it returns the count: the wire's owner; bytes that wait, or false where it
--- broke; whether any was taken, or why it broke
-function stream.hub()
-  return { count = 0, buffered = 0, pieces = 0, flush = flush_hub }
-end
-
---- Tells how far all that waits is past a limit.
--- @tparam table hub
--- @tparam number limit bytes
--- @treturn number bytes too much, 0 or less when there is room
-function stream.excess(hub, limit)
-  return weight(hub.buffered, hub.pieces) - limit
-end
-
---- Makes the account of what unfinished messages hold.
--- @tparam table _ hub
--- @tparam number limit bytes
--- @treturn table `used`, `limit`
-function stream.budget(_, limit)
-  return { used = 0, limit = limit }
-end
+stream.hub, stream.excess, stream.budget = hub_of.new, hub_of.excess, hub_of.budget
 
 --- Makes the wire of a connection.
 -- @tparam table hub shared by the wires of a context; `hub[1..count]` are those that queued since they were flushed
@@ -194,6 +154,17 @@ function stream:push(opcode, payload, fin, plain)
   end
   queue_bytes(self, bytes, is_fixed)
   return true
+end
+
+--- Queues a whole message of a connection without anything special within a turn.
+-- @tparam table ws
+-- @tparam string payload
+-- @tparam ?integer kind `WRITE_TEXT` or `WRITE_BINARY`; nil is text
+-- @treturn boolean|nil whether it did; all else takes a closer look
+function stream.write(ws, payload, kind)
+  local wire = ws.plain
+  local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
+  return wire and opcode and ws.context.busy and wire:push(opcode, payload)
 end
 
 --- Queues one message on many wires, compressed and encoded once for all that share a writer; those that have sent a
