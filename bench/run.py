@@ -4,9 +4,9 @@
 A whole run writes results.json, RESULTS.md and chart.svg beside this file and the table of README.md; `bench/report.py`
 writes these again from results.json.
 
-    bench/run.py                     everything, three rounds: about half an hour
-    bench/run.py --quick             the limit and ours, one round, a few cases: about a minute; prints only
-    bench/run.py --only echo64x100,fan64p4 --servers raw,ours54,lws --rounds 5
+    bench/run.py                     everything: about twenty minutes
+    bench/run.py --quick             the limit and ours, a few cases: about a minute; prints only
+    bench/run.py --only echo64x100,fan64p4 --servers raw,ours54,lws --rounds 30
     bench/run.py --install           brings the peers named in bench/packages into bench/.deps first
 """
 
@@ -26,6 +26,9 @@ import cases
 import report
 
 DEADLINE_S = 300
+# So many rounds are served by the same processes: where a program lies in memory makes a difference of some percent.
+ROUNDS_A_START = 5
+WARM_UP_S = 0.1
 START_S = 15
 # Descriptors of a process beside those of its connections.
 MORE_FILES = 100
@@ -152,33 +155,44 @@ def impossible(server, case):
     return None
 
 
-def measure(server, case, cores, options):
-    """Runs one server under one load and gives the generator's report, or what went wrong."""
-    why = impossible(server, case)
-    if why:
-        return {"error": why}
-    port = free_port()
-    raw = server.name == "raw"
-    environment = {**server.environment(), **({"BENCH_IDLE": "1"} if case.name == cases.IDLE else {})}
-    command = server.command + ["--port", str(port)] + (list(case.raw) if raw else [])
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            command, env=environment, preexec_fn=pinned(cores[0]), stdout=log, stderr=log
+class Running:
+    """A server that runs, or `error`: why it does not."""
+
+    def __init__(self, server, case, core):
+        self.server, self.case, self.process = server, case, None
+        self.error = impossible(server, case)
+        if self.error:
+            return
+        self.port, self.log = free_port(), tempfile.TemporaryFile("w+")
+        environment = {**server.environment(), **({"BENCH_IDLE": "1"} if case.name == cases.IDLE else {})}
+        command = server.command + ["--port", str(self.port)] + (list(case.raw) if server.name == "raw" else [])
+        self.process = subprocess.Popen(
+            command, env=environment, preexec_fn=pinned(core), stdout=self.log, stderr=self.log
         )
-        try:
-            if not wait_for(process, port):
-                return {"error": "it did not start: " + last_line(log)}
-            result = generate(process.pid, port, case, cores[1], options, raw)
-            if "error" in result and os.fstat(log.fileno()).st_size > 0:
-                result["error"] += "; the server wrote: " + last_line(log)
-            return result
-        finally:
-            stop(process)
+        if not wait_for(self.process, self.port):
+            self.error = "it did not start: " + last_line(self.log)
+
+    def measure(self, core, options):
+        """Puts it under the load of its case and gives the generator's report, or what went wrong."""
+        if self.error:
+            return {"error": self.error}
+        result = generate(self.process.pid, self.port, self.case, core, options, self.server.name == "raw")
+        if "error" in result and os.fstat(self.log.fileno()).st_size > 0:
+            result["error"] += "; the server wrote: " + last_line(self.log)
+        self.error = result.get("error")
+        return result
+
+    def stop(self):
+        if self.process:
+            stop(self.process)
+            self.log.close()
 
 
 def generate(pid, port, case, core, options, raw):
     command = [cases.RELEASE + "/generator", "--port", str(port), "--pid", str(pid), *case.load]
-    command += ["--seconds", str(options.seconds)] + (["--lengths-only"] if raw else [])
+    if case.name != cases.IDLE:
+        command += ["--seconds", str(options.seconds), "--warm-up", str(WARM_UP_S)]
+    command += ["--lengths-only"] if raw else []
     try:
         done = subprocess.run(
             command, preexec_fn=pinned(core), capture_output=True, text=True, timeout=DEADLINE_S
@@ -195,29 +209,37 @@ def last_line(log):
     return (log.read().strip().splitlines() or ["without a word"])[-1]
 
 
-def in_turn(servers):
-    """Orders one round: the limit, two servers, the limit, two servers and so on."""
-    limits = [server for server in servers if server.name == "raw"]
-    others = [server for server in servers if server.name != "raw"]
-    order = [limits + others[at : at + 2] for at in range(0, len(others), 2)]
-    return sum(order, []) or limits
+def measure_rounds(servers, case, rounds, cores, options):
+    """Measures some servers in short rounds, one after the other and in another order each time."""
+    results = {server.name: [] for server in servers}
+    running = [Running(server, case, cores[0]) for server in servers]
+    try:
+        for _ in range(rounds):
+            for one in random.sample(running, len(running)):
+                results[one.server.name].append(one.measure(cores[1], options))
+    finally:
+        for one in running:
+            one.stop()
+    return results
 
 
 def run_all(servers, chosen, cores, options):
-    """Measures every case in rounds; each result keeps the limit that was measured just before it."""
+    """Measures every case, and gives all rounds of each case and server."""
     results = {}
     for case in chosen:
-        limit = None
-        for turn in range(min(options.rounds, case.rounds or options.rounds)):
-            for server in in_turn(servers):
-                result = measure(server, case, cores, options)
-                if server.name == "raw":
-                    limit = result.get("server_us")
-                if "error" not in result:
-                    result["limit_us"] = limit
-                results.setdefault(case.name, {}).setdefault(server.name, []).append(result)
-                shown = result.get("error") or "%.2f us, %d/s" % (result["server_us"], result["per_second"])
-                print("%-14s %d  %-13s %s" % (case.name, turn + 1, server.name, shown), file=sys.stderr, flush=True)
+        found = results[case.name] = {server.name: [] for server in servers}
+        # Ten thousand connections each: one server at a time.
+        groups = [[server] for server in servers] if case.rounds else [servers]
+        rounds = case.rounds or options.rounds
+        for at in range(0, rounds, ROUNDS_A_START):
+            for group in groups:
+                some = measure_rounds(group, case, min(rounds - at, ROUNDS_A_START), cores, options)
+                for name, measured in some.items():
+                    found[name] += measured
+        for name, measured in found.items():
+            good = [one["server_us"] for one in measured if "error" not in one]
+            shown = "%.2f us" % report.typical(good) if good else measured[0]["error"]
+            print("%-14s %-13s %s" % (case.name, name, shown), file=sys.stderr, flush=True)
     return results
 
 
@@ -236,11 +258,11 @@ def parse():
     parser.add_argument("--install", action="store_true", help="bring the peers into bench/.deps first")
     parser.add_argument("--only", metavar="CASES", help="names of cases, separated by commas")
     parser.add_argument("--servers", metavar="NAMES", help="names of servers, separated by commas")
-    parser.add_argument("--rounds", type=int, help="rounds of each case (3; quick: 1)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a measurement")
+    parser.add_argument("--rounds", type=int, help="rounds of each case (20; quick: 5)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="length of a round")
     parser.add_argument("--output", metavar="FOLDER", help="where to write results.json, RESULTS.md and chart.svg")
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 3)
+    options.rounds = options.rounds or (5 if options.quick else 20)
     options.whole = not (options.quick or options.only or options.servers)
     if options.whole and not options.output:
         options.output = cases.BENCH

@@ -1,5 +1,6 @@
 --- What a turn does for each connection, and that none can begin inside a callback.
 -- @module spec.turn_spec
+local socket = require("socket")
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 
@@ -139,6 +140,24 @@ describe("a turn", function()
     log.ws[1]:write("now")
     function s.turn() end
     assert.same({ 1, "now" }, { c:message() })
+  end)
+
+  it("wakes for its own timers, few times for each, and for none that has fired", function()
+    local s = server.start({ handshake_timeout = 0.05 })
+    for _ = 1, 3 do
+      client.connect(s)
+      s:pump(function() return s.context.connection_count == 1 end, "a connection")
+      local waits = 0
+      repeat
+        s.context:service(-1)
+        waits = waits + 1
+      until s.context.connection_count == 0 or waits == 100
+      assert.is_true(waits < 100, waits .. " waits")
+      local before = socket.gettime()
+      s.context:service(60)
+      s.context:service(60)
+      assert.is_true(socket.gettime() - before > 0.05)
+    end
   end)
 
   it("past max_buffered_total_bytes passes over a largest queue that has nothing to drop", function()

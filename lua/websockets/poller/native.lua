@@ -73,6 +73,12 @@ function native_poller:set_alarm(seconds)
   if self.has_side then self.core:set_timer(seconds, true) end
 end
 
+--- Has each wait end at once from a time on, until another is set.
+-- @tparam ?number seconds from now; nil for never
+function native_poller:wake(seconds)
+  self.core:set_timer(seconds, false)
+end
+
 --- Gives up its descriptors.
 function native_poller:close()
   self.core:close()
