@@ -96,7 +96,8 @@ def build(servers):
     for folder in glob.glob(cases.DEPS + "/apt/usr/lib/*-linux-*"):
         flags += ["-L" + folder, "-Wl,-rpath," + folder]
     source = os.path.join(cases.BENCH, "servers", "lws.c")
-    command = ["cc", "-O2", "-o", cases.DEPS + "/lws", source] + flags + ["-lwebsockets"]
+    # By its file: where the system has the library itself, what was unpacked has but a link to where it is not.
+    command = ["cc", "-O2", "-o", cases.DEPS + "/lws", source] + flags + ["-l:libwebsockets.so.17"]
     subprocess.run(command, stderr=subprocess.DEVNULL)
 
 

@@ -149,7 +149,7 @@ impl Output {
     /// Has the end of the turn come past a connection.
     pub fn list(&mut self, wire: &mut Wire) {
         if !mem::replace(&mut wire.out.is_listed, true) {
-            self.is_crossing |= !wire.incoming.is_delivering;
+            self.is_crossing = self.is_crossing || !wire.incoming.is_delivering;
             self.touched.push(wire.fd.as_raw_fd());
         }
     }
