@@ -213,8 +213,10 @@ def last_line(log):
 def measure_rounds(servers, case, rounds, cores, options):
     """Measures some servers in short rounds, one after the other and in another order each time."""
     results = {server.name: [] for server in servers}
-    running = [Running(server, case, cores[0]) for server in servers]
+    running = []
     try:
+        for server in servers:
+            running.append(Running(server, case, cores[0]))
         for _ in range(rounds):
             for one in random.sample(running, len(running)):
                 results[one.server.name].append(one.measure(cores[1], options))

@@ -24,7 +24,7 @@ pub struct Hub {
     pub output: Output,
     // Whose messages Lua has at the moment.
     reading: Vec<i32>,
-    /// Whether it has got them; what was lost on the way cannot be read again.
+    /// Whether it has got them all.
     pub is_delivered: bool,
     // How many of those that queued something have been sent it this turn, and have more to be said of them.
     kept: usize,
@@ -67,8 +67,9 @@ impl Hub {
 
     fn end_batch(&mut self) {
         let mut reading = std::mem::take(&mut self.reading);
-        let is_lost = !self.is_delivered;
-        reading.drain(..).for_each(|fd| self.with(fd, |wire, _| wire.incoming.is_delivering &= is_lost));
+        // What was lost on its way to Lua is the last one's: it cannot be read again.
+        reading.truncate(reading.len().saturating_sub(usize::from(!self.is_delivered)));
+        reading.drain(..).for_each(|fd| self.with(fd, |wire, _| wire.incoming.is_delivering = false));
         self.reading = reading;
     }
 
@@ -90,9 +91,7 @@ impl Hub {
     /// `AGAIN` where nothing is there.
     pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
         let Some((wire, _, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
-        let again = wire.incoming.read(&wire.fd, delivery, budget)?;
-        self.reading.push(fd);
-        Ok(again)
+        wire.incoming.read(&wire.fd, delivery, budget).inspect(|_| self.reading.push(fd))
     }
 
     /// Queues the message of a fan-out on connections, named by descriptor. Returns the places of those that had no

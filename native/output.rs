@@ -219,14 +219,20 @@ impl Output {
 
     /// Queues a server's frame whose payload leaves from where it is. Returns why nothing was queued.
     pub fn push_held(&mut self, wire: &mut Wire, first: u8, payload: Held) -> Option<Refusal> {
-        if let Some(refusal) = self.judge(wire, first, (*payload).as_ref()) {
-            return Some(refusal);
+        let refusal = self.judge(wire, first, (*payload).as_ref());
+        if refusal.is_none() {
+            let mut head = Vec::new();
+            header::write(&mut head, first, (*payload).as_ref().len(), None);
+            self.hold(wire, head, payload);
         }
-        let (mut head, before) = (Vec::new(), wire.out.queue.size);
-        header::write(&mut head, first, (*payload).as_ref().len(), None);
+        refusal
+    }
+
+    /// Queues bytes that leave from where they are, behind the header of their frame or as they are.
+    pub fn hold(&mut self, wire: &mut Wire, head: Vec<u8>, payload: Held) {
+        let before = wire.out.queue.size;
         wire.out.queue.hold(head, payload);
         self.count(wire, before);
-        None
     }
 
     fn begin_fanout(&mut self, codec: Option<&Codec>, frame: Frame<'_>) -> Fanout {

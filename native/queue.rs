@@ -20,7 +20,7 @@ const MAX_SLICES: usize = 64;
 enum Data {
     Log,
     Bytes(Rc<Vec<u8>>),
-    // One frame, whose payload is sent from where it is.
+    // One frame, or raw bytes where the header is empty, whose payload is sent from where it is.
     Held { header: Vec<u8>, payload: Held },
 }
 
@@ -146,7 +146,7 @@ impl Queue {
         }
     }
 
-    /// Puts one frame behind the others; its payload stays where it is.
+    /// Puts one frame, or raw bytes where the header is empty, behind the others; the payload stays where it is.
     pub fn hold(&mut self, header: Vec<u8>, payload: Held) {
         let size = header.len() + (*payload).as_ref().len();
         self.put(Data::Held { header, payload }, 0..size);

@@ -1,5 +1,6 @@
 --- Messages of many connections in one turn: whatever a callback does, nobody loses one.
 -- @module spec.delivery_spec
+local child = require("spec.support.child")
 local client = require("spec.support.client")
 local server = require("spec.support.server")
 
@@ -218,4 +219,13 @@ describe("hub:read", function()
     assert.equal(1, count)
     assert.same({ OTHER, "closed" }, { opcodes[1], payloads[1] })
   end)
+
+  -- Here a finalizer may raise out of any allocation, as all allocations may where memory ends.
+  if server.is_native and _VERSION < "Lua 5.4" then
+    it("costs by an error in its midst nobody a message but whom it falls upon, and that one ends at once", function()
+      local text, code = child.run(child.quote(child.this_lua()) .. " spec/support/raising_finalizer.lua")
+      assert.equal("raised true, received 19, errors 1, ends reset", (text:gsub("%s+$", "")))
+      assert.equal(0, code)
+    end)
+  end
 end)

@@ -8,6 +8,7 @@ local FILES = {
   { "lua/websockets.lua", 0 },
   { "lua/websockets/websocket.lua", 1 },
   { "lua/websockets/answering.lua", 1 },
+  { "lua/websockets/writing.lua", 1 },
   { "lua/websockets/request.lua", 1 },
   { "lua/websockets/directory.lua", 1 },
   { "lua/websockets/context.lua", 1 },

@@ -82,9 +82,10 @@ local function take_other(context, ws, opcode, payload, other)
   if opcode == OTHER then
     if payload == true then
       agenda.again(context, ws)
-    elseif payload then
+    elseif payload and ws.plain then
       ending.abort(ws, payload)
     else
+      -- Somebody else's callback may have paused or ended it since: then it is read, or not, as it is now.
       other(context, ws)
     end
   elseif ws.paused or ws.held then
@@ -120,18 +121,28 @@ local function read_on(context, ready, readable, count, other)
   end
 end
 
+-- An error in the midst of reading: what has been read is here, whole, and the list still has who was being read.
+local function recover(ready)
+  local owners, count = ready.owners, 0
+  while owners[count + 1] do count = count + 1 end
+  ready.count, ready.failed = count, 0
+  if count == 0 then ready.next = ready.next + 1 end
+end
+
 -- Who was on his way when an error came is the first who has not been served.
 local function find_failed(ready)
-  local owners = ready.owners
-  for at = 1, ready.count do
+  local owners, count = ready.owners, ready.count
+  if count == 0 then return recover(ready) end
+  for at = 1, count do
     local owner = owners[at]
     if owner then
-      owners[at], ready.failed = false, at
+      -- A message that is still here has not been taken.
+      local is_begun = not ready.payloads[at]
+      ready.failed = is_begun and at or at - 1
+      if is_begun then owners[at] = false end
       return ready.opcodes[at] ~= OTHER and owner or nil
     end
   end
-  -- Where it was the reading itself, it goes on with the next one.
-  if ready.count == 0 then ready.next = ready.next + 1 end
   ready.count = 0
 end
 

@@ -208,8 +208,8 @@ local function until_due(context, due, seconds)
   local poller = context.poller
   if seconds == 0 or context.has_alarm or not poller.wake then return seconds end
   if due ~= context.wakes_at then
-    context.wakes_at = due
     poller:wake(seconds)
+    context.wakes_at = due
   end
   return nil
 end
@@ -228,8 +228,8 @@ local function service(context, seconds)
   local reads, writes = context.poller:wait(seconds, readable, writable)
   context.now = context.clock()
   if context.now >= context.wakes_at then
-    context.wakes_at = HUGE
     context.poller:wake(nil)
+    context.wakes_at = HUGE
   end
   for i = 1, writes do
     local ws = writable[i]

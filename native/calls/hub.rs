@@ -100,11 +100,9 @@ fn read(lua: &Lua) -> Option<(usize, usize)> {
     with(lua, Hub::begin_batch)?;
     let (mut place, last, mut count, mut weight) = (lua.number(3) as usize, lua.number(4) as usize, 0, 0);
     while place <= last && weight < READ_BYTES {
-        count += lua.with(Item(2, place), || {
-            lua.set_item(2, place, false);
-            lua.tables(&[-1])?;
-            lua.with(Field(-1, c"plain"), || read_one(lua, count + 1, &mut weight))
-        })?;
+        let mut read = || lua.with(Field(-1, c"plain"), || read_one(lua, count + 1, &mut weight));
+        count += lua.with(Item(2, place), || lua.tables(&[-1]).map_or(Some(0), |()| read()))?;
+        lua.set_item(2, place, false);
         place += 1;
     }
     with(lua, |hub| hub.is_delivered = true)?;
@@ -130,9 +128,10 @@ fn read_one(lua: &Lua, from: usize, weight: &mut usize) -> Option<usize> {
 }
 
 fn put(lua: &Lua, place: usize, opcode: usize, payload: impl Answer) -> usize {
-    lua.set_item(5, place, At(-2));
     lua.set_item(6, place, opcode);
     lua.set_item(7, place, payload);
+    // Last, so that an error leaves nothing half said.
+    lua.set_item(5, place, At(-2));
     1
 }
 

@@ -75,7 +75,12 @@ fn heard(lua: &Lua) -> Option<bool> {
 }
 
 fn raw(lua: &Lua) -> Option<()> {
-    with(lua, |wire, output| output.append(wire, |target| target.extend_from_slice(lua.bytes(2))))
+    let bytes = lua.bytes(2);
+    if bytes.len() < HELD_BYTES {
+        return with(lua, |wire, output| output.append(wire, |target| target.extend_from_slice(bytes)));
+    }
+    let payload = lua.anchor(2, &lua.object::<WireObject>(1)?.shared.spent);
+    with(lua, |wire, output| output.hold(wire, Vec::new(), Box::new(payload)))
 }
 
 fn push(lua: &Lua) -> Option<Result<bool, Refusal>> {
@@ -119,12 +124,10 @@ fn watch(lua: &Lua) -> Option<bool> {
     with_hub(lua, |hub, fd| hub.watch(fd, lua.boolean(2)))
 }
 
-// The peer's address, an IPv4 one inside IPv6 without its prefix, and port; empty and 0 where it has none.
+// The peer's address, an IPv4 one inside IPv6 without its prefix; empty where it has none.
 fn peer(lua: &Lua) -> Option<impl Answer> {
     let found = with(lua, |wire, _| SocketAddr::try_from(getpeername(&wire.fd).ok()??).ok())?;
-    let name =
-        |address: SocketAddr| (address.ip().to_canonical().to_string().into_bytes(), usize::from(address.port()));
-    Some(found.map_or((Vec::new(), 0), name))
+    Some(found.map_or(Vec::new(), |address| address.ip().to_canonical().to_string().into_bytes()))
 }
 
 fn getfd(lua: &Lua) -> Option<f64> {

@@ -33,6 +33,8 @@ end
 local function read_hub(hub, readable, place, _, owners, opcodes, payloads)
   local owner, batch, count, again = readable[place], hub.batch, 0, false
   readable[place] = false
+  -- False where an error has come behind it.
+  if not owner then return 0, place + 1 end
   local wire = owner.plain
   if wire then count, again = wire:read(batch) end
   count = count or 0
