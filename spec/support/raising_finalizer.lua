@@ -1,5 +1,7 @@
 --- A server with peers of its own, in which a finalizer raises while messages are read; tells what was lost.
 -- @script raising_finalizer
+package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
+
 local socket = require("socket")
 local websockets = require("websockets")
 
@@ -30,7 +32,6 @@ for number = 1, PEERS do
 end
 turns()
 for _, peer in ipairs(peers) do peer:send("\129\254" .. string.char(11, 184) .. "\0\0\0\0" .. TAIL) end
-socket.sleep(0.1)
 
 local owners, is_done = context.ready.owners, false
 
