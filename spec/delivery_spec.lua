@@ -205,7 +205,7 @@ describe("hub:read", function()
     local s = server.start({ protocols = { a = function() end } })
     local c = client.open(s, "a")
     s:settle()
-    local _, ws = next(s.context.owners, nil)
+    local ws
     for _, owner in pairs(s.context.owners) do
       if owner.state == "open" then ws = owner end
     end

@@ -62,7 +62,7 @@ local function new_state(settings)
     half_open = { seconds = settings.handshake_timeout or math.huge },
     batch = {}, ready = { owners = {}, opcodes = {}, payloads = {}, next = 1, count = 0, failed = 0 },
     readable = {}, writable = {},
-    turn = 0, told = 0, wakes_at = math.huge, retry_at = 0, abandoned = 0, relieved = 0,
+    turn = 0, told = 0, retry_at = 0, abandoned = 0, relieved = 0,
     destroyed = false, destroying = false, stopping = false,
   }
   self.clock = clock.new(self.engine.now)
@@ -186,7 +186,7 @@ function context:get_fd()
   local get_fd = self.poller.get_fd
   if not get_fd then return nil end
   local fd = get_fd(self.poller)
-  self.has_alarm, self.alarm, self.wakes_at = true, nil, math.huge
+  self.has_alarm, self.alarm = true, nil
   turn.set_alarm(self)
   return fd
 end

@@ -2,12 +2,12 @@
 -- @module websockets.delivery
 local agenda = require("websockets.agenda")
 local ending = require("websockets.ending")
+local hub_of = require("websockets.wire.hub")
 local session = require("websockets.session")
 
 local delivery = {}
 
--- Stands for what is no message; no peer can send this opcode.
-local OTHER = 3
+local OTHER = hub_of.OTHER
 
 -- Messages behind a pause wait here, in the order they came.
 local function hold(ws, opcode, payload)

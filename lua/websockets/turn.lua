@@ -202,35 +202,20 @@ function turn.timeout(context)
   return max(0, due - context.clock())
 end
 
--- How long to wait for whom nobody else sets a limit: until the next timer is due. A timeout for each wait costs more
--- than a timer that stays set, where the poller has one.
-local function until_due(context, due, seconds)
-  local poller = context.poller
-  if seconds == 0 or context.has_alarm or not poller.wake then return seconds end
-  if due ~= context.wakes_at then
-    poller:wake(seconds)
-    context.wakes_at = due
-  end
-  return nil
-end
-
 local function service(context, seconds)
   if context.again_count > 0 then
     seconds = 0
   else
-    local due = context.timers.earliest
+    local due, now, hold = context.timers.earliest, context.now, context.poller.hold
     if due < HUGE then
-      local rest = max(0, due - context.now)
-      if not seconds or rest < seconds then seconds = until_due(context, due, rest) end
+      local rest = max(0, due - now)
+      if not seconds or rest < seconds then seconds = rest end
     end
+    if hold then seconds = hold(context.poller, due, now, seconds) end
   end
   local readable, writable = context.readable, context.writable
   local reads, writes = context.poller:wait(seconds, readable, writable)
   context.now = context.clock()
-  if context.now >= context.wakes_at then
-    context.poller:wake(nil)
-    context.wakes_at = HUGE
-  end
   for i = 1, writes do
     local ws = writable[i]
     writable[i] = false

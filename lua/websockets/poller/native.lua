@@ -8,7 +8,8 @@ native_poller.__index = native_poller
 -- @tparam table owners descriptor -> what `wait` reports
 -- @treturn native_poller
 function native_poller.new(hub, owners)
-  return setmetatable({ core = hub.core, owners = owners, has_fd = false, has_side = false }, native_poller)
+  return setmetatable({ core = hub.core, owners = owners, has_fd = false, has_side = false, wakes_at = math.huge },
+    native_poller)
 end
 
 --- Tells whether a descriptor can be watched here.
@@ -46,7 +47,7 @@ end
 --- Names a descriptor that is readable when anything that is watched is ready, or the alarm is due.
 -- @treturn integer
 function native_poller:get_fd()
-  self.has_fd = true
+  self.has_fd, self.wakes_at = true, math.huge
   return math.floor(self.core:getfd(false))
 end
 
@@ -73,10 +74,24 @@ function native_poller:set_alarm(seconds)
   if self.has_side then self.core:set_timer(seconds, true) end
 end
 
---- Has each wait end at once from a time on, until another is set.
--- @tparam ?number seconds from now; nil for never
-function native_poller:wake(seconds)
-  self.core:set_timer(seconds, false)
+--- Sees to it that the next wait ends when a timer is due: a timeout for each wait costs more than a time that stays
+-- set. Where an outside loop waits, its alarm needs that time.
+-- @tparam number due when the next timer is due, `math.huge` for never
+-- @tparam number now on the same clock
+-- @tparam ?number seconds to wait at most, no longer than to the next timer; nil without end
+-- @treturn ?number seconds that are left to give to `wait`
+function native_poller:hold(due, now, seconds)
+  -- The descriptor is ready from then on.
+  if now >= self.wakes_at then
+    self.core:set_timer(nil, false)
+    self.wakes_at = math.huge
+  end
+  if not seconds or seconds == 0 or seconds < due - now or self.has_fd or self.has_side then return seconds end
+  if due ~= self.wakes_at then
+    self.core:set_timer(seconds, false)
+    self.wakes_at = due
+  end
+  return nil
 end
 
 --- Gives up its descriptors.

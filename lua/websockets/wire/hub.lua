@@ -3,10 +3,10 @@
 -- @module websockets.wire.hub
 local queue_of = require("websockets.wire.queue")
 
-local hub_of = {}
-
--- Stands for what is no message; no peer can send this opcode.
-local OTHER = 3
+local hub_of = {
+  --- Stands for what is no message; no peer can send this opcode.
+  OTHER = 3,
+}
 
 local weigh = queue_of.weight
 
@@ -44,7 +44,7 @@ local function read_hub(hub, readable, place, _, owners, opcodes, payloads)
   end
   if not wire or (again and again ~= "timeout") then
     count = count + 1
-    owners[count], opcodes[count], payloads[count] = owner, OTHER, again
+    owners[count], opcodes[count], payloads[count] = owner, hub_of.OTHER, again
   end
   return count, place + 1
 end
