@@ -11,6 +11,8 @@ use crate::reader::{Batch, Budget, Reader};
 
 // What all connections read into.
 const INPUT_BYTES: usize = 1 << 17;
+// So many times in a call while no message is whole, so that a large one holds up nobody for long.
+const PIECES: usize = 16;
 
 /// What a call reads, and the messages in it.
 #[derive(Default)]
@@ -79,17 +81,16 @@ impl Incoming {
         if self.is_delivering {
             return Err(Errno::IO);
         }
-        let again = if self.has_unread {
-            self.read_behind(0, delivery, budget, |_| Ok(0))?
-        } else if let Some(buffer) = self.reader.straight(budget) {
-            let (from, room) = (buffer.len(), buffer.capacity() - buffer.len());
-            let count = receive(fd, spare_capacity(buffer))?;
-            self.rest = self.reader.received(from, &mut delivery.batch, budget);
-            self.has_unread = !self.rest.is_empty();
-            count == room || self.has_unread
-        } else {
-            self.read_behind(INPUT_BYTES, delivery, budget, |target| receive(fd, target))?
-        };
+        let (mut again, mut pieces) = (true, 0);
+        // While a large message comes, whatever the processor's cache can hold is unmasked and kept before the next.
+        while again && pieces < PIECES && delivery.batch.items.is_empty() {
+            let room = if self.has_unread { 0 } else { INPUT_BYTES };
+            again = match self.read_behind(room, delivery, budget, |target| receive(fd, target)) {
+                Err(Errno::AGAIN) if pieces > 0 => false,
+                other => other?,
+            };
+            pieces += 1;
+        }
         (self.is_delivering, self.has_heard) = (true, true);
         Ok(again || self.has_ended)
     }
@@ -117,7 +118,7 @@ impl Incoming {
             delivery.bytes.resize(kept + room, 0);
         }
         delivery.bytes[..kept].copy_from_slice(&self.rest);
-        let count = fill(&mut delivery.bytes[kept..kept + room])?;
+        let count = if room > 0 { fill(&mut delivery.bytes[kept..kept + room])? } else { 0 };
         let bytes = &mut delivery.bytes[..kept + count];
         let (taken, again) = self.reader.feed(bytes, &mut delivery.batch, budget);
         if kept > 0 || taken < bytes.len() {

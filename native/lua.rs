@@ -25,9 +25,14 @@ const KEPT_BYTES: usize = 1 << 20;
 
 /// From this size on messages are large.
 const LARGE_BYTES: usize = 1 << 16;
-/// What makes room for them, and how many blocks that is made of.
+/// What makes room for them, how many blocks that is made of, how many of these stay at either end.
 const ROOM: &CStr = c"websockets_room";
 const ROOM_BLOCKS: (ffi::lua_Integer, usize) = if cfg!(feature = "luajit") { (256, 100 << 10) } else { (1, 4 << 20) };
+const ROOM_ENDS: ffi::lua_Integer = if cfg!(feature = "luajit") { 8 } else { 0 };
+/// How much they may take before the collector is made to go round, and where beside the blocks is how much was left
+/// after the last time.
+const GROWN_KIB: c_int = 12 << 10;
+const LEFT_KIB: usize = 1000;
 
 thread_local! {
     static DELIVERY: Cell<Option<Box<Delivery>>> = const { Cell::new(None) };
@@ -317,12 +322,12 @@ impl Lua {
         })
     }
 
-    // Has Lua's memory ready for large messages, of which some have come. May raise.
+    // Has Lua's memory ready for large messages, of which one has come. May raise.
     //
     // Lua walks over everything when its memory has doubled: where little is there, nearly each large message sets that
     // off. A block that nobody touches counts as memory and takes none. LuaJIT has the system map and clear every block
     // of 128 KiB or more anew; those below it keeps side by side, and all are one that is large once they are free.
-    fn make_room(&self, bytes: usize) {
+    fn make_room(&self) {
         // SAFETY: C functions have room for 20 values; what is pushed here is popped, and the registry keeps one table.
         unsafe {
             if ffi::luaL_newmetatable(self.state, ROOM.as_ptr()) != 0 {
@@ -330,17 +335,25 @@ impl Lua {
                     new_userdata(self.state, ROOM_BLOCKS.1);
                     ffi::lua_rawseti(self.state, -2, block);
                 }
-                // Those at the ends stay, whichever way they lie: LuaJIT gives back what is free at an end.
-                for block in 2..ROOM_BLOCKS.0 {
+                // Some stay at either end: LuaJIT gives back what is free at an end, whichever way it lies, and the first
+                // of them may lie in gaps elsewhere.
+                for block in ROOM_ENDS..ROOM_BLOCKS.0 - ROOM_ENDS {
                     ffi::lua_pushnil(self.state);
                     ffi::lua_rawseti(self.state, -2, block);
                 }
             }
-            ffi::lua_settop(self.state, -2);
-            // These take a step of one size for any string, instead of keeping up with the bytes.
+            // These take a step of one size for any string, and would not keep up with the bytes.
             if cfg!(any(feature = "luajit", feature = "lua51")) {
-                ffi::lua_gc(self.state, ffi::LUA_GCSTEP, (bytes / (16 << 10)) as c_int);
+                let collect = |what| ffi::lua_gc(self.state, what, 0);
+                let left = self.with(Item(-1, LEFT_KIB), || self.number(-1)) as c_int;
+                let is_due = collect(ffi::LUA_GCCOUNT) >= left.saturating_add(left.max(GROWN_KIB));
+                // A round is soon made where little is left; else what the steps are behind is made up for.
+                let is_soon = left < GROWN_KIB;
+                if is_due && is_soon == (collect(if is_soon { ffi::LUA_GCCOLLECT } else { ffi::LUA_GCSTEP }) == 0) {
+                    self.set_item(-2, LEFT_KIB, collect(ffi::LUA_GCCOUNT) as usize);
+                }
             }
+            ffi::lua_settop(self.state, -2);
         }
     }
 
@@ -353,21 +366,21 @@ impl Lua {
     ) -> Option<(usize, R)> {
         let mut delivery = ManuallyDrop::new(DELIVERY.take().unwrap_or_default());
         let result = self.attempt(|| read(&mut delivery))?;
-        let mut large = 0;
+        let mut is_large = false;
         for (index, (kind, payload)) in delivery.batch.items.iter().enumerate() {
             let payload = match payload {
                 Payload::Here(from, size) => &delivery.bytes[*from..*from + *size],
                 Payload::Owned(bytes) => bytes,
             };
-            large += if payload.len() >= LARGE_BYTES { payload.len() } else { 0 };
+            is_large |= payload.len() >= LARGE_BYTES;
             put(index, usize::from(*kind), payload);
         }
         let count = delivery.batch.items.len();
         let mut delivery = ManuallyDrop::into_inner(delivery);
         delivery.batch.clear();
         DELIVERY.set((delivery.bytes.len() <= KEPT_BYTES).then_some(delivery));
-        if large > 0 {
-            self.make_room(large);
+        if is_large {
+            self.make_room();
         }
         Some((count, result))
     }

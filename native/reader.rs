@@ -9,9 +9,10 @@ const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 /// What a retained buffer is charged beside its bytes.
 const BUFFER_BYTES: u64 = 128;
-/// From this much on both sides, the rest of a frame is received where it stays.
-const STRAIGHT_BYTES: usize = 1 << 14;
-/// The largest buffers that are kept for the next messages, and how many.
+/// What is unmasked and kept before the next, while the processor has it nearest.
+const BLOCK_BYTES: usize = 1 << 13;
+/// From what size on buffers are kept for the next messages, up to what size, and how many.
+const LARGE_BYTES: usize = 1 << 14;
 const SPARE_BYTES: usize = 1 << 21;
 const SPARE_BUFFERS: usize = 4;
 
@@ -38,7 +39,7 @@ impl Batch {
         self.bytes = 0;
         for (_, payload) in self.items.drain(..) {
             let Payload::Owned(mut buffer) = payload else { continue };
-            if (STRAIGHT_BYTES..=SPARE_BYTES).contains(&buffer.capacity()) {
+            if (LARGE_BYTES..=SPARE_BYTES).contains(&buffer.capacity()) {
                 buffer.clear();
                 self.spare.push(buffer);
                 self.spare.sort_unstable_by_key(Vec::capacity);
@@ -164,22 +165,26 @@ impl Reader {
         let Some(message) = &mut self.message else { return Ok(0) };
         let count = message.header.length.min(bytes.len() as u64) as usize;
         let piece = &mut bytes[..count];
-        message.header.unmask(piece);
         let from = message.bytes.len();
         match self.rules.inflate {
             Some(window) if message.begun.is_packed => {
                 let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
                 let limit = self.rules.max_message_bytes;
+                message.header.unmask(piece);
                 inflater.inflate(piece, message.is_whole(), limit, &mut message.bytes)?;
                 if message.is_whole() && window.forgets {
                     self.inflater = None;
                 }
             }
             _ => {
-                if message.bytes.capacity() == 0 && count >= STRAIGHT_BYTES {
+                if message.bytes.capacity() == 0 && count >= LARGE_BYTES {
                     message.bytes = batch.spare.pop().unwrap_or_default();
                 }
-                message.bytes.extend_from_slice(piece);
+                message.bytes.reserve(count);
+                for block in piece.chunks_mut(BLOCK_BYTES) {
+                    message.header.unmask(block);
+                    message.bytes.extend_from_slice(block);
+                }
             }
         }
         self.advance(from, batch, budget)?;
@@ -207,38 +212,6 @@ impl Reader {
             self.message = None;
         }
         Ok(())
-    }
-
-    /// Lends the buffer of a large unfinished frame, with room behind its bytes, so that the next bytes can be received
-    /// straight into it; then `received` must follow.
-    pub fn straight(&mut self, budget: &mut Budget) -> Option<&mut Vec<u8>> {
-        let message = self.message.as_deref_mut()?;
-        let have = message.bytes.len();
-        if message.header.length < STRAIGHT_BYTES as u64 || have < STRAIGHT_BYTES || message.begun.is_packed {
-            return None;
-        }
-        if message.bytes.capacity() - have < STRAIGHT_BYTES {
-            // Never more than has come already, whatever the header declares.
-            let more = usize::try_from(message.header.length).unwrap_or(have).min(have);
-            if !message.charge((have + more) as u64 + BUFFER_BYTES, budget) {
-                return None;
-            }
-            message.bytes.reserve_exact(more);
-        }
-        Some(&mut message.bytes)
-    }
-
-    /// Takes what was received behind the first `from` bytes of the buffer that `straight` lent. Returns bytes that
-    /// belong to the next frames.
-    pub fn received(&mut self, from: usize, batch: &mut Batch, budget: &mut Budget) -> Vec<u8> {
-        let Some(message) = &mut self.message else { return Vec::new() };
-        let count = message.header.length.min((message.bytes.len() - from) as u64) as usize;
-        let beyond = message.bytes.split_off(from + count);
-        message.header.unmask(&mut message.bytes[from..]);
-        if let Err(breach) = self.advance(from, batch, budget) {
-            self.fail(breach, batch, budget);
-        }
-        beyond
     }
 
     /// Ends the reader and gives back to the budget what it holds; it reads nothing more.
