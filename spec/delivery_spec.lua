@@ -169,7 +169,7 @@ describe("hub:read", function()
     local listed, calls, place, seen = { unpack(readable, 1, PEERS + 1) }, 0, 1, {}
     while place <= PEERS + 1 do
       local count
-      count, place = s.context.hub:read(readable, place, PEERS + 1, owners, opcodes, payloads)
+      count, place = s.context.hub.read(s.context.hub.source, readable, place, PEERS + 1, owners, opcodes, payloads)
       calls = calls + 1
       for i = 1, count do seen[#seen + 1] = { owners[i], opcodes[i], payloads[i] } end
     end
@@ -213,7 +213,7 @@ describe("hub:read", function()
     local owners, opcodes, payloads = {}, {}, {}
     local count
     for _ = 1, 1000 do
-      count = s.context.hub:read({ { plain = ws.wire } }, 1, 1, owners, opcodes, payloads)
+      count = s.context.hub.read(s.context.hub.source, { { plain = ws.wire } }, 1, 1, owners, opcodes, payloads)
       if count > 0 then break end
     end
     assert.equal(1, count)

@@ -158,7 +158,7 @@ function context:run()
   check(self)
   self.stopping = false
   repeat
-    turn.service(self, nil)
+    turn.run(self)
   until self.stopping or self.destroyed
 end
 

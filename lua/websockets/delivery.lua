@@ -115,8 +115,9 @@ end
 local function read_on(context, ready, readable, count, other)
   if ready.count > 0 then take_many(context, ready, ready.failed + 1, other) end
   local hub, owners, opcodes, payloads = context.hub, ready.owners, ready.opcodes, ready.payloads
+  local read, source = hub.read, hub.source
   while ready.next <= count do
-    ready.count, ready.next = hub:read(readable, ready.next, count, owners, opcodes, payloads)
+    ready.count, ready.next = read(source, readable, ready.next, count, owners, opcodes, payloads)
     take_many(context, ready, 1, other)
   end
 end

@@ -4,12 +4,13 @@ local agenda = require("websockets.agenda")
 local connection = require("websockets.connection")
 local delivery = require("websockets.delivery")
 local ending = require("websockets.ending")
+local finishing = require("websockets.finishing")
 local guard = require("websockets.guard")
-local relief = require("websockets.relief")
 local session = require("websockets.session")
 
 local turn = {}
 
+local finish = finishing.finish
 local max, HUGE = math.max, math.huge
 
 -- An outside loop that watches READ only has us try full sockets again at each entry, but not more often than this.
@@ -25,66 +26,6 @@ function turn.address(object)
   local text = tostring(object)
   setmetatable(object, meta)
   return (text:gsub("^table: ", ""))
-end
-
--- Returns whether anything came of it that may have queued more.
-local function flush_queued(context)
-  local touched, reports = context.touched, context.reports
-  local reported = context.hub:flush(reports, context.owners)
-  for i = 1, 3 * reported, 3 do
-    local ws, pending, took = reports[i], reports[i + 1], reports[i + 2]
-    reports[i] = false
-    connection.flushed(ws, pending, took)
-  end
-  local count = context.touched_count
-  if count == 0 then return reported > 0 end
-  for i = 1, count do
-    local ws = touched[i]
-    touched[i] = false
-    if ws then connection.flush(ws) end
-  end
-  if context.touched_count == count then
-    context.touched_count = 0
-  else
-    -- Flushing touched more: those go to the front, for the next round.
-    for i = count + 1, context.touched_count do touched[i - count], touched[i] = touched[i], false end
-    context.touched_count = context.touched_count - count
-  end
-  return true
-end
-
-local function tell_ends(context)
-  local retired, count = context.retired, context.retired_count
-  for i = context.told + 1, count do
-    ending.tell(retired[i])
-  end
-  context.told = count
-end
-
--- Descriptors are closed last, so that no number comes back inside a turn.
-local function close_retired(context)
-  local retired = context.retired
-  for i = 1, context.retired_count do
-    local ws = retired[i]
-    retired[i] = nil
-    context.owners[ws.fd] = nil
-    context.connection_count = context.connection_count - 1
-    ws.wire:close()
-    ws.fd = -1
-  end
-  context.retired_count, context.told, context.abandoned = 0, 0, 0
-end
-
-local function finish(context)
-  repeat
-    local has_more = flush_queued(context)
-    if context.blocked_count > 0 then relief.give(context) end
-    if context.told < context.retired_count then
-      tell_ends(context)
-      has_more = true
-    end
-  until not has_more
-  if context.retired_count > 0 then close_retired(context) end
 end
 
 local function retry_blocked(context)
@@ -120,7 +61,6 @@ end
 
 local function serve_again(context)
   local count, again = context.again_count, context.again
-  if count == 0 then return end
   context.again, context.again_count, context.is_again = {}, 0, {}
   for i = 1, count do serve(context, again[i]) end
 end
@@ -202,28 +142,44 @@ function turn.timeout(context)
   return max(0, due - context.clock())
 end
 
-local function service(context, seconds)
-  if context.again_count > 0 then
-    seconds = 0
-  else
-    local due, now, hold = context.timers.earliest, context.now, context.poller.hold
-    if due < HUGE then
-      local rest = max(0, due - now)
-      if not seconds or rest < seconds then seconds = rest end
-    end
-    if hold then seconds = hold(context.poller, due, now, seconds) end
+-- How long the poller may wait; nil without end.
+local function patience(context, seconds)
+  if context.again_count > 0 then return 0 end
+  local due, poller = context.timers.earliest, context.poller
+  -- Nearly always the next wait ends by itself when this timer is due.
+  if not seconds and due == poller.wakes_at and context.now < due then return nil end
+  local now = context.clock()
+  if due < HUGE then
+    local rest = max(0, due - now)
+    if not seconds or rest < seconds then seconds = rest end
   end
+  if poller.hold then return poller:hold(due, now, seconds) end
+  return seconds
+end
+
+local function service(context, seconds)
   local readable, writable = context.readable, context.writable
-  local reads, writes = context.poller:wait(seconds, readable, writable)
-  context.now = context.clock()
+  local reads, writes = context.poller:wait(patience(context, seconds), readable, writable)
+  local now = context.clock()
+  context.now = now
   for i = 1, writes do
     local ws = writable[i]
     writable[i] = false
     connection.flush(ws)
   end
-  delivery.read_all(context, readable, reads, serve)
-  serve_again(context)
-  context.timers:run(context.now)
+  if reads > 0 then delivery.read_all(context, readable, reads, serve) end
+  if context.again_count > 0 then serve_again(context) end
+  if now >= context.timers.earliest then context.timers:run(now) end
+end
+
+-- Turn after turn, until there is something to be done that can only be done outside of a protected call.
+local function service_on(context)
+  repeat
+    service(context, nil)
+    finish(context)
+    context.turn = context.turn + 1
+    if context.has_alarm then turn.set_alarm(context) end
+  until context.stopping or context.destroying or context.failure
 end
 
 -- What every entry does, for a loop that only watches READ.
@@ -261,6 +217,13 @@ end
 function turn.service(context, seconds)
   enter(context, "service")
   run(context, service, seconds)
+end
+
+--- Serves until it is told to stop, or to destroy the context, or a callback fails.
+-- @tparam table context
+function turn.run(context)
+  enter(context, "run")
+  run(context, service_on)
 end
 
 --- Serves one descriptor that an outside loop found ready.

@@ -54,13 +54,15 @@ end
 -- `hub:flush(reports)` sends what was queued and fills the table with triples for which it returns the count: the owner
 -- of a wire; bytes that wait, or false where it broke; whether any was taken, or why it broke.
 --
--- `hub:read(readable, first, last, owners, opcodes, payloads)` reads once from the first owners in a part of an array,
--- at least one, and leaves false in their places. It fills the other three with messages, and with the opcode 3 for
--- what is none: its payload is true where more of an owner may be here already, why there is nothing any more, or false
--- for an owner without a wire in `plain`. Returns how many; the place of the next owner.
+-- `hub.read(hub.source, readable, first, last, owners, opcodes, payloads)` reads once from the first owners in a part
+-- of an array, at least one, and leaves false in their places. It fills the other three with messages, and with the
+-- opcode 3 for what is none: its payload is true where more of an owner may be here already, why there is nothing any
+-- more, or false for an owner without a wire in `plain`. Returns how many; the place of the next owner.
 -- @treturn table hub: `buffered` bytes and `pieces` that wait in all
 function hub_of.new()
-  return { count = 0, buffered = 0, pieces = 0, batch = {}, flush = flush_hub, read = read_hub }
+  local hub = { count = 0, buffered = 0, pieces = 0, batch = {}, flush = flush_hub, read = read_hub }
+  hub.source = hub
+  return hub
 end
 
 --- Tells how far all that waits is past a limit.

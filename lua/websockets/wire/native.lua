@@ -55,10 +55,6 @@ local function flush_hub(hub, reports, owners)
   return count + more
 end
 
-local function read_hub(hub, ...)
-  return hub.core:read(...)
-end
-
 local hub_meta = {}
 
 function hub_meta.__index(hub, name)
@@ -69,11 +65,11 @@ end
 -- @tparam table settings `high_water_bytes`, `max_buffered_bytes`, `max_unfinished_total_bytes`
 -- @treturn table hub; `hub:flush(reports, owners)` is as in `websockets.wire.hub`, but tells only of wires that
 -- broke, that wait for their peer or have ceased to, or that asked by `attend`; `owners` are found by descriptor;
--- `hub:read` is as in `websockets.wire.hub`
+-- `hub.read` is as in `websockets.wire.hub`
 function native.hub(settings)
+  local own = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes)
   return setmetatable({
-    core = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes),
-    streams = stream.hub(), flush = flush_hub, read = read_hub,
+    core = own, streams = stream.hub(), flush = flush_hub, source = own, read = core.websockets_hub.read,
   }, hub_meta)
 end
 
