@@ -196,6 +196,7 @@ describe("max_buffered_bytes and slow_consumer", function()
       if ws:buffered() <= 512 * KIB then ws:write(PIECE, WRITE_BINARY) end
       return ws:buffered() > 512 * KIB
     end, "a full socket")
+    run:calm(ws)
     assert.equal(0, ws:write("begun", WRITE_BINARY + 0x40))
     assert.equal(0, ws:write(("h"):rep(400 * KIB), WRITE_BINARY))
     for _ = 1, 2 do assert.equal(0, ws:write("held", WRITE_BINARY)) end

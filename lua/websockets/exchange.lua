@@ -10,7 +10,11 @@ local response = require("websockets.response")
 local upgrade = require("websockets.upgrade")
 local uri = require("websockets.uri")
 
-local exchange = {}
+-- What a request may need stands here until it does: each connection begins with a request.
+local exchange = {
+  body = false, file = false, left = 0, pieces = 0, turn = 0, last = false, leaving = false, raw = false,
+  calling = false, shown = false,
+}
 exchange.__index = exchange
 
 local sub = string.sub
@@ -21,9 +25,8 @@ local REQUESTS_A_TURN = 64
 -- @treturn exchange
 function exchange.new()
   return setmetatable({
-    phase = "head", scanner = http.scanner(), rest = "", position = 1,
-    request = false, body = false, file = false, left = 0, pieces = 0, turn = 0, last = false, leaving = false,
-    raw = false, calling = false, stepping = false, head = false, shown = false,
+    phase = "head", scanner = false, rest = "", position = 1, request = false, head = false, stepping = false,
+    offered = false, deflate = false, extensions = false,
   }, exchange)
 end
 
@@ -53,7 +56,8 @@ local function call_on_http(self, ws, text)
 end
 
 local function run(self, ws, text)
-  self.phase, self.raw = "answer", false
+  self.phase = "answer"
+  if self.raw then self.raw = false end
   response.await(ws)
   if handshake.is_upgrade(self.request) then return upgrade.run(self, ws) end
   call_on_http(self, ws, text)
@@ -90,8 +94,15 @@ end
 
 local phases = {}
 
+-- Nearly all heads come in one piece: what is kept between two pieces is made for those that do not.
+local spare = http.scanner()
+
 function phases.head(self, ws)
-  local head, next_position = http.scan(self.scanner, self.rest, self.position, ws.context.settings)
+  local scanner = self.scanner or spare
+  local head, next_position = http.scan(scanner, self.rest, self.position, ws.context.settings)
+  if not head and scanner == spare then
+    self.scanner, spare = spare, http.scanner()
+  end
   if head == false then return response.refuse(self, ws, next_position) end
   if not head then
     self.position = #self.rest + 1

@@ -50,7 +50,7 @@ end
 
 -- RFC 6455 4.2.1 (5): 24 characters that stand for 16 bytes.
 local function is_key(key)
-  return #key == 24 and find(key, "^[%w+/]*==$") ~= nil
+  return #key == 24 and find(key, "^[a-zA-Z0-9+/]*==$") ~= nil
 end
 
 local VERSION = { ["Sec-WebSocket-Version"] = "13" }
@@ -74,6 +74,8 @@ function handshake.check(request)
   return true
 end
 
+local NONE = {}
+
 --- Reads the subprotocols that the client offers, in its order.
 -- @rfc 6455 4.1
 -- @tparam table request
@@ -81,8 +83,9 @@ end
 -- @treturn[2] nil
 -- @treturn[2] integer status 400: not a list of different tokens
 function handshake.subprotocols(request)
-  local value, list, seen = request.headers["sec-websocket-protocol"], {}, {}
-  if not value then return list end
+  local value = request.headers["sec-websocket-protocol"]
+  if not value then return NONE end
+  local list, seen = {}, {}
   for item in (value .. ","):gmatch("([^,]*),") do
     local from = find(item, "[^ \t]")
     local name = from and item:sub(from, -1):match("^[^ \t]*")
@@ -124,7 +127,7 @@ function handshake.accept(engine, request, subprotocol, headers, extensions)
     .. "Sec-WebSocket-Accept: " .. engine.accept_key(request.headers["sec-websocket-key"]) .. "\r\n"
   if subprotocol then bytes = bytes .. "Sec-WebSocket-Protocol: " .. subprotocol .. "\r\n" end
   if extensions then bytes = bytes .. "Sec-WebSocket-Extensions: " .. extensions .. "\r\n" end
-  for name, value in pairs(headers or {}) do
+  for name, value in pairs(headers or NONE) do
     for _, one in ipairs(type(value) == "table" and value or { value }) do
       bytes = bytes .. name .. ": " .. one .. "\r\n"
     end

@@ -2,7 +2,8 @@
 -- @module websockets.http
 local http = {}
 
-local byte, find, sub, lower, concat = string.byte, string.find, string.sub, string.lower, table.concat
+local byte, find, match, sub, lower = string.byte, string.find, string.match, string.sub, string.lower
+local concat = table.concat
 
 --- The reason phrase of each status that this library sends.
 http.REASONS = {
@@ -20,7 +21,12 @@ http.REASONS = {
 
 local MAX_PIECES = 256
 
-local TOKEN = "^[!#$%%&'*+%-.^_`|~%w]+$"
+-- What there is most of stands first: a set is gone through for each byte. Ranges, whatever the locale.
+local TCHAR = "[a-zA-Z%-0-9!#$%%&'*+.^_`|~]"
+local TOKEN = "^" .. TCHAR .. "+$"
+-- RFC 9112 5, 9110 5.5: no folding, no space before the colon, no control characters. Nothing in it can be matched in
+-- more than two ways, or a peer could have it tried in very many.
+local FIELD = "^(" .. TCHAR .. "+): ?([ -~\128-\255\t]*)\r\n()"
 
 --- Tells whether a string is a token.
 -- @rfc 9110 5.6.2
@@ -30,19 +36,20 @@ function http.is_token(text)
   return find(text, TOKEN) ~= nil
 end
 
---- Starts looking for the end of a head.
+local function clear(scanner)
+  scanner.pieces, scanner.count, scanner.size = false, 0, 0
+  scanner.line_end, scanner.lines, scanner.skipped = 0, 0, false
+  return scanner
+end
+
+--- Starts looking for the end of a head; once one was found, for the next.
 -- @treturn table scanner: what `scan` keeps between two pieces
 function http.scanner()
-  return { pieces = false, count = 0, size = 0, line_end = 0, lines = 0, skipped = false }
+  return clear({})
 end
 
-local function over_limit(scanner, size, limits)
-  if scanner.lines == 0 and size > limits.max_request_line_bytes then return 414 end
-  if size > limits.max_header_bytes then return scanner.lines == 0 and 414 or 431 end
-end
-
-local function previous_byte(scanner, bytes, position, from)
-  if position > from then return byte(bytes, position - 1) end
+-- The last byte of what has been kept.
+local function last_byte(scanner)
   local piece = scanner.pieces and scanner.pieces[scanner.count]
   return piece and byte(piece, -1)
 end
@@ -53,6 +60,7 @@ local function finish(scanner, bytes, from, position)
     scanner.pieces[scanner.count + 1] = head
     head = concat(scanner.pieces)
   end
+  if scanner.size > 0 or scanner.skipped then clear(scanner) end
   return head, position + 1
 end
 
@@ -81,30 +89,33 @@ end
 -- @treturn[3] boolean false
 -- @treturn[3] integer status 400, 414 or 431
 function http.scan(scanner, bytes, from, limits)
-  local start, before = from, from
+  local most, most_first, most_lines = limits.max_header_bytes, limits.max_request_line_bytes, limits.max_header_lines
+  local start, before, lines, line_end = from, from, scanner.lines, scanner.line_end
+  local size_before = scanner.size - start + 1
   while true do
     local position = find(bytes, "\n", before, true)
-    local size = scanner.size + (position or #bytes) - start + 1
-    local status = over_limit(scanner, size, limits)
-    if status then return false, status end
+    local size = size_before + (position or #bytes)
+    if size > most or lines == 0 and size > most_first then return false, lines == 0 and 414 or 431 end
     if not position then break end
-    if previous_byte(scanner, bytes, position, start) ~= 13 then return false, 400 end
+    if (position > start and byte(bytes, position - 1) or last_byte(scanner)) ~= 13 then return false, 400 end
     before = position + 1
-    if size - scanner.line_end == 2 then
-      if scanner.lines > 0 then return finish(scanner, bytes, start, position) end
+    if size - line_end > 2 then
+      line_end = size
+      lines = lines + 1
+      if lines > most_lines + 1 then return false, 431 end
+    elseif lines > 0 then
+      return finish(scanner, bytes, start, position)
+    else
       -- RFC 9112 2.2: one empty line before the request line is passed over.
       if scanner.skipped then return false, 400 end
       scanner.skipped, scanner.pieces, scanner.count, scanner.size = true, false, 0, 0
-      start = before
-    else
-      scanner.line_end = size
-      scanner.lines = scanner.lines + 1
-      if scanner.lines > limits.max_header_lines + 1 then return false, 431 end
+      start, size_before = before, 1 - before
     end
   end
   if scanner.size == 0 and #bytes >= start and not find(bytes, "^[!#$%%&'*+%-.^_`|~%w\r]", start) then
     return false, 400
   end
+  scanner.lines, scanner.line_end = lines, line_end
   keep(scanner, bytes, start)
   return nil
 end
@@ -140,29 +151,8 @@ local function read_request_line(request, line)
 end
 
 local JOINED_BY = { cookie = "; " }
-
--- RFC 9112 5, 9110 5.5: no folding, no space before the colon, no control characters.
-local function read_field(request, line)
-  local colon = find(line, ":", 1, true)
-  if not colon then return 400 end
-  local name = sub(line, 1, colon - 1)
-  if not http.is_token(name) then return 400 end
-  local from = find(line, "[^ \t]", colon + 1)
-  local value = ""
-  if from then
-    local upto = #line
-    while byte(line, upto) == 32 or byte(line, upto) == 9 do upto = upto - 1 end
-    value = sub(line, from, upto)
-    if find(value, "[%z\1-\8\10-\31\127]") then return 400 end
-  end
-  name = lower(name)
-  local headers, fields = request.headers, request.fields
-  fields[#fields + 1] = name
-  fields[#fields + 1] = value
-  local known = headers[name]
-  headers[name] = known and known .. (JOINED_BY[name] or ", ") .. value or value
-  if known and (name == "host" or name == "content-length" or name == "transfer-encoding") then return 400 end
-end
+-- More than one of these could be read in two ways.
+local SINGLE = { host = true, ["content-length"] = true, ["transfer-encoding"] = true }
 
 -- RFC 3986 3.2, without user information.
 local NOT_IN_HOST = "[^%w%.%-_~:%[%]%%!$&'()*+,;=]"
@@ -171,8 +161,8 @@ local NOT_IN_HOST = "[^%w%.%-_~:%[%]%%!$&'()*+,;=]"
 local function check_host(request)
   local host, authority = request.headers.host, request.authority
   if not host and request.minor == 1 then return 400 end
-  if find(host or "", NOT_IN_HOST) or find(authority or "", NOT_IN_HOST) then return 400 end
-  request.headers.host = authority or host
+  if host and find(host, NOT_IN_HOST) or authority and find(authority, NOT_IN_HOST) then return 400 end
+  if authority then request.headers.host = authority end
 end
 
 -- RFC 9112 6.1, 6.3: where the body ends; whatever two readers could see differently is refused.
@@ -192,8 +182,12 @@ end
 
 local function has_token(value, token)
   if not value then return false end
+  value = lower(value)
+  -- Nearly always it is the token alone, or has nothing of it.
+  if value == token then return true end
+  if not find(value, token, 1, true) then return false end
   for word in value:gmatch("[^,]+") do
-    if lower(word:match("^[ \t]*([^ \t]*)")) == token and find(word, "^[ \t]*[^ \t]+[ \t]*$") then return true end
+    if match(word, "^[ \t]*([^ \t]*)") == token and find(word, "^[ \t]*[^ \t]+[ \t]*$") then return true end
   end
   return false
 end
@@ -204,32 +198,55 @@ end
 -- @treturn boolean
 http.has_token = has_token
 
+local BLANK = { [32] = true, [9] = true }
+
+local function trim(value)
+  local from, upto = find(value, "[^ \t]"), #value
+  while from and BLANK[byte(value, upto)] do upto = upto - 1 end
+  return from and sub(value, from, upto) or ""
+end
+
 --- Reads the field lines of a head.
 -- @rfc 9112 5
--- @tparam table message `headers` and `fields` are filled, see `parse`
+-- @tparam table message `headers` is filled, and `fields` where it is there; see `parse`
 -- @tparam string head
 -- @tparam integer from position of the first field line
 -- @treturn ?integer status 400 where one is wrong
 function http.read_fields(message, head, from)
-  while true do
-    local line_end = find(head, "\r\n", from, true)
-    if line_end == from then return nil end
-    local status = read_field(message, sub(head, from, line_end - 1))
-    if status then return status end
-    from = line_end + 2
+  local headers, fields, upto = message.headers, message.fields, #head - 1
+  while from < upto do
+    local name, value, behind = match(head, FIELD, from)
+    if not name then return 400 end
+    if BLANK[byte(value)] or BLANK[byte(value, -1)] then value = trim(value) end
+    name = lower(name)
+    from = behind
+    if fields then fields[#fields + 1] = { name, value } end
+    local known = headers[name]
+    if not known then
+      headers[name] = value
+    elseif SINGLE[name] then
+      return 400
+    else
+      headers[name] = known .. (JOINED_BY[name] or ", ") .. value
+    end
   end
 end
 
 --- Reads a request head.
 -- @rfc 9112 2 to 6
 -- @tparam string head as `scan` gave it
+-- @tparam ?boolean has_fields whether `fields` is wanted
 -- @treturn[1] table request: `method`, `uri` (path and query), `minor` (HTTP version 1.minor), `headers` (lower-case
--- name -> value, repeats joined), `fields` (name, value, name, value …), `length` or `chunked` where a body follows,
+-- name -> value, repeats joined), `fields` (pairs of name and value), `length` or `chunked` where a body follows,
 -- `keep_alive`
 -- @treturn[2] nil
 -- @treturn[2] integer status 400, 413, 501 or 505
-function http.parse(head)
-  local request = { headers = {}, fields = {}, length = 0, chunked = false }
+function http.parse(head, has_fields)
+  -- All of it at once: a table that grows is made anew each time.
+  local request = {
+    method = false, uri = false, authority = false, minor = 0, headers = {}, fields = has_fields and {},
+    length = 0, chunked = false, keep_alive = false,
+  }
   local line_end = find(head, "\r\n", 1, true)
   local status = read_request_line(request, sub(head, 1, line_end - 1))
     or http.read_fields(request, head, line_end + 2) or check_host(request) or read_framing(request)

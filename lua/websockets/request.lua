@@ -32,15 +32,14 @@ local function read_params(ws, path)
   return match and match.params or {}
 end
 
-local function build(ws, parsed)
+local function build(ws, head)
+  local parsed = http.parse(head, true)
   local path, query = uri.split(parsed.uri)
-  local fields = {}
-  for i = 1, #parsed.fields, 2 do fields[#fields + 1] = { parsed.fields[i], parsed.fields[i + 1] } end
   local first, list = uri.read_query(query)
   local _, ip = ws:get_peer_addresses()
   return setmetatable({
     method = parsed.method, uri = parsed.uri, path = path, query = first, query_list = list,
-    headers = parsed.headers, fields = fields, cookies = read_cookies(parsed.headers.cookie),
+    headers = parsed.headers, fields = parsed.fields, cookies = read_cookies(parsed.headers.cookie),
     params = read_params(ws, path), ip = ip, [CONNECTION] = ws,
   }, request)
 end
@@ -52,10 +51,10 @@ end
 function request.of(ws)
   local phase = ws.exchange
   if phase then
-    if phase.request and not phase.shown then phase.shown = build(ws, phase.request) end
+    if phase.request and not phase.shown then phase.shown = build(ws, phase.head) end
     return phase.shown or nil
   end
-  if type(ws.head) == "string" then ws.head = build(ws, http.parse(ws.head)) end
+  if type(ws.head) == "string" then ws.head = build(ws, ws.head) end
   return ws.head or nil
 end
 

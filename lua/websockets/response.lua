@@ -29,7 +29,6 @@ function response.done(self, ws)
   -- What a route says ends with its request.
   ws.settings = ws.context.settings
   if not keep_alive then return ending.finish(ws) end
-  self.scanner = http.scanner()
   self.leaving = true
   ending.deadline(ws, ws.settings.response_timeout, expire_idle)
   if ws.paused then descriptor.pause(ws, false) end

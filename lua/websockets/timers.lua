@@ -10,17 +10,14 @@ function timers.new()
   return setmetatable({ queues = {}, earliest = math.huge }, timers)
 end
 
-local function queue_of(self, lane, fire)
-  local queue = self.queues[lane]
-  if not queue then
-    queue = {
-      seconds = type(lane) == "number" and lane or lane.seconds,
-      first = 1, last = 0, live = 0, due = {}, owner = {},
-      -- Nearly all timers of a lane do the same: only those that do something else have a place of their own for it.
-      usual = fire, fire = {},
-    }
-    self.queues[lane] = queue
-  end
+local function new_queue(self, lane, fire)
+  local queue = {
+    seconds = type(lane) == "number" and lane or lane.seconds,
+    first = 1, last = 0, live = 0, due = {}, owner = {},
+    -- Nearly all timers of a lane do the same: only those that do something else have a place of their own for it.
+    usual = fire, fire = {},
+  }
+  self.queues[lane] = queue
   return queue
 end
 
@@ -32,14 +29,12 @@ end
 -- @tparam function fire `fire(owner, now)`, called once when the time has come
 -- @treturn integer slot: names this timer together with its lane
 function timers:start(lane, now, owner, fire)
-  local queue = queue_of(self, lane, fire)
-  local slot = queue.last + 1
-  queue.last = slot
-  queue.due[slot] = now + queue.seconds
-  queue.owner[slot] = owner
+  local queue = self.queues[lane] or new_queue(self, lane, fire)
+  local slot, due = queue.last + 1, now + queue.seconds
+  queue.last, queue.live = slot, queue.live + 1
+  queue.due[slot], queue.owner[slot] = due, owner
   if fire ~= queue.usual then queue.fire[slot] = fire end
-  queue.live = queue.live + 1
-  if queue.due[slot] < self.earliest then self.earliest = queue.due[slot] end
+  if due < self.earliest then self.earliest = due end
   return slot
 end
 

@@ -11,6 +11,7 @@ local response = require("websockets.response")
 
 local upgrade = {}
 
+local NOTHING = {}
 local ANSWER_FIELDS = { protocol = true, headers = true, user = true }
 
 -- Whom an accepted client goes to. The application's choice has been checked: nil leaves it to the client's order.
@@ -169,8 +170,11 @@ end
 
 local function check_origin(self, ws)
   local context, request, settings = ws.context, self.request, ws.settings
-  local given = type(settings.origins) == "function" and ws:request() or request
-  local called, allowed = agenda.call(context, ws, handshake.allows_origin, settings.origins, given)
+  local origins = settings.origins
+  local called, allowed = true, type(origins) ~= "function" and handshake.allows_origin(origins, request)
+  if type(origins) == "function" then
+    called, allowed = agenda.call(context, ws, handshake.allows_origin, origins, ws:request())
+  end
   if not called then return nil, 500 end
   if not allowed then
     agenda.log(context, "warning", ("refused a page of another origin; to allow it: origins = { %q }")
@@ -199,7 +203,7 @@ function upgrade.run(self, ws)
     self.request.headers["sec-websocket-extensions"], settings.slow_consumer == "close")
   if self.deflate == nil then return response.refuse(self, ws, 400) end
   if settings.on_handshake then return ask(ws, settings.on_handshake) end
-  open(ws, {})
+  open(ws, NOTHING)
 end
 
 return upgrade

@@ -13,6 +13,7 @@ server.own_fds = server.is_native and 1 or 0
 server.__index = server
 
 -- It only ends a wait that has failed; a machine with much else to do must not reach it.
+local CALM_TURNS = 40
 local DEADLINE_SECONDS = 20
 -- After so many turns without success the pump lets the system wait a millisecond.
 local BUSY_ROUNDS = 50
@@ -59,6 +60,19 @@ function server:pump(condition, what)
       error("waited too long for " .. (what or "a condition"), 2)
     end
   end
+end
+
+--- Serve until as much waits to be sent as many turns ago: the system goes on moving bytes to the peer's side for a
+-- while, which would look as if the peer had taken them.
+-- @tparam table ws
+function server:calm(ws)
+  local before, calm = ws:buffered(), 0
+  self:pump(function()
+    self:turn(1)
+    local waits = ws:buffered()
+    before, calm = waits, waits == before and calm + 1 or 0
+    return calm == CALM_TURNS
+  end, "a socket that stays full")
 end
 
 --- Serve until the server is quiet: turns enough for anything on its way over the loopback to be done.
