@@ -58,8 +58,8 @@ end
 local function run(self, ws, text)
   self.phase = "answer"
   if self.raw then self.raw = false end
-  response.await(ws)
   if handshake.is_upgrade(self.request) then return upgrade.run(self, ws) end
+  response.await(ws)
   call_on_http(self, ws, text)
 end
 
