@@ -110,11 +110,14 @@ pub struct At(pub c_int);
 pub struct Item(pub c_int, pub usize);
 /// A field of a table; callers checked that it is one.
 pub struct Field(pub c_int, pub &'static CStr);
+/// A field of the table on top of the stack by a name that is there too, named by its place from the bottom.
+pub struct Own(pub c_int);
 
 answer! {
     At, |state, At(index): At| ffi::lua_pushvalue(state, index);
     Item, |state, Item(array, index): Item| ffi::lua_rawgeti(state, array, index as ffi::lua_Integer);
     Field, |state, Field(table, name): Field| ffi::lua_getfield(state, table, name.as_ptr());
+    &Own, |state, &Own(name): &Own| { ffi::lua_pushvalue(state, name); ffi::lua_rawget(state, -2) };
     (), |state, ()| ffi::lua_pushnil(state);
     bool, |state, value: bool| ffi::lua_pushboolean(state, value.into());
     usize, |state, value| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
@@ -280,6 +283,12 @@ impl Lua {
                 && (*holder.as_ptr()).kind == TypeId::of::<T>();
             is_ours.then_some(holder)
         }
+    }
+
+    /// The index of what is on top of the stack.
+    pub fn top(&self) -> c_int {
+        // SAFETY: it changes nothing.
+        unsafe { ffi::lua_gettop(self.state) }
     }
 
     /// Takes an object of ours.

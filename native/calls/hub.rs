@@ -11,7 +11,7 @@ use rustix::net::{accept_with, SocketFlags};
 
 use super::engine;
 use super::wire::{self, WireObject};
-use crate::lua::{functions, Answer, At, Called, Field, Functions, Item, Lua, Spent};
+use crate::lua::{functions, Answer, At, Called, Functions, Item, Lua, Own, Spent};
 use crate::poll::{Poll, READ};
 use crate::{hub::Hub, output::Limits};
 
@@ -98,14 +98,19 @@ fn accept(lua: &Lua) -> Option<Result<At, Errno>> {
 fn read(lua: &Lua) -> Option<(usize, usize)> {
     lua.tables(&[2, 5, 6, 7])?;
     with(lua, Hub::begin_batch)?;
+    let read = lua.with("plain", || read_ready(lua, &Own(lua.top())))?;
+    with(lua, |hub| hub.is_delivered = true)?;
+    Some(read)
+}
+
+fn read_ready(lua: &Lua, plain: &Own) -> Option<(usize, usize)> {
     let (mut place, last, mut count, mut weight) = (lua.number(3) as usize, lua.number(4) as usize, 0, 0);
     while place <= last && weight < READ_BYTES {
-        let mut read = || lua.with(Field(-1, c"plain"), || read_one(lua, count + 1, &mut weight));
+        let mut read = || lua.with(plain, || read_one(lua, count + 1, &mut weight));
         count += lua.with(Item(2, place), || lua.tables(&[-1]).map_or(Some(0), |()| read()))?;
         lua.set_item(2, place, false);
         place += 1;
     }
-    with(lua, |hub| hub.is_delivered = true)?;
     Some((count, place))
 }
 
