@@ -85,10 +85,10 @@ impl Hub {
         }
     }
 
-    /// Receives once and reads every whole message. Returns whether more may be here already.
+    /// Receives, and reads every whole message. Returns whether more may be here already.
     ///
     /// # Errors
-    /// `AGAIN` where nothing is there.
+    /// `AGAIN` where nothing is there, or nothing whole.
     pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
         let Some((wire, _, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
         wire.incoming.read(&wire.fd, delivery, budget).inspect(|_| self.reading.push(fd))

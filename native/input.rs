@@ -73,10 +73,10 @@ impl Incoming {
         Ok((bytes, count >= INPUT_BYTES || self.has_ended))
     }
 
-    /// Receives once and reads every whole message. Returns whether more may be here already.
+    /// Receives, and reads every whole message. Returns whether more may be here already.
     ///
     /// # Errors
-    /// `AGAIN` where nothing is there.
+    /// `AGAIN` where nothing is there, or nothing whole.
     pub fn read(&mut self, fd: &OwnedFd, delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Errno> {
         if self.is_delivering {
             return Err(Errno::IO);
@@ -85,13 +85,10 @@ impl Incoming {
         // While a large message comes, whatever the processor's cache can hold is unmasked and kept before the next.
         while again && pieces < PIECES && delivery.batch.items.is_empty() {
             let room = if self.has_unread { 0 } else { INPUT_BYTES };
-            again = match self.read_behind(room, delivery, budget, |target| receive(fd, target)) {
-                Err(Errno::AGAIN) if pieces > 0 => false,
-                other => other?,
-            };
-            pieces += 1;
+            again = self.read_behind(room, delivery, budget, |target| receive(fd, target))?;
+            (self.has_heard, pieces) = (true, pieces + 1);
         }
-        (self.is_delivering, self.has_heard) = (true, true);
+        self.is_delivering = true;
         Ok(again || self.has_ended)
     }
 

@@ -354,11 +354,12 @@ impl Lua {
             // These take a step of one size for any string, and would not keep up with the bytes.
             if cfg!(any(feature = "luajit", feature = "lua51")) {
                 let collect = |what| ffi::lua_gc(self.state, what, 0);
-                let left = self.with(Item(-1, LEFT_KIB), || self.number(-1)) as c_int;
-                let is_due = collect(ffi::LUA_GCCOUNT) >= left.saturating_add(left.max(GROWN_KIB));
+                let (used, left) =
+                    (collect(ffi::LUA_GCCOUNT), self.with(Item(-1, LEFT_KIB), || self.number(-1)) as c_int);
                 // A round is soon made where little is left; else what the steps are behind is made up for.
                 let is_soon = left < GROWN_KIB;
-                if is_due && is_soon == (collect(if is_soon { ffi::LUA_GCCOLLECT } else { ffi::LUA_GCSTEP }) == 0) {
+                let go_round = || is_soon == (collect(if is_soon { ffi::LUA_GCCOLLECT } else { ffi::LUA_GCSTEP }) == 0);
+                if used < left || used >= left.saturating_add(left.max(GROWN_KIB)) && go_round() {
                     self.set_item(-2, LEFT_KIB, collect(ffi::LUA_GCCOUNT) as usize);
                 }
             }

@@ -7,7 +7,7 @@ use crate::{deflate::Inflater, mask, utf8};
 
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
-/// What a retained buffer is charged beside its bytes.
+/// What a buffer of an unfinished message is charged beside its bytes.
 const BUFFER_BYTES: u64 = 128;
 /// What is unmasked and kept before the next, while the processor has it nearest.
 const BLOCK_BYTES: usize = 1 << 13;
@@ -86,6 +86,11 @@ impl Message {
         (budget.used, self.charged) = (budget.used + charge, self.charged + charge);
         fits
     }
+}
+
+// Small buffers have hardly any room beyond their bytes.
+fn cost(buffer: &Vec<u8>) -> u64 {
+    BUFFER_BYTES + if buffer.capacity() < LARGE_BYTES { buffer.len() } else { buffer.capacity() } as u64
 }
 
 /// Reads the frames of one connection.
@@ -177,10 +182,15 @@ impl Reader {
                 }
             }
             _ => {
-                if message.bytes.capacity() == 0 && count >= LARGE_BYTES {
-                    message.bytes = batch.spare.pop().unwrap_or_default();
+                if from == 0 && count >= LARGE_BYTES {
+                    // What lies in memory already counts whole.
+                    let spare = batch.spare.pop_if(|spare| message.charge(cost(spare), budget));
+                    message.bytes = spare.unwrap_or_default();
                 }
-                message.bytes.reserve(count);
+                if message.bytes.capacity() - from < count {
+                    // Never more than has come already, whatever the header declares.
+                    message.bytes.reserve_exact(message.header.length.min(from.max(count) as u64) as usize);
+                }
                 for block in piece.chunks_mut(BLOCK_BYTES) {
                     message.header.unmask(block);
                     message.bytes.extend_from_slice(block);
@@ -201,7 +211,7 @@ impl Reader {
             message.utf8_state = state.ok_or_else(|| Breach::new(NOT_UTF8, "a text that is not UTF-8"))?;
         }
         if !message.is_whole() {
-            if size > from && !message.charge(size as u64 + BUFFER_BYTES, budget) {
+            if size > from && !message.charge(cost(&message.bytes), budget) {
                 return Err(Breach::new(TOO_BIG, "no room for unfinished messages"));
             }
         } else if message.utf8_state != utf8::BOUNDARY {

@@ -102,6 +102,36 @@ describe("context", function()
     assert.equal(200, (c:response()))
   end)
 
+  it("run goes on behind an error that on_error hears, and is left by one that nobody hears", function()
+    local s, heard = nil, {}
+    s = server.start({
+      on_http = function() error("oops", 0) end,
+      on_error = function(err)
+        heard[#heard + 1] = err
+        if #heard == 2 then s.context:stop() end
+      end,
+    })
+    for _ = 1, 2 do client.connect(s).connection:send(client.request("/")) end
+    s.context:run()
+    assert.same({ "oops", "oops" }, heard)
+    s.context.settings.on_error = nil
+    client.connect(s).connection:send(client.request("/"))
+    assert.error_matches(function() s.context:run() end, "^oops$")
+    assert.is_false(s.context.busy)
+  end)
+
+  it("run inside a callback is refused, with the caller's line, and takes back no stop", function()
+    local s, refused
+    s = server.start({ on_http = function(ws)
+      ws:respond(200)
+      s.context:stop()
+      refused = select(2, pcall(function() s.context:run() end))
+    end })
+    client.connect(s).connection:send(client.request("/"))
+    s.context:run()
+    assert.matches("context_spec.lua:%d+: run may not be called inside a callback", refused)
+  end)
+
   it("run ends when the context is destroyed in a callback", function()
     local s
     s = server.start({ on_http = function() s.context:destroy() end })

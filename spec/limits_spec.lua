@@ -137,6 +137,20 @@ describe("limits of messages", function()
     assert_failed(run, log, peer, witness, 1009, "too_big")
   end)
 
+  it("max_unfinished_total_bytes: a buffer that serves again is charged whole", function()
+    local run = start({ max_message_bytes = 2 ^ 21 })
+    local first, second = client.open(run, "echo"), client.open(run, "echo")
+    first:write(BINARY, rep("a", 1000000))
+    assert.equal(1000000, #select(2, first:message()))
+    second:write(BINARY, rep("b", 60000), false)
+    run:settle()
+    local used = run.context.budget.used
+    assert.is_true(used >= (server.is_native and 1000000 or 60000), used .. " bytes")
+    second:write(0, "z")
+    assert.equal(60001, #select(2, second:message()))
+    assert.equal(0, run.context.budget.used)
+  end)
+
   it("max_unfinished_total_bytes: what a vanished peer held is free again", function()
     local run, log = start({ max_unfinished_total_bytes = 4096 })
     for round = 1, 3 do

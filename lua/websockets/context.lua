@@ -156,10 +156,7 @@ end
 -- @raise as `service`
 function context:run()
   check(self)
-  self.stopping = false
-  repeat
-    turn.run(self)
-  until self.stopping or self.destroyed
+  turn.run(self)
 end
 
 --- Has `run` return after the current turn.

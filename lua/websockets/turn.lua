@@ -208,7 +208,7 @@ local function work_and_settle(context, work, ...)
 end
 
 local function enter(context, name)
-  if context.busy then error(name .. " may not be called inside a callback", 3) end
+  if context.busy then error(name .. " may not be called inside a callback", 4) end
 end
 
 --- Waits for the sockets and serves those that are ready.
@@ -219,11 +219,14 @@ function turn.service(context, seconds)
   run(context, service, seconds)
 end
 
---- Serves until it is told to stop, or to destroy the context, or a callback fails.
+--- Serves until it is told to stop or to destroy the context.
 -- @tparam table context
 function turn.run(context)
   enter(context, "run")
-  run(context, service_on)
+  context.stopping = false
+  repeat
+    run(context, service_on)
+  until context.stopping or context.destroyed
 end
 
 --- Serves one descriptor that an outside loop found ready.

@@ -99,8 +99,7 @@ fn read(lua: &Lua) -> Option<(usize, usize)> {
     lua.tables(&[2, 5, 6, 7])?;
     with(lua, Hub::begin_batch)?;
     let read = lua.with("plain", || read_ready(lua, &Own(lua.top())))?;
-    with(lua, |hub| hub.is_delivered = true)?;
-    Some(read)
+    with(lua, |hub| hub.is_delivered = true).map(|()| read)
 }
 
 fn read_ready(lua: &Lua, plain: &Own) -> Option<(usize, usize)> {

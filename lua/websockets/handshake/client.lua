@@ -93,7 +93,7 @@ end
 function client.check(head, accept_key, protocols)
   local is_good, why, word = read_status(head)
   if not is_good then return nil, why, word or "handshake" end
-  local answer = { headers = {}, fields = {} }
+  local answer = { headers = {} }
   if http.read_fields(answer, head, head:find("\r\n", 1, true) + 2) then
     return nil, "a header line of the answer is not HTTP", "handshake"
   end
