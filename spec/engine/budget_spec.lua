@@ -118,10 +118,11 @@ local function describe_pieces(engine)
     local reader, batch = engine.reader(options { budget = budget }), {}
     local payload = ("0123456789abcdef"):rep(4096)
     local stream = masked(2, payload)
-    local most = 0
+    -- A buffer that grows has as much room again.
+    local most, with_room = 0, engine.name == "native" and 2 or 1
     for at = 1, #stream - 1 do
       assert(reader:feed(stream:sub(at, at), batch) == 0)
-      most = math.max(most, budget.used - math.max(at - 14, 0))
+      most = math.max(most, budget.used - with_room * math.max(at - 14, 0))
     end
     assert.is_true(most <= 256 * PIECE_BYTES, "held beside the bytes: " .. most)
     assert.equal(1, (reader:feed(stream:sub(-1), batch)))
