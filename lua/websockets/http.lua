@@ -22,11 +22,13 @@ http.REASONS = {
 local MAX_PIECES = 256
 
 -- What there is most of stands first: a set is gone through for each byte. Ranges, whatever the locale.
-local TCHAR = "[a-zA-Z%-0-9!#$%%&'*+.^_`|~]"
-local TOKEN = "^" .. TCHAR .. "+$"
+local TCHARS = "a-zA-Z%-0-9!#$%%&'*+.^_`|~"
+local TOKEN = "^[" .. TCHARS .. "]+$"
+-- What a request may begin with.
+local BEGINNING = "^[" .. TCHARS .. "\r]"
 -- RFC 9112 5, 9110 5.5: no folding, no space before the colon, no control characters. Nothing in it can be matched in
 -- more than two ways, or a peer could have it tried in very many.
-local FIELD = "^(" .. TCHAR .. "+): ?([ -~\128-\255\t]*)\r\n()"
+local FIELD = "^([" .. TCHARS .. "]+): ?([ -~\128-\255\t]*)\r\n()"
 
 --- Tells whether a string is a token.
 -- @rfc 9110 5.6.2
@@ -112,7 +114,7 @@ function http.scan(scanner, bytes, from, limits)
       start, size_before = before, 1 - before
     end
   end
-  if scanner.size == 0 and #bytes >= start and not find(bytes, "^[!#$%%&'*+%-.^_`|~%w\r]", start) then
+  if scanner.size == 0 and #bytes >= start and not find(bytes, BEGINNING, start) then
     return false, 400
   end
   scanner.lines, scanner.line_end = lines, line_end
