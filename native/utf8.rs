@@ -18,10 +18,6 @@ fn step(state: u8, byte: u8) -> Option<u8> {
     }
 }
 
-fn walk(state: u8, bytes: &[u8]) -> Option<u8> {
-    bytes.iter().try_fold(state, |state, &byte| step(state, byte))
-}
-
 /// Goes on checking where the piece before ended; `None` as soon as no further bytes could make it UTF-8.
 ///
 /// RFC 6455 8.1
@@ -33,8 +29,8 @@ pub fn next(mut state: u8, bytes: &[u8]) -> Option<u8> {
     }
     match simdutf8::compat::from_utf8(rest) {
         Ok(_) => Some(state),
-        Err(error) if error.error_len().is_none() => walk(BOUNDARY, &rest[error.valid_up_to()..]),
-        Err(_) => None,
+        Err(error) if error.error_len().is_some() => None,
+        Err(error) => rest[error.valid_up_to()..].iter().copied().try_fold(BOUNDARY, step),
     }
 }
 
@@ -48,6 +44,10 @@ pub fn is_valid(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn walk(state: u8, bytes: &[u8]) -> Option<u8> {
+        bytes.iter().try_fold(state, |state, &byte| step(state, byte))
+    }
 
     const TEXTS: [&[u8]; 18] = [
         b"",

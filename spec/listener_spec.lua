@@ -105,6 +105,29 @@ describe("the listener", function()
     run:pump(function() return #log.ws == 150 end)
   end)
 
+  it("nothing is held back (Nagle) on what was accepted, adopted or connected", function()
+    local met = {}
+    local function meet(ws) met[#met + 1] = ws end
+    local run = server.start({ default = meet })
+    client.connect(run):send(client.upgrade())
+    local listening = socket.bind("127.0.0.1", 0)
+    local ip, port = listening:getsockname()
+    local peer = assert(socket.connect(ip, port))
+    run.context:adopt(assert(listening:accept()), client.upgrade())
+    run.context:connect(("ws://127.0.0.1:%d/"):format(run.port)):on_open(meet)
+    run:pump(function() return #met == 4 end)
+    listening:close()
+    peer:close()
+    for _, ws in ipairs(met) do
+      local probe = socket.tcp4()
+      local own = probe:getfd()
+      probe:setfd(ws:get_socket_fd())
+      assert.is_true(probe:getoption("tcp-nodelay"))
+      probe:setfd(own)
+      probe:close()
+    end
+  end)
+
   it("destroy closes it: nobody connects any more", function()
     local context = make({ port = "any", interf = "127.0.0.1" })
     local port = context:get_port()

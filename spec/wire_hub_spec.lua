@@ -140,6 +140,44 @@ describe("wire/stream hub", function()
     assert.equal(0, hub.buffered)
   end)
 
+  it("tells of a flush only where the wire waits, has ceased to, took bytes in between, broke or asked", function()
+    local script = {}
+    local one, other = memory.pair(script)
+    local wire = stream.new(hub, one, engine, { high_water_bytes = 8, max_buffered_bytes = 8 }, "owner")
+    local function flushed()
+      local reports = {}
+      local count = hub:flush(reports)
+      assert.equal(3 * count, #reports)
+      return reports
+    end
+    wire:raw("HTTP")
+    assert.same({ "owner", 0, true }, flushed())
+    wire:start({ role = "server", max_message_bytes = 1000, max_fragments = 10 })
+    wire:push(TEXT, "x")
+    assert.same({}, flushed())
+    script.capacity = other.held + 1
+    wire:push(TEXT, "waits")
+    assert.same({ "owner", 6, true }, flushed())
+    script.capacity = nil
+    wire:push(TEXT, "x")
+    assert.same({ "owner", 0, true }, flushed())
+    wire:push(TEXT, "x")
+    assert.same({}, flushed())
+    -- Passing the mark flushes within the turn.
+    script.capacity = other.held + 20
+    for _ = 1, 3 do wire:push(TEXT, "eight by") end
+    script.capacity = nil
+    assert.same({ "owner", 0, true }, flushed())
+    wire:attend()
+    assert.same({ "owner", 0, false }, flushed())
+    assert.same({}, flushed())
+    wire:push(TEXT, "x")
+    assert.same({ "owner", 0, true }, flushed())
+    wire.attends, script.send_fails = false, "reset"
+    wire:push(TEXT, "x")
+    assert.same({ "owner", false, "reset" }, flushed())
+  end)
+
   it("gives back what an unfinished message held when its wire closes", function()
     local wire, other = new_wire()
     other:send("\1\133\0\0\0\0hello", 1)

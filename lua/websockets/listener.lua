@@ -75,7 +75,7 @@ function listener.open(context)
       return false, ("cannot listen on %s:%s: %s"):format(address, tostring(port), tostring(why))
     end
   end
-  socket:settimeout(0)
+  luasocket.prepare(socket)
   local fd = socket.getfd and floor(socket:getfd()) or -1
   return setmetatable({
     context = context, socket = socket, adopted = settings.socket ~= nil, state = "listening", announced = false,

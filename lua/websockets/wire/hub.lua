@@ -19,10 +19,13 @@ local function flush_hub(hub, reports)
     hub[at] = false
     -- False where an interrupted turn (Ctrl-C) had got so far.
     if wire then
+      local is_told = wire.refused or wire.took or wire.attends
       wire.listed = false
       local pending, took = wire:flush()
-      reports[3 * count + 1], reports[3 * count + 2], reports[3 * count + 3] = wire.owner, pending or false, took
-      count = count + 1
+      if is_told or pending ~= 0 then
+        reports[3 * count + 1], reports[3 * count + 2], reports[3 * count + 3] = wire.owner, pending or false, took
+        count = count + 1
+      end
     end
   end
   hub.count = 0
@@ -52,7 +55,8 @@ end
 --- Makes what the wires of one context share: which of them queued something, and how much waits in all.
 --
 -- `hub:flush(reports)` sends what was queued and fills the table with triples for which it returns the count: the owner
--- of a wire; bytes that wait, or false where it broke; whether any was taken, or why it broke.
+-- of a wire; bytes that wait, or false where it broke; whether any was taken, or why it broke. It tells only of wires
+-- that broke, that wait for their peer or have ceased to, or that asked by `attend`.
 --
 -- `hub.read(hub.source, readable, first, last, owners, opcodes, payloads)` reads once from the first owners in a part
 -- of an array, at least one, and leaves false in their places. It fills the other three with messages, and with the

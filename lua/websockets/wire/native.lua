@@ -3,6 +3,7 @@
 -- @module websockets.wire.native
 local core = require("websockets_native")
 local engine = require("websockets.engine.native")
+local luasocket = require("websockets.transport.luasocket")
 local stream = require("websockets.wire.stream")
 
 local ACCEPTS_A_CALL = 64
@@ -63,9 +64,8 @@ end
 
 --- Makes what the wires of one context share.
 -- @tparam table settings `high_water_bytes`, `max_buffered_bytes`, `max_unfinished_total_bytes`
--- @treturn table hub; `hub:flush(reports, owners)` is as in `websockets.wire.hub`, but tells only of wires that
--- broke, that wait for their peer or have ceased to, or that asked by `attend`; `owners` are found by descriptor;
--- `hub.read` is as in `websockets.wire.hub`
+-- @treturn table hub: `hub:flush(reports, owners)` and `hub.read` are as in `websockets.wire.hub`, but owners are found
+-- by descriptor
 function native.hub(settings)
   local own = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes)
   return setmetatable({
@@ -120,7 +120,7 @@ end
 
 -- LuaSocket reads ahead: what it holds comes along, and what it names is no longer its own.
 local function take_over(hub, socket)
-  socket:settimeout(0)
+  luasocket.prepare(socket)
   local bytes, _, partial = socket:receive("*a")
   local fd = socket:getfd()
   if fd < 0 or socket:dirty() then return nil end

@@ -25,7 +25,7 @@ function stream.new(hub, transport, engine, limits, owner)
     reader = false, writer = false, leftover = false,
     queue = false, fixed = false, first = 1, last = 0,
     pending = 0, sending = false, sent = 0, took = false, refused = false, listed = false, owner = owner or false,
-    shares = false, said_close = false, has_heard = false,
+    shares = false, said_close = false, has_heard = false, attends = true,
   }, stream)
 end
 
@@ -56,6 +56,7 @@ function stream:start(settings, leftover)
   local how = settings.deflate and settings.deflate.deflate
   -- A client masks each frame with a key of its own; a context of one's own makes other bytes of the same message.
   self.shares = settings.role == "server" and (not how or how.no_context_takeover)
+  self.attends = false
   self.leftover = leftover ~= "" and leftover
 end
 
@@ -89,13 +90,16 @@ function stream:heard()
   return has_heard
 end
 
---- Has the next `hub:flush` report this wire, whatever is queued.
+-- Has the next `hub:flush` come past this wire.
+local function list(self, hub)
+  local count = hub.count + 1
+  self.listed, hub.count, hub[count] = true, count, self
+end
+
+--- Has each `hub:flush` from now on report this wire, whatever is queued; so it is until `start`.
 function stream:attend()
-  if self.listed then return end
-  local hub = self.hub
-  self.listed = true
-  hub.count = hub.count + 1
-  hub[hub.count] = self
+  self.attends = true
+  if not self.listed then list(self, self.hub) end
 end
 
 local function queue_bytes(self, bytes, is_fixed)
@@ -103,7 +107,7 @@ local function queue_bytes(self, bytes, is_fixed)
   local size, hub = #bytes, self.hub
   self.pending = self.pending + size
   hub.buffered = hub.buffered + size
-  if not self.listed then self:attend() end
+  if not self.listed then list(self, hub) end
 end
 
 local function is_over(self)
@@ -195,12 +199,11 @@ function stream.fanout(wires, count, opcode, payload, troubled)
   return full
 end
 
--- One send. Returns whether all of the offer was taken, or why not, and how much was.
+-- One send. Returns how much was taken, and why not all was.
 local function send_some(self)
   local offer, from, upto = self.sending, self.sent, nil
   if not offer then
     offer, upto = next_offer(self)
-    if not offer then return nil end
     from = 0
   end
   local done, why, next_position = self.transport:send(offer, from + 1)
@@ -216,7 +219,7 @@ local function send_some(self)
   else
     self.sent = sent
   end
-  return done, why, sent - from
+  return sent - from, why
 end
 
 --- Sends what is queued, as far as the socket takes it.
@@ -225,22 +228,17 @@ end
 -- @treturn[2] nil
 -- @treturn[2] string `closed`, `reset`
 function stream:flush()
-  local hub, took = self.hub, self.took
+  local hub, pending, took, why = self.hub, self.pending, self.took, nil
   self.took, self.refused = false, false
-  while self.pending > 0 do
-    local done, why, taken = send_some(self)
-    if taken > 0 then
-      took = true
-      self.pending = self.pending - taken
-      hub.buffered = hub.buffered - taken
-    end
-    if not done then
-      if why ~= "timeout" then return nil, why end
-      self.refused = true
-      return self.pending, took
-    end
+  while pending > 0 and not why do
+    local taken
+    taken, why = send_some(self)
+    pending, took = pending - taken, took or taken > 0
+    self.pending, hub.buffered = pending, hub.buffered - taken
   end
-  return 0, took
+  if why and why ~= "timeout" then return nil, why end
+  self.refused = why ~= nil
+  return pending, took
 end
 
 --- Drops messages that have not begun to leave, the oldest first; control frames and fragments stay.
