@@ -4,7 +4,7 @@ import glob
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
@@ -29,10 +29,15 @@ class Case:
 
 
 def echo(name, title, size, connections, in_flight, **more):
-    """Makes a case in which every connection has its messages echoed."""
+    """Makes a case in which every connection has its messages echoed; no two are the same."""
     frame = ("--bytes", str(size)) + (("--binary",) if size > 4096 else ())
     load = ("--load", "echo", "--connections", str(connections), "--in-flight", str(in_flight))
     return Case(name, title, load + frame, connections, frame, **more)
+
+
+def alike(case):
+    """The same with one message again and again: a Lua that has a string already does not make it anew."""
+    return replace(case, name=case.name + "-alike", title=case.title + ", all alike", load=case.load + ("--alike",))
 
 
 def fanout(name, title, size, in_flight, **more):
@@ -55,13 +60,19 @@ def idling(name, title, connections, **more):
 IDLE = "idle10000"
 # What fits below the 1,024 descriptors of `select`.
 SELECT_CONNECTIONS = 1010
+MANY = echo("echo64x100p16", "echo 64 B, 100 connections, 16 in flight", 64, 100, 16, quick=True)
+LARGE = echo("echo16k", "echo 16 KiB, 16 connections, 4 in flight", 16384, 16, 4, quick=True)
+HUGE = echo("echo1m", "echo 1 MiB, 4 connections", 1048576, 4, 1)
 CASES = [
     echo("echo64x1", "echo 64 B, 1 connection", 64, 1, 1, quick=True),
     echo("echo64x100", "echo 64 B, 100 connections", 64, 100, 1, quick=True),
     echo("echo64x1000", "echo 64 B, 1,000 connections", 64, 1000, 1),
-    echo("echo64x100p16", "echo 64 B, 100 connections, 16 in flight", 64, 100, 16, quick=True),
-    echo("echo16k", "echo 16 KiB, 16 connections, 4 in flight", 16384, 16, 4, quick=True),
-    echo("echo1m", "echo 1 MiB, 4 connections", 1048576, 4, 1),
+    MANY,
+    alike(MANY),
+    LARGE,
+    alike(LARGE),
+    HUGE,
+    alike(HUGE),
     fanout("fan64", "fan-out 64 B to 1,000", 64, 1),
     fanout("fan64p4", "fan-out 64 B to 1,000, 4 in flight", 64, 4, quick=True),
     fanout("fan4kp4", "fan-out 4 KiB to 1,000, 4 in flight", 4096, 4),

@@ -25,6 +25,8 @@ only ever adds, so the lower quartile says more than the median. A message of a 
 is a program of our own that makes one `recv` for a readable socket and one `send` for all answers due, and looks at
 no byte.
 
+{alike}
+
 Server and generator had one core each; all traffic stayed on 127.0.0.1. The generator checks the length of every
 message and the content of one in {sample}, and polls without sleeping, so that no server pays for waking it.
 Rates depend on the neighbours of a virtual machine, processor time much less: compare the numbers in brackets.
@@ -33,6 +35,9 @@ Machine: {machine}; load average before the run {load:.1f}. {versions}
 
 Again: `make bench`.
 """
+
+ALIKE = """No two messages of a run are the same, but where all are alike, as many generators send them: LuaJIT keeps
+equal strings once, so it then makes no new ones."""
 
 # Columns of the overview; of several servers in one column the better counts, case by case.
 COLUMNS = [
@@ -252,7 +257,8 @@ def page(found):
     """Gives the whole page."""
     results = Results(found)
     facts = {name: found[name] for name in ("rounds", "seconds", "machine", "load")}
-    parts = [INTRODUCTION.format(sample=SAMPLE_EVERY, versions=results.versions() + ".", **facts), summary(results)]
+    facts.update(sample=SAMPLE_EVERY, versions=results.versions() + ".", alike=ALIKE)
+    parts = [INTRODUCTION.format(**facts), summary(results)]
     if any(case["name"] == IDLE for case in results.cases):
         parts.append("## 10,000 idle connections\n\n" + idle(results))
     parts.append(absent(results))
@@ -264,7 +270,7 @@ def caption(found):
     """Tells machine, method and versions in some sentences."""
     words = "%s; load average before the run %.1f. Lower quartile of %d rounds of %g s in turn. %s."
     facts = (found["machine"], found["load"], found["rounds"], found["seconds"], Results(found).versions())
-    return textwrap.fill(words % facts, 120) + "\n"
+    return textwrap.fill(words % facts + " " + ALIKE.replace("\n", " "), 120) + "\n"
 
 
 def to_json(found):

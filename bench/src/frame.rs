@@ -1,4 +1,4 @@
-//! The messages of a run: all of one size, each with a number of its own in its first eight bytes.
+//! The messages of a run: all of one size, and each with a number of its own in its first eight bytes, or all alike.
 
 /// Bytes at the start of each payload that differ from message to message.
 pub const STAMP_BYTES: usize = 8;
@@ -40,6 +40,8 @@ pub struct Frames {
     pub payload: Vec<u8>,
     /// The header that an unfragmented answer has.
     pub answer_header: Vec<u8>,
+    /// Whether all messages have the same number.
+    pub alike: bool,
     /// Bytes of one masked frame.
     pub frame_bytes: usize,
     bytes: Vec<u8>,
@@ -55,14 +57,24 @@ impl Frames {
         frame.extend(MASK);
         frame.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ MASK[at % 4]));
         let answer_header = header(opcode, payload_bytes, false);
-        Self { payload, answer_header, frame_bytes: frame.len(), bytes: frame.repeat(count) }
+        Self { payload, answer_header, alike: false, frame_bytes: frame.len(), bytes: frame.repeat(count) }
+    }
+
+    /// Gives the stamp that message `number` of a connection has here.
+    #[must_use]
+    pub fn stamp(&self, connection: usize, number: u32) -> [u8; STAMP_BYTES] {
+        if self.alike {
+            stamp(0, 0)
+        } else {
+            stamp(connection, number)
+        }
     }
 
     /// Gives the frames of messages `first` to `first + count - 1` of a connection, one after the other.
     pub fn stamped(&mut self, connection: usize, first: u32, count: usize) -> &[u8] {
         let start = self.frame_bytes - self.payload.len();
         for at in 0..count {
-            let mut letters = stamp(connection, first.wrapping_add(at as u32));
+            let mut letters = self.stamp(connection, first.wrapping_add(at as u32));
             letters.iter_mut().enumerate().for_each(|(at, letter)| *letter ^= MASK[at % 4]);
             let from = at * self.frame_bytes + start;
             self.bytes[from..from + STAMP_BYTES].copy_from_slice(&letters);

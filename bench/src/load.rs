@@ -67,6 +67,8 @@ pub struct Shape {
     pub opcode: u8,
     /// One connection publishes to all instead of each for itself.
     pub fanout: bool,
+    /// Whether every message is the same.
+    pub alike: bool,
     /// Whether the content is checked; a raw server sends only the right lengths.
     pub check_content: bool,
     /// Whether the generator sleeps until something is ready, and so must be woken by the server.
@@ -97,7 +99,8 @@ impl Load {
             poll.add(&fd, id)?;
             peers.push(Peer { fd, reader: Reader::default(), credit: 0, first: 0, run: 0, offset: 0 });
         }
-        let frames = Frames::new(shape.opcode, shape.payload_bytes, shape.in_flight);
+        let mut frames = Frames::new(shape.opcode, shape.payload_bytes, shape.in_flight);
+        frames.alike = shape.alike;
         Ok(Self { shape, poll, peers, frames, buffer: vec![0; RECEIVE_BYTES], messages: 0, started: false })
     }
 

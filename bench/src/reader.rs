@@ -1,6 +1,6 @@
 //! Counts the messages in what a server sent, checks their lengths, and the content of a sample.
 
-use crate::frame::{stamp, Frames, STAMP_BYTES};
+use crate::frame::{Frames, STAMP_BYTES};
 use crate::Result;
 
 const SAMPLE_EVERY: u32 = 16;
@@ -105,7 +105,7 @@ impl Reader {
 
     fn compare(&self, piece: &[u8], frames: &Frames, sender: usize) -> Result<()> {
         let stamped = STAMP_BYTES.saturating_sub(self.position).min(piece.len());
-        let expected = stamp(sender, self.messages);
+        let expected = frames.stamp(sender, self.messages);
         let same = piece[..stamped] == expected[self.position.min(STAMP_BYTES)..][..stamped]
             && piece[stamped..] == frames.payload[self.position + stamped..self.position + piece.len()];
         if same {

@@ -55,6 +55,16 @@ fn refuses_what_is_wrong() {
 }
 
 #[test]
+fn alike_messages_have_one_stamp_and_no_other() {
+    let mut frames = Frames::new(1, 64, 2);
+    frames.alike = true;
+    let (size, sent) = (frames.frame_bytes, frames.stamped(5, 7, 2).to_vec());
+    assert_eq!(sent[..size], sent[size..]);
+    assert!(Reader::default().feed(&answer(1, 64, 0, 0), &frames, Some(3)).is_ok());
+    assert!(Reader::default().feed(&answer(1, 64, 3, 0), &frames, Some(3)).is_err());
+}
+
+#[test]
 fn a_stamped_frame_unmasks_to_its_payload() {
     let mut frames = Frames::new(1, 200, 4);
     let (size, expected) = (frames.frame_bytes, stamp(5, 9));

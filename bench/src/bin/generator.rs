@@ -17,6 +17,7 @@ const OPTIONS: &[&str] = &[
     "in-flight",
     "bytes",
     "binary",
+    "alike",
     "seconds",
     "warm-up",
     "lengths-only",
@@ -67,6 +68,7 @@ fn run() -> Result<String> {
         payload_bytes: args.get("bytes", 64)?,
         opcode: if args.has("binary") { 2 } else { 1 },
         fanout: load == "fanout",
+        alike: args.has("alike"),
         check_content: !args.has("lengths-only"),
         sleep: args.has("sleep"),
     };
