@@ -141,6 +141,21 @@ describe("context", function()
     assert.error_matches(function() s.context:service(0) end, "websocket context destroyed")
   end)
 
+  it("run and service(-1) are left by Ctrl-C, though nothing comes", function()
+    for _, call in ipairs({ "run()", "service(-1)" }) do
+      local program = child.start(child.quote(child.this_lua()) .. " -e " .. child.quote([[
+        package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
+        local context = require("websockets").context({ port = "any", interf = "127.0.0.1" })
+        io.stdout:write("waits\n")
+        io.stdout:flush()
+        context:]] .. call), nil, 20)
+      program:expect("waits")
+      -- A signal that comes before the wait has begun is not what this is about.
+      socket.sleep(0.1)
+      assert.matches("interrupted!", program:stop("INT"))
+    end
+  end)
+
   it("canonical_hostname names the host, or 'unknown' with option 4, never 0.0.0.0", function()
     assert.equal(socket.dns.gethostname(), server.start({}).context:canonical_hostname())
     assert.equal("unknown", server.start({ options = 4 }).context:canonical_hostname())

@@ -3,8 +3,9 @@
 local select_poller = {}
 select_poller.__index = select_poller
 
--- Longer waits overflow the system's own count of seconds.
-local MAX_SECONDS = 1000000
+-- LuaSocket goes on waiting behind a signal, and only between its waits does Lua hear of a Ctrl-C.
+local WAIT_SECONDS = 0.5
+local min, HUGE = math.min, math.huge
 
 --- Makes a poller that watches nothing.
 -- @treturn select_poller
@@ -60,8 +61,12 @@ end
 -- @treturn integer how many readable
 -- @treturn integer how many writable
 function select_poller:wait(seconds, readable, writable)
-  if seconds and seconds > MAX_SECONDS then seconds = MAX_SECONDS end
-  local can_read, can_write = self.select(self.reading, self.writing, seconds)
+  local rest = seconds or HUGE
+  local can_read, can_write
+  repeat
+    can_read, can_write = self.select(self.reading, self.writing, min(rest, WAIT_SECONDS))
+    rest = rest - WAIT_SECONDS
+  until rest <= 0 or can_read[1] or can_write[1]
   local owner, reads, writes = self.owner, 0, 0
   for i = 1, #can_read do
     reads = reads + 1
