@@ -37,7 +37,8 @@ def echo(name, title, size, connections, in_flight, **more):
 
 def alike(case):
     """The same with one message again and again: a Lua that has a string already does not make it anew."""
-    return replace(case, name=case.name + "-alike", title=case.title + ", all alike", load=case.load + ("--alike",))
+    name, title = case.name + "-alike", case.title + ", all alike"
+    return replace(case, name=name, title=title, load=case.load + ("--alike",), quick=False)
 
 
 def fanout(name, title, size, in_flight, **more):

@@ -44,10 +44,11 @@ impl Hub {
         Ok(Hub { limits, budget, poll: Some(Poll::new()?), ..Hub::default() })
     }
 
-    /// Takes a connected, non-blocking socket; its number names it from now on. `bytes` were received by somebody else.
-    pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8]) -> i32 {
-        // On Linux it sends without Nagle's delay as the one does that accepted it.
-        let _ = cfg!(not(target_os = "linux")) && set_tcp_nodelay(&fd, true).is_ok();
+    /// Takes a connected, non-blocking socket, which sends without Nagle's delay where it knows one; its number names
+    /// it from now on. `bytes` were received by somebody else; `is_foreign` where it was not accepted on a socket of ours
+    /// without that delay, from which it has that on Linux.
+    pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8], is_foreign: bool) -> i32 {
+        let _ = (is_foreign || !cfg!(target_os = "linux")) && set_tcp_nodelay(&fd, true).is_ok();
         let number = fd.as_raw_fd();
         let slot = number as usize;
         self.wires.resize_with(self.wires.len().max(slot + 1), || None);

@@ -116,7 +116,13 @@ describe("the listener", function()
     run.context:adopt(assert(listening:accept()), client.upgrade())
     run.context:connect(("ws://127.0.0.1:%d/"):format(run.port)):on_open(meet)
     run:pump(function() return #met == 4 end)
+    -- Who connects before the listening socket is ours has what it had at that moment.
+    local early = assert(socket.connect(ip, port))
+    early:send(client.upgrade())
+    local other = server.start({ default = meet, socket = listening })
+    other:pump(function() return #met == 5 end)
     listening:close()
+    early:close()
     peer:close()
     for _, ws in ipairs(met) do
       local probe = socket.tcp4()

@@ -150,6 +150,15 @@ describe("WRITE_HTTP", function()
     assert.equal("HTTP/1.1 299 Mine\r\n\r\nraw\0bytes", peer:drain())
   end)
 
+  it("may be empty, whatever follows", function()
+    local large = "HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(100000)
+    local _, peer = start(function(ws)
+      for _, bytes in ipairs({ "", large, "", "" }) do assert.equal(0, ws:write(bytes, WRITE_HTTP)) end
+    end)
+    peer:send(request("/"))
+    assert.equal(large, peer:drain())
+  end)
+
   it("may come later, outside the callback", function()
     local found
     local run, peer = start(function(ws) found = ws end)

@@ -164,6 +164,20 @@ describe("wire/stream limits", function()
   local MESSAGE = ("x"):rep(98)
   local NARROW = { high_water_bytes = 200, max_buffered_bytes = 1000 }
 
+  it("sends what is queued while it sends", function()
+    local server, _, one, other = pair()
+    local send = one.send
+    function one.send(...)
+      one.send = nil
+      server:raw("behind")
+      return send(...)
+    end
+    server:raw("first, ")
+    assert.same({ 0, true }, { server:flush() })
+    assert.equal("first, behind", bytes_at(other))
+    assert.equal(0, server:buffered())
+  end)
+
   it("flushes at once where high_water_bytes is passed, and not at it", function()
     local server, _, _, other = pair(nil, NARROW)
     server:push(TEXT, MESSAGE)

@@ -22,6 +22,8 @@ local function try_listen(make, address, port, dual)
   local socket, why = make()
   if not socket then return nil, why end
   socket:setoption("reuseaddr", true)
+  -- What is accepted then sends without Nagle's delay: on Linux for certain, and only who connects from here on.
+  socket:setoption("tcp-nodelay", true)
   if dual ~= nil then socket:setoption("ipv6-v6only", not dual) end
   local done
   done, why = socket:bind(address, port)
@@ -75,7 +77,7 @@ function listener.open(context)
       return false, ("cannot listen on %s:%s: %s"):format(address, tostring(port), tostring(why))
     end
   end
-  luasocket.prepare(socket)
+  socket:settimeout(0)
   local fd = socket.getfd and floor(socket:getfd()) or -1
   return setmetatable({
     context = context, socket = socket, adopted = settings.socket ~= nil, state = "listening", announced = false,
@@ -187,7 +189,7 @@ end
 
 local function accept_wires(self)
   local context, wires = self.context, self.wires
-  local count, why = context.wire_class.accept(context.hub, self.fd, wires)
+  local count, why = context.wire_class.accept(context.hub, self.fd, wires, self.adopted)
   for i = 1, count do
     local wire = wires[i]
     wires[i] = false

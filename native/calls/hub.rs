@@ -74,9 +74,9 @@ fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) 
 }
 
 // Pushes the wire of a socket, whose first bytes somebody may have received; or why there is none.
-fn push_wire(lua: &Lua, socket: Result<OwnedFd, Errno>) -> Option<Result<At, Errno>> {
+fn push_wire(lua: &Lua, socket: Result<OwnedFd, Errno>, is_foreign: bool) -> Option<Result<At, Errno>> {
     let shared = lua.object::<HubObject>(1)?;
-    let adopted = socket.map(|socket| with(lua, |hub| hub.adopt(socket, lua.bytes(3))));
+    let adopted = socket.map(|socket| with(lua, |hub| hub.adopt(socket, lua.bytes(3), is_foreign)));
     let make = |fd| lua.new_object(wire::KIND, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }));
     adopted.map(|fd| make(fd?)).transpose()
 }
@@ -84,12 +84,12 @@ fn push_wire(lua: &Lua, socket: Result<OwnedFd, Errno>) -> Option<Result<At, Err
 /// `hub:wire(fd, bytes)`: takes over a connected socket, of which somebody else has received bytes.
 fn wire(lua: &Lua) -> Option<Result<At, Errno>> {
     let socket = lua.take_fd(2)?;
-    push_wire(lua, ioctl_fionbio(&socket, true).map(|()| socket))
+    push_wire(lua, ioctl_fionbio(&socket, true).map(|()| socket), true)
 }
 
-/// `hub:accept(fd)`: the next connection that waits at a listening socket, or nil and why there is none.
+/// `hub:accept(fd, is_foreign)`: the next connection that waits at a listening socket, or nil and why there is none.
 fn accept(lua: &Lua) -> Option<Result<At, Errno>> {
-    push_wire(lua, accept_with(lua.fd(2)?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC))
+    push_wire(lua, accept_with(lua.fd(2)?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC), lua.boolean(3))
 }
 
 /// `hub:read(readable, first, last, owners, opcodes, payloads)`: reads once from each that is ready, but no further when

@@ -7,20 +7,13 @@ luasocket.__index = luasocket
 local CHUNK_BYTES = 65536
 local floor = math.floor
 
---- Has a socket neither wait nor hold back what is sent (Nagle); what a listening one accepts is so too, but on Linux
--- alone for certain.
--- @tparam userdata socket LuaSocket client or server object
-function luasocket.prepare(socket)
-  socket:settimeout(0)
-  -- A unix socket has no such option and raises.
-  pcall(socket.setoption, socket, "tcp-nodelay", true)
-end
-
---- Wraps a connected socket.
+--- Wraps a connected socket and makes it non-blocking.
 -- @tparam userdata socket LuaSocket client object
 -- @treturn luasocket
 function luasocket.new(socket)
-  luasocket.prepare(socket)
+  socket:settimeout(0)
+  -- A unix socket has no such option and raises.
+  pcall(socket.setoption, socket, "tcp-nodelay", true)
   return setmetatable({ socket = socket }, luasocket)
 end
 

@@ -56,7 +56,8 @@ end
 --
 -- `hub:flush(reports)` sends what was queued and fills the table with triples for which it returns the count: the owner
 -- of a wire; bytes that wait, or false where it broke; whether any was taken, or why it broke. It tells only of wires
--- that broke, that wait for their peer or have ceased to, or that asked by `attend`.
+-- that broke, that wait for their peer or have ceased to, of which bytes were taken between two flushes, or that
+-- asked by `attend`.
 --
 -- `hub.read(hub.source, readable, first, last, owners, opcodes, payloads)` reads once from the first owners in a part
 -- of an array, at least one, and leaves false in their places. It fills the other three with messages, and with the

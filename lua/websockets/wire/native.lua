@@ -3,7 +3,6 @@
 -- @module websockets.wire.native
 local core = require("websockets_native")
 local engine = require("websockets.engine.native")
-local luasocket = require("websockets.transport.luasocket")
 local stream = require("websockets.wire.stream")
 
 local ACCEPTS_A_CALL = 64
@@ -120,7 +119,7 @@ end
 
 -- LuaSocket reads ahead: what it holds comes along, and what it names is no longer its own.
 local function take_over(hub, socket)
-  luasocket.prepare(socket)
+  socket:settimeout(0)
   local bytes, _, partial = socket:receive("*a")
   local fd = socket:getfd()
   if fd < 0 or socket:dirty() then return nil end
@@ -132,12 +131,13 @@ end
 -- @tparam table hub
 -- @tparam integer fd
 -- @tparam table wires filled with those that were accepted
+-- @tparam boolean is_foreign whether the listening socket may have Nagle's delay
 -- @treturn integer how many
 -- @treturn ?string why there are no more now: `timeout` where nobody waits
-function native.accept(hub, fd, wires)
+function native.accept(hub, fd, wires, is_foreign)
   local count = 0
   for _ = 1, ACCEPTS_A_CALL do
-    local wire, why = hub.core:accept(fd)
+    local wire, why = hub.core:accept(fd, is_foreign)
     if wire then
       count = count + 1
       wires[count] = wire

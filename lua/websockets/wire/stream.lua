@@ -96,7 +96,8 @@ local function list(self, hub)
   self.listed, hub.count, hub[count] = true, count, self
 end
 
---- Has each `hub:flush` from now on report this wire, whatever is queued; so it is until `start`.
+--- Has the next `hub:flush` come past this wire, whatever is queued, and each that does so report it; so it is until
+-- `start`.
 function stream:attend()
   self.attends = true
   if not self.listed then list(self, self.hub) end
@@ -131,7 +132,9 @@ end
 --- Queues bytes as they are.
 -- @tparam string bytes
 function stream:raw(bytes)
-  queue_bytes(self, bytes, true)
+  -- What is empty would never be taken off the queue.
+  if bytes ~= "" then return queue_bytes(self, bytes, true) end
+  if not self.listed then list(self, self.hub) end
 end
 
 --- Queues a frame; sends only where `high_water_bytes` is passed.
@@ -228,17 +231,16 @@ end
 -- @treturn[2] nil
 -- @treturn[2] string `closed`, `reset`
 function stream:flush()
-  local hub, pending, took, why = self.hub, self.pending, self.took, nil
+  local hub, took, why = self.hub, self.took, nil
   self.took, self.refused = false, false
-  while pending > 0 and not why do
+  while self.pending > 0 and not why do
     local taken
     taken, why = send_some(self)
-    pending, took = pending - taken, took or taken > 0
-    self.pending, hub.buffered = pending, hub.buffered - taken
+    self.pending, hub.buffered, took = self.pending - taken, hub.buffered - taken, took or taken > 0
   end
   if why and why ~= "timeout" then return nil, why end
   self.refused = why ~= nil
-  return pending, took
+  return self.pending, took
 end
 
 --- Drops messages that have not begun to leave, the oldest first; control frames and fragments stay.
