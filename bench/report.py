@@ -19,11 +19,11 @@ FIGURES = "All figures, with their spread: [bench/RESULTS.md](bench/RESULTS.md).
 
 INTRODUCTION = """# Results of the benchmark
 
-Processor time of the server for each message in microseconds, the lower quartile of {rounds} rounds of {seconds:g} s
-in which the servers take turns; in brackets how many times that of the limit. The machine has neighbours: what they do
-only ever adds, so the lower quartile says more than the median. A message of a fan-out is one delivered message. The limit
-is a program of our own that makes one `recv` for a readable socket and one `send` for all answers due, and looks at
-no byte.
+Processor time of the server for each message in microseconds, the median of {rounds} rounds of {seconds:g} s in which
+the servers take turns; in brackets how many times that of the limit, the median too. The machine has neighbours, and
+what they do comes and goes within seconds: each measurement is compared with the limit as it was just before and just
+behind it. A message of a fan-out is one delivered message. The limit is a program of our own that makes one `recv` for
+a readable socket and one `send` for all answers due, and looks at no byte.
 
 {alike}
 
@@ -59,11 +59,6 @@ def machine():
     with open("/proc/cpuinfo") as lines:
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
     return "%s, %d cores, Linux %s" % (model, os.cpu_count(), platform.release().split("-")[0])
-
-
-def typical(values):
-    """Gives the lower quartile: what disturbs a measurement on a shared machine only ever adds."""
-    return sorted(values)[(len(values) - 1) // 4]
 
 
 def collect(rounds, servers, chosen, options, load):
@@ -104,13 +99,12 @@ class Results:
         return statistics.median(values) if values else None
 
     def cost(self, case, server):
-        values = [one["server_us"] for one in self.good(case, server)]
-        return typical(values) if values else None
+        return self.median(case, server, "server_us")
 
     def ratio(self, case, server):
         """How many times the limit a server takes; None where either is not known."""
-        cost, limit = self.cost(case, server), self.cost(case, "raw")
-        return cost / limit if cost and limit else None
+        values = [one["server_us"] / one["limit_us"] for one in self.good(case, server) if "limit_us" in one]
+        return statistics.median(values) if values else None
 
     def least(self, names, value):
         """The least of what `value` gives for these servers."""
@@ -230,7 +224,7 @@ def details(results, case):
         if not good:
             continue
         times = sorted(one["server_us"] for one in good)
-        spread = "%s to %s" % (number(typical(times)), number(times[3 * (len(times) - 1) // 4]))
+        spread = "%s to %s" % tuple(number(times[part * (len(times) - 1) // 4]) for part in (1, 3))
 
         def median(what):
             return results.median(case["name"], server["name"], what)
@@ -268,7 +262,7 @@ def page(found):
 
 def caption(found):
     """Tells machine, method and versions in some sentences."""
-    words = "%s; load average before the run %.1f. Lower quartile of %d rounds of %g s in turn. %s."
+    words = "%s; load average before the run %.1f. Median of %d rounds of %g s in turn. %s."
     facts = (found["machine"], found["load"], found["rounds"], found["seconds"], Results(found).versions())
     return textwrap.fill(words % facts + " " + ALIKE.replace("\n", " "), 120) + "\n"
 

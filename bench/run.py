@@ -17,6 +17,7 @@ import os
 import random
 import resource
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,8 @@ START_S = 15
 # Descriptors of a process beside those of its connections.
 MORE_FILES = 100
 SERVER_PORTS = (20000, 32000)
+# So many servers are measured between two measurements of the limit.
+SERVERS_A_LIMIT = 3
 
 
 def install():
@@ -210,16 +213,36 @@ def last_line(log):
     return (log.read().strip().splitlines() or ["without a word"])[-1]
 
 
+def order(running):
+    """Gives the order of a round: another one each time, the limit first, last and in between."""
+    limit = [one for one in running if one.server.name == "raw"]
+    others = random.sample([one for one in running if one not in limit], len(running) - len(limit))
+    groups = [others[at : at + SERVERS_A_LIMIT] for at in range(0, len(others), SERVERS_A_LIMIT)]
+    return limit + [one for group in groups for one in group + limit]
+
+
+def compare(measured):
+    """Notes beside each measurement of a round what the limit was just before and just behind it."""
+    limits = [at for at, (name, found) in enumerate(measured) if name == "raw" and "error" not in found]
+    for at, (_, found) in enumerate(measured):
+        near = [one for one in limits if one <= at][-1:] + [one for one in limits if one >= at][:1]
+        costs = [measured[one][1]["server_us"] for one in near]
+        if costs and "error" not in found:
+            found["limit_us"] = sum(costs) / len(costs)
+
+
 def measure_rounds(servers, case, rounds, cores, options):
-    """Measures some servers in short rounds, one after the other and in another order each time."""
+    """Measures some servers in short rounds, one after the other."""
     results = {server.name: [] for server in servers}
     running = []
     try:
         for server in servers:
             running.append(Running(server, case, cores[0]))
         for _ in range(rounds):
-            for one in random.sample(running, len(running)):
-                results[one.server.name].append(one.measure(cores[1], options))
+            measured = [(one.server.name, one.measure(cores[1], options)) for one in order(running)]
+            compare(measured)
+            for name, found in measured:
+                results[name].append(found)
     finally:
         for one in running:
             one.stop()
@@ -241,7 +264,7 @@ def run_all(servers, chosen, cores, options):
                     found[name] += measured
         for name, measured in found.items():
             good = [one["server_us"] for one in measured if "error" not in one]
-            shown = "%.2f us" % report.typical(good) if good else measured[0]["error"]
+            shown = "%.2f us" % statistics.median(good) if good else measured[0]["error"]
             print("%-14s %-13s %s" % (case.name, name, shown), file=sys.stderr, flush=True)
     return results
 
