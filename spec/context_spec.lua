@@ -142,6 +142,10 @@ describe("context", function()
   end)
 
   it("run and service(-1) are left by Ctrl-C, though nothing comes", function()
+    local hears = child.run(child.quote(child.this_lua()) .. " -e " .. child.quote([[
+      io.popen("kill -INT $PPID"):close()
+      for _ = 1, 1e7 do end]])):find("interrupted!", 1, true)
+    if not hears then return pending("an interpreter that leaves signals to the system") end
     for _, call in ipairs({ "run()", "service(-1)" }) do
       local command = child.quote(child.this_lua()) .. " -e " .. child.quote([[
         package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
