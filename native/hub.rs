@@ -45,8 +45,8 @@ impl Hub {
     }
 
     /// Takes a connected, non-blocking socket, which sends without Nagle's delay where it knows one; its number names
-    /// it from now on. `bytes` were received by somebody else; `is_foreign` where it was not accepted on a socket of ours
-    /// without that delay, from which it has that on Linux.
+    /// it from now on. `bytes` were received by somebody else. What a listening socket of ours accepts is not
+    /// `is_foreign`: on Linux it is without that delay already.
     pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8], is_foreign: bool) -> i32 {
         let _ = (is_foreign || !cfg!(target_os = "linux")) && set_tcp_nodelay(&fd, true).is_ok();
         let number = fd.as_raw_fd();

@@ -7,6 +7,15 @@ local websockets = require("websockets")
 local socket = require("socket")
 local child = require("spec.support.child")
 
+-- Whether a process waits for something, where the system tells.
+local function sleeps(pid)
+  local file = io.open("/proc/" .. pid .. "/stat")
+  if not file then return true end
+  local state = file:read("*a"):match("%) (%a)")
+  file:close()
+  return state == "S"
+end
+
 describe("context", function()
   after_each(server.stop_all)
 
@@ -158,7 +167,8 @@ describe("context", function()
       local pid = program:expect("^(%d+)$")
       program:expect("waits")
       -- A signal that comes before the wait has begun is not what this is about.
-      socket.sleep(0.1)
+      local deadline = socket.gettime() + 5
+      repeat until sleeps(pid) or socket.gettime() > deadline
       child.run("kill -INT " .. pid)
       assert.matches("interrupted!", program:rest())
     end

@@ -28,6 +28,8 @@ end
 -- @tparam string bytes
 -- @tparam boolean is_fixed whether it must never be dropped
 function queue_of.append(self, bytes, is_fixed)
+  -- A socket never takes what is empty: it would stay for ever.
+  if bytes == "" then return end
   local queue, fixed, last = self.queue, self.fixed, self.last
   if not queue then
     queue = {}

@@ -132,9 +132,7 @@ end
 --- Queues bytes as they are.
 -- @tparam string bytes
 function stream:raw(bytes)
-  -- What is empty would never be taken off the queue.
-  if bytes ~= "" then return queue_bytes(self, bytes, true) end
-  if not self.listed then list(self, self.hub) end
+  queue_bytes(self, bytes, true)
 end
 
 --- Queues a frame; sends only where `high_water_bytes` is passed.
