@@ -108,15 +108,12 @@ macro_rules! answer {
 pub struct At(pub c_int);
 /// What an array has at a place; callers checked that it is a table.
 pub struct Item(pub c_int, pub usize);
-/// A field of a table; callers checked that it is one.
-pub struct Field(pub c_int, pub &'static CStr);
 /// A field of the table on top of the stack by a name that is there too, named by its place from the bottom.
 pub struct Own(pub c_int);
 
 answer! {
     At, |state, At(index): At| ffi::lua_pushvalue(state, index);
     Item, |state, Item(array, index): Item| ffi::lua_rawgeti(state, array, index as ffi::lua_Integer);
-    Field, |state, Field(table, name): Field| ffi::lua_getfield(state, table, name.as_ptr());
     &Own, |state, &Own(name): &Own| { ffi::lua_pushvalue(state, name); ffi::lua_rawget(state, -2) };
     (), |state, ()| ffi::lua_pushnil(state);
     bool, |state, value: bool| ffi::lua_pushboolean(state, value.into());

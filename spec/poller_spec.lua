@@ -26,7 +26,7 @@ describe("websockets.poller.select", function()
 
   local function wait(seconds)
     readable, writable = {}, {}
-    return poller:wait(seconds, readable, writable)
+    return poller.wait(poller.source, seconds, {}, readable, writable)
   end
 
   before_each(function()

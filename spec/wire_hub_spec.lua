@@ -146,7 +146,7 @@ describe("wire/stream hub", function()
     local wire = stream.new(hub, one, engine, { high_water_bytes = 8, max_buffered_bytes = 8 }, "owner")
     local function flushed()
       local reports = {}
-      local count = hub:flush(reports)
+      local count = hub.flush(hub.source, reports)
       assert.equal(3 * count, #reports)
       return reports
     end

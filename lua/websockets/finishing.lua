@@ -6,17 +6,16 @@ local relief = require("websockets.relief")
 
 local finishing = {}
 
--- Returns whether anything came of it that may have queued more.
-local function flush_queued(context)
-  local touched, reports = context.touched, context.reports
-  local reported = context.hub:flush(reports, context.owners)
-  for i = 1, 3 * reported, 3 do
+local function tell_flushed(reports, count)
+  for i = 1, 3 * count, 3 do
     local ws, pending, took = reports[i], reports[i + 1], reports[i + 2]
     reports[i] = false
     connection.flushed(ws, pending, took)
   end
-  local count = context.touched_count
-  if count == 0 then return reported > 0 end
+end
+
+local function flush_touched(context, count)
+  local touched = context.touched
   for i = 1, count do
     local ws = touched[i]
     touched[i] = false
@@ -29,7 +28,6 @@ local function flush_queued(context)
     for i = count + 1, context.touched_count do touched[i - count], touched[i] = touched[i], false end
     context.touched_count = context.touched_count - count
   end
-  return true
 end
 
 local function tell_ends(context)
@@ -57,14 +55,17 @@ end
 --- Brings a turn to its end; what that leads to belongs to it.
 -- @tparam table context
 function finishing.finish(context)
+  local hub, reports, owners = context.hub, context.reports, context.owners
   repeat
-    local has_more = flush_queued(context)
+    local reported = hub.flush(hub.source, reports, owners)
+    if reported > 0 then tell_flushed(reports, reported) end
+    local touched = context.touched_count
+    if touched > 0 then flush_touched(context, touched) end
     if context.blocked_count > 0 then relief.give(context) end
-    if context.told < context.retired_count then
-      tell_ends(context)
-      has_more = true
-    end
-  until not has_more
+    local ended = context.retired_count - context.told
+    if ended > 0 then tell_ends(context) end
+  -- Each of these may have queued more.
+  until reported + touched + ended == 0
   if context.retired_count > 0 then close_retired(context) end
 end
 

@@ -146,8 +146,6 @@ end
 local function patience(context, seconds)
   if context.again_count > 0 then return 0 end
   local due, poller = context.timers.earliest, context.poller
-  -- Nearly always the next wait ends by itself when this timer is due.
-  if not seconds and due == poller.wakes_at and context.now < due then return nil end
   local now = context.clock()
   if due < HUGE then
     local rest = max(0, due - now)
@@ -158,8 +156,12 @@ local function patience(context, seconds)
 end
 
 local function service(context, seconds)
-  local readable, writable = context.readable, context.writable
-  local reads, writes = context.poller:wait(patience(context, seconds), readable, writable)
+  local readable, writable, poller, due = context.readable, context.writable, context.poller, context.timers.earliest
+  -- Nearly always this wait ends by itself when the next timer is due.
+  if seconds or due ~= poller.wakes_at or context.now >= due or context.again_count > 0 then
+    seconds = patience(context, seconds)
+  end
+  local reads, writes = poller.wait(poller.source, seconds, context.owners, readable, writable)
   local now = context.clock()
   context.now = now
   for i = 1, writes do

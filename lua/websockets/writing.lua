@@ -92,12 +92,13 @@ local function write_other(ws, data, kind)
 end
 
 --- Makes `ws:write`.
--- @tparam function quick `quick(ws, data, kind)` tells whether it has done it; what it leaves gets a closer look
+-- @tparam function quick `quick(wire, data, kind)` tells whether it has done it; what it leaves gets a closer look
 -- @treturn function
 function writing.over(quick)
   return function(self, data, kind)
     -- Nearly every write is a whole message inside a turn, on a connection without anything special.
-    if quick(self, data, kind) then return 0 end
+    local plain = self.plain
+    if plain and quick(plain, data, kind) then return 0 end
     if type(data) ~= "string" then data = writing.bytes_argument(1, "write", data) end
     if kind == nil then
       kind = WRITE_TEXT

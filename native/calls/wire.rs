@@ -9,7 +9,7 @@ use super::engine;
 use super::hub::{limits, Shared};
 use crate::header::{FINAL, TEXT};
 use crate::hub::Hub;
-use crate::lua::{functions, Answer, Field, Functions, Item, Lua};
+use crate::lua::{functions, Answer, Functions, Item, Lua};
 use crate::output::{Codec, Frame, Output, Refusal, Wire};
 
 /// From this size on a payload leaves from where it is.
@@ -150,16 +150,13 @@ pub fn collect(lua: &Lua) -> Option<()> {
     lua.drop_object::<WireObject>()
 }
 
-/// `write(ws, payload, kind)`: queues a small whole message of a connection without anything special within a turn;
-/// false for all that needs a closer look.
+/// `write(wire, payload, kind)`: queues a small whole message within a turn; false for all that needs a closer look.
 fn write(lua: &Lua) -> Option<bool> {
     let kind = if lua.is_number(3) { lua.number(3) } else { f64::from(lua.has(3)) * 2.0 };
-    let payload = lua.tables(&[1]).and_then(|()| lua.string(2));
     let is_small = |payload: &&[u8]| payload.len() < HELD_BYTES && (kind == 0.0 || kind == 1.0);
-    let Some(payload) = payload.filter(is_small) else { return Some(false) };
+    let Some(payload) = lua.string(2).filter(is_small) else { return Some(false) };
     let frame = Frame { first: FINAL | (TEXT + kind as u8), is_packable: true, payload };
-    let write = || lua.object::<WireObject>(-1).is_some_and(|wire| wire.write(frame));
-    lua.with(Field(1, c"plain"), || lua.attempt(write))
+    lua.attempt(|| lua.object::<WireObject>(1).is_some_and(|wire| wire.write(frame)))
 }
 
 /// `fanout(wires, count, opcode, payload, full)`: how many were full; their positions are in `full`.

@@ -6,10 +6,13 @@ native_poller.__index = native_poller
 --- Makes a poller.
 -- @tparam table hub of `websockets.wire.native`
 -- @tparam table owners descriptor -> what `wait` reports
--- @treturn native_poller
+-- @treturn native_poller its `wait` and `source` are as in `websockets.poller.select`, any number of them
 function native_poller.new(hub, owners)
-  return setmetatable({ core = hub.core, owners = owners, has_fd = false, has_side = false, wakes_at = math.huge },
-    native_poller)
+  local core = hub.core
+  return setmetatable({
+    core = core, owners = owners, has_fd = false, has_side = false, wakes_at = math.huge, source = core,
+    wait = core.wait,
+  }, native_poller)
 end
 
 --- Tells whether a descriptor can be watched here.
@@ -32,16 +35,6 @@ function native_poller:watch(transport, owner, read, write)
   if fd < 0 then return end
   if read or write then self.owners[fd] = owner end
   self.core:watch(fd, read, write)
-end
-
---- Waits until something is ready.
--- @tparam ?number seconds at most, nil without end
--- @tparam table readable filled with owners
--- @tparam table writable filled with owners
--- @treturn integer how many readable
--- @treturn integer how many writable
-function native_poller:wait(seconds, readable, writable)
-  return self.core:wait(seconds, self.owners, readable, writable)
 end
 
 --- Names a descriptor that is readable when anything that is watched is ready, or the alarm is due.

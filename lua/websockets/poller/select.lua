@@ -11,11 +11,13 @@ local min, HUGE = math.min, math.huge
 -- @treturn select_poller
 function select_poller.new()
   local socket = require("socket")
-  return setmetatable({
+  local poller = setmetatable({
     select = socket.select,
     limit = socket._SETSIZE or 1024,
     reading = {}, writing = {}, read_slot = {}, write_slot = {}, owner = {},
   }, select_poller)
+  poller.source = poller
+  return poller
 end
 
 --- Tells whether a descriptor can be watched here.
@@ -54,13 +56,14 @@ function select_poller:watch(transport, owner, read, write)
   put(self.writing, self.write_slot, socket, write)
 end
 
---- Waits until something is ready.
+--- Waits until something is ready: `poller.wait(poller.source, seconds, owners, readable, writable)`.
 -- @tparam ?number seconds at most, nil without end
+-- @tparam table _ descriptor -> owner, for a poller that knows sockets by descriptor
 -- @tparam table readable filled with owners
 -- @tparam table writable filled with owners
 -- @treturn integer how many readable
 -- @treturn integer how many writable
-function select_poller:wait(seconds, readable, writable)
+function select_poller:wait(seconds, _, readable, writable)
   local rest = seconds or HUGE
   local can_read, can_write
   repeat

@@ -10,14 +10,14 @@ local ACCEPTS_A_CALL = 64
 local SMALL_BYTES = 4096
 
 local methods = core.websockets_wire
+local read_own, flush_own = core.websockets_hub.read, core.websockets_hub.flush
 
 -- LuaJIT leaves its compiled code at every call of a C function, but for those that its ffi knows.
 local function compile_write()
   local ffi = require("ffi")
   ffi.cdef("bool websockets_write(void *wire, int opcode, const char *payload, size_t size);")
   local compiled = ffi.load((package.searchpath("websockets_native", package.cpath))).websockets_write
-  return function(ws, payload, kind)
-    local wire = ws.plain
+  return function(wire, payload, kind)
     local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
     return opcode and type(wire) == "userdata" and type(payload) == "string" and #payload < SMALL_BYTES
       and compiled(wire, opcode, payload, #payload)
@@ -45,14 +45,15 @@ function methods:start(settings, leftover)
     limits.high_water_bytes, limits.max_buffered_bytes, engine.writer(settings).codec)
 end
 
-local function flush_hub(hub, reports, owners)
-  local streams = hub.streams
-  local count = hub.core:flush(reports, owners)
-  if streams.count == 0 then return count end
-  local others = {}
-  local more = streams:flush(others)
-  for i = 1, 3 * more do reports[3 * count + i] = others[i] end
-  return count + more
+-- Flushes wires of both kinds.
+local function flush_with(streams)
+  return function(own, reports, owners)
+    local count, others = flush_own(own, reports, owners), {}
+    if streams.count == 0 then return count end
+    local more = streams:flush(others)
+    for i = 1, 3 * more do reports[3 * count + i] = others[i] end
+    return count + more
+  end
 end
 
 local hub_meta = {}
@@ -63,12 +64,11 @@ end
 
 --- Makes what the wires of one context share.
 -- @tparam table settings `high_water_bytes`, `max_buffered_bytes`, `max_unfinished_total_bytes`
--- @treturn table hub: `hub:flush(reports, owners)` and `hub.read` are as in `websockets.wire.hub`, but owners are found
--- by descriptor
+-- @treturn table hub: `hub.flush` and `hub.read` are as in `websockets.wire.hub`, but owners are found by descriptor
 function native.hub(settings)
   local own = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes)
   return setmetatable({
-    core = own, streams = stream.hub(), flush = flush_hub, source = own, read = core.websockets_hub.read,
+    core = own, streams = stream.hub(), source = own, read = read_own, flush = flush_own,
   }, hub_meta)
 end
 
@@ -107,6 +107,7 @@ end
 -- @treturn table|userdata
 function native.new(hub, transport, chosen, limits, owner)
   if type(transport) == "userdata" then return transport end
+  if hub.flush == flush_own then hub.flush = flush_with(hub.streams) end
   return stream.new(hub.streams, transport, chosen, limits, owner)
 end
 

@@ -17,7 +17,7 @@ stream.hub, stream.excess, stream.budget = hub_of.new, hub_of.excess, hub_of.bud
 -- @tparam table transport
 -- @tparam table engine
 -- @tparam table limits `high_water_bytes`, `max_buffered_bytes`
--- @param owner whom the reports of `hub:flush` name
+-- @param owner whom the reports of `hub.flush` name
 -- @treturn stream
 function stream.new(hub, transport, engine, limits, owner)
   return setmetatable({
@@ -90,13 +90,13 @@ function stream:heard()
   return has_heard
 end
 
--- Has the next `hub:flush` come past this wire.
+-- Has the next `hub.flush` come past this wire.
 local function list(self, hub)
   local count = hub.count + 1
   self.listed, hub.count, hub[count] = true, count, self
 end
 
---- Has the next `hub:flush` come past this wire, whatever is queued, and each that does so report it; so it is until
+--- Has the next `hub.flush` come past this wire, whatever is queued, and each that does so report it; so it is until
 -- `start`.
 function stream:attend()
   self.attends = true
@@ -162,14 +162,13 @@ function stream:push(opcode, payload, fin, plain)
 end
 
 --- Queues a whole message of a connection without anything special within a turn.
--- @tparam table ws
+-- @tparam stream wire
 -- @tparam string payload
 -- @tparam ?integer kind `WRITE_TEXT` or `WRITE_BINARY`; nil is text
 -- @treturn boolean|nil whether it did; all else takes a closer look
-function stream.write(ws, payload, kind)
-  local wire = ws.plain
+function stream.write(wire, payload, kind)
   local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
-  return wire and opcode and ws.context.busy and wire:push(opcode, payload)
+  return opcode and wire.owner.context.busy and wire:push(opcode, payload)
 end
 
 --- Queues one message on many wires, compressed and encoded once for all that share a writer; those that have sent a
