@@ -28,7 +28,7 @@ import report
 
 DEADLINE_S = 300
 # So many rounds are served by the same processes: where a program lies in memory makes a difference of some percent.
-ROUNDS_A_START = 5
+ROUNDS_A_START = 3
 WARM_UP_S = 0.1
 START_S = 15
 # Descriptors of a process beside those of its connections.
@@ -284,11 +284,11 @@ def parse():
     parser.add_argument("--install", action="store_true", help="bring the peers into bench/.deps first")
     parser.add_argument("--only", metavar="CASES", help="names of cases, separated by commas")
     parser.add_argument("--servers", metavar="NAMES", help="names of servers, separated by commas")
-    parser.add_argument("--rounds", type=int, help="rounds of each case (20; quick: 5)")
+    parser.add_argument("--rounds", type=int, help="rounds of each case (15; quick: 5)")
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a round")
     parser.add_argument("--output", metavar="FOLDER", help="where to write results.json, RESULTS.md and chart.svg")
     options = parser.parse_args()
-    options.rounds = options.rounds or (5 if options.quick else 20)
+    options.rounds = options.rounds or (5 if options.quick else 15)
     options.whole = not (options.quick or options.only or options.servers)
     if options.whole and not options.output:
         options.output = cases.BENCH

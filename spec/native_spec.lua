@@ -28,6 +28,58 @@ describe("the accelerator", function()
     assert.same({ 1, "x" }, { c:message() })
   end)
 
+  -- A connection that the accelerator does not take over.
+  local function foreign(s)
+    local listening = socket.bind("127.0.0.1", 0)
+    local near = socket.connect("127.0.0.1", (select(2, listening:getsockname())))
+    local far = listening:accept()
+    listening:close()
+    s.clients[#s.clients + 1] = near
+    return near, setmetatable({}, { __index = function(_, name)
+      return far[name] and function(_, ...) return far[name](far, ...) end
+    end })
+  end
+
+  it_native("flushes wires of both kinds, and tells of all", function()
+    local all, places = {}, {}
+    local s = server.start({ protocols = { a = function(ws)
+      all[#all + 1], places[ws] = ws, #all + 1
+    end } })
+    for _ = 1, 2 do
+      client.open(s, "a")
+      s.context:adopt(select(2, foreign(s)), client.upgrade({ protocol = "a" }))
+      s:settle()
+    end
+    for i = 1, 4 do all[i].wire:attend() end
+    local hub, reports, told = s.context.hub, {}, {}
+    assert.equal(4, hub.flush(hub.source, reports, s.context.owners))
+    assert.equal(3 * 4, #reports)
+    for i = 1, 12, 3 do
+      assert.equal(0, reports[i + 1])
+      assert.equal("boolean", type(reports[i + 2]))
+      told[#told + 1] = places[reports[i]]
+    end
+    table.sort(told)
+    assert.same({ 1, 2, 3, 4 }, told)
+  end)
+
+  it_native("answers in the same turn whom an on_closed adopts, the first that is no wire of its own", function()
+    local handler, log = server.recorder()
+    local s = server.start({ protocols = { a = handler } })
+    local gone = client.open(s, "a")
+    local near, far = foreign(s)
+    local turn
+    log.ws[1]:on_closed(function()
+      turn = s.context.turn
+      s.context:adopt(far, client.upgrade({ protocol = "a" }))
+    end)
+    gone:close()
+    s:pump(function() return turn end, "the end")
+    assert.equal(turn, s.context.turn)
+    near:settimeout(5)
+    assert.equal("HTTP/1.1 101 Switching Protocols", (near:receive("*l")))
+  end)
+
   it_native("makes that descriptor readable when a timer is due, and not before", function()
     local s = server.start({ handshake_timeout = 0.05 })
     local fd = s.context:get_fd()

@@ -279,4 +279,18 @@ describe("on_drain", function()
     run:settle()
     assert.equal(1, #drained)
   end)
+
+  it("has what it writes to others sent in the same turn", function()
+    local handler, log = server.recorder()
+    local run = server.start({ protocols = { a = handler }, max_buffered_bytes = 1, slow_consumer = "drop_new" })
+    local peer, other = client.open(run, "a"), client.open(run, "a")
+    local slow, quick = log.ws[1], log.ws[2]
+    slow:on_drain(function() quick:write("drained") end)
+    repeat until slow:write(PIECE, WRITE_BINARY) == -1
+    peer:poll()
+    -- It has room again, and is asked for it by this write, outside of a turn.
+    assert.equal(0, slow:write("x"))
+    function run.turn() end
+    assert.same({ 1, "drained" }, { other:message() })
+  end)
 end)

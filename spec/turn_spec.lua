@@ -87,6 +87,23 @@ describe("a turn", function()
     s:pump(function() return #order == 5001 end)
   end)
 
+  it("waits for nothing while messages that have come are still to be served", function()
+    for _, ms in ipairs({ -1, 5000 }) do
+      local count = 0
+      local s = server.start({ handshake_timeout = 5, protocols = { a = function(ws)
+        ws:on_receive(function() count = count + 1 end)
+      end } })
+      local flood = client.open(s, "a")
+      -- Its timer ends a wait that should not be.
+      client.connect(s)
+      s:settle()
+      flood.connection:send(flood:frame(1, "f"):rep(3000))
+      local before = socket.gettime()
+      repeat s.context:service(ms) until count == 3000
+      assert.is_true(socket.gettime() - before < 4, ms .. " ms")
+    end
+  end)
+
   it("answers sixteen pipelined messages in one send", function()
     local s = server.start({ protocols = { echo = server.echo } })
     local c = client.open(s, "echo")

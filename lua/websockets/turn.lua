@@ -157,7 +157,7 @@ end
 
 local function service(context, seconds)
   local readable, writable, poller, due = context.readable, context.writable, context.poller, context.timers.earliest
-  -- Nearly always this wait ends by itself when the next timer is due.
+  -- Nearly always there is nothing to be asked: this wait ends by itself when the next timer is due.
   if seconds or due ~= poller.wakes_at or context.now >= due or context.again_count > 0 then
     seconds = patience(context, seconds)
   end

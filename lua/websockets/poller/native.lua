@@ -6,7 +6,7 @@ native_poller.__index = native_poller
 --- Makes a poller.
 -- @tparam table hub of `websockets.wire.native`
 -- @tparam table owners descriptor -> what `wait` reports
--- @treturn native_poller its `wait` and `source` are as in `websockets.poller.select`, any number of them
+-- @treturn native_poller its `wait` and `source` are as in `websockets.poller.select`, for any number of sockets
 function native_poller.new(hub, owners)
   local core = hub.core
   return setmetatable({

@@ -8,7 +8,7 @@ local WAIT_SECONDS = 0.5
 local min, HUGE = math.min, math.huge
 
 --- Makes a poller that watches nothing.
--- @treturn select_poller
+-- @treturn select_poller `source` is what its `wait` is called with
 function select_poller.new()
   local socket = require("socket")
   local poller = setmetatable({

@@ -57,7 +57,8 @@ end
 -- `hub.flush(hub.source, reports, owners)` sends what was queued and fills `reports` with triples for which it returns
 -- the count: the owner of a wire; bytes that wait, or false where it broke; whether any was taken, or why it broke. It
 -- tells only of wires that broke, that wait for their peer or have ceased to, of which bytes were taken between two
--- flushes, or that asked by `attend`.
+-- flushes, or that asked by `attend`. Where owners are found by descriptor, `owners` has them so; and the function may
+-- be another one the next time.
 --
 -- `hub.read(hub.source, readable, first, last, owners, opcodes, payloads)` reads once from the first owners in a part
 -- of an array, at least one, and leaves false in their places. It fills the other three with messages, and with the

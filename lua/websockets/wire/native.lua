@@ -48,8 +48,9 @@ end
 -- Flushes wires of both kinds.
 local function flush_with(streams)
   return function(own, reports, owners)
-    local count, others = flush_own(own, reports, owners), {}
+    local count = flush_own(own, reports, owners)
     if streams.count == 0 then return count end
+    local others = {}
     local more = streams:flush(others)
     for i = 1, 3 * more do reports[3 * count + i] = others[i] end
     return count + more

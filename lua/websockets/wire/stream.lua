@@ -17,7 +17,7 @@ stream.hub, stream.excess, stream.budget = hub_of.new, hub_of.excess, hub_of.bud
 -- @tparam table transport
 -- @tparam table engine
 -- @tparam table limits `high_water_bytes`, `max_buffered_bytes`
--- @param owner whom the reports of `hub.flush` name
+-- @param owner whom the reports of `hub.flush` name; for `stream.write` a connection
 -- @treturn stream
 function stream.new(hub, transport, engine, limits, owner)
   return setmetatable({
