@@ -20,7 +20,7 @@ help:
 	@echo "                  make conformance PARTS=\"1 12.3\" ROLES=client ENGINES=pure CONFORMANCE_LUAS=luajit"
 	@echo "make lint         luacheck"
 	@echo "make docs         the reference, into build/doc"
-	@echo "make bench        everything against the machine's limit and five other libraries, for README; about 20 minutes"
+	@echo "make bench        everything against the machine's limit and five other libraries, for README; about 40 minutes"
 	@echo "make bench-quick  the limit and ours, two minutes; what masking costs under each Lua, fails below the goal"
 
 serve:

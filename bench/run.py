@@ -4,7 +4,7 @@
 A whole run writes results.json, RESULTS.md and chart.svg beside this file and the table of README.md; `bench/report.py`
 writes these again from results.json.
 
-    bench/run.py                     everything: about twenty minutes
+    bench/run.py                     everything: about forty minutes
     bench/run.py --quick             the limit and ours, a few cases: about a minute; prints only
     bench/run.py --only echo64x100,fan64p4 --servers raw,ours54,lws --rounds 30
     bench/run.py --install           brings the peers named in bench/packages into bench/.deps first
