@@ -10,8 +10,7 @@ native_poller.__index = native_poller
 function native_poller.new(hub, owners)
   local core = hub.core
   return setmetatable({
-    core = core, owners = owners, has_fd = false, has_side = false, wakes_at = math.huge, source = core,
-    wait = core.wait,
+    source = core, wait = core.wait, owners = owners, has_fd = false, has_side = false, wakes_at = math.huge,
   }, native_poller)
 end
 
@@ -34,20 +33,20 @@ function native_poller:watch(transport, owner, read, write)
   local fd = transport:getfd()
   if fd < 0 then return end
   if read or write then self.owners[fd] = owner end
-  self.core:watch(fd, read, write)
+  self.source:watch(fd, read, write)
 end
 
 --- Names a descriptor that is readable when anything that is watched is ready, or the alarm is due.
 -- @treturn integer
 function native_poller:get_fd()
   self.has_fd, self.wakes_at = true, math.huge
-  return math.floor(self.core:getfd(false))
+  return math.floor(self.source:getfd(false))
 end
 
 --- Names a descriptor that is readable when a full socket takes bytes again, or the alarm is due.
 -- @treturn ?integer
 function native_poller:get_side_fd()
-  local fd = math.floor(self.core:getfd(true))
+  local fd = math.floor(self.source:getfd(true))
   self.has_side = fd >= 0
   return self.has_side and fd or nil
 end
@@ -56,15 +55,15 @@ end
 -- @tparam table writable filled with owners
 -- @treturn integer how many
 function native_poller:wait_side(writable)
-  local _, writes = self.core:wait(0, self.owners, writable, writable, true)
+  local _, writes = self.wait(self.source, 0, self.owners, writable, writable, true)
   return writes
 end
 
 --- Sets when those descriptors become readable although nothing else is ready.
 -- @tparam ?number seconds from now; nil for never
 function native_poller:set_alarm(seconds)
-  if self.has_fd then self.core:set_timer(seconds, false) end
-  if self.has_side then self.core:set_timer(seconds, true) end
+  if self.has_fd then self.source:set_timer(seconds, false) end
+  if self.has_side then self.source:set_timer(seconds, true) end
 end
 
 --- Sees to it that the next wait ends when a timer is due: a timeout for each wait costs more than a time that stays
@@ -76,12 +75,12 @@ end
 function native_poller:hold(due, now, seconds)
   -- The descriptor is ready from then on.
   if now >= self.wakes_at then
-    self.core:set_timer(nil, false)
+    self.source:set_timer(nil, false)
     self.wakes_at = math.huge
   end
   if not seconds or seconds == 0 or seconds < due - now or self.has_fd or self.has_side then return seconds end
   if due ~= self.wakes_at then
-    self.core:set_timer(seconds, false)
+    self.source:set_timer(seconds, false)
     self.wakes_at = due
   end
   return nil
@@ -89,7 +88,7 @@ end
 
 --- Gives up its descriptors.
 function native_poller:close()
-  self.core:close()
+  self.source:close()
 end
 
 return native_poller
