@@ -1,6 +1,6 @@
 --- What both peers under test are set to: the limits that the suite needs, and compression where it asks for it.
 -- @module conformance.peer
-local engines = require("websockets.engine")
+local engines = require("websockets.engine.loader")
 
 local peer = {}
 

@@ -1,8 +1,8 @@
 --- WebSocket servers for Lua.
 -- @module websockets
 local context = require("websockets.context")
-local credentials = require("websockets.credentials")
-local engine = require("websockets.engine")
+local credentials = require("websockets.http.credentials")
+local engine = require("websockets.engine.loader")
 
 local websockets = {
   --- Which engine is at work: `"native"` or `"pure"`.
@@ -47,19 +47,19 @@ end
 
 --- Makes a handler for `on_http` that serves the files of a folder.
 -- @tparam string root path of the folder
--- @tparam[opt] table settings see `websockets.directory`
+-- @tparam[opt] table settings see `websockets.server.directory`
 -- @treturn function
 -- @raise for a folder that is not there, a wrong option, and where nobody can be asked about files
--- @see websockets.directory
+-- @see websockets.server.directory
 function websockets.files(root, settings)
   -- Loaded when it is used: each collection passes over all that is there.
-  local handler = require("websockets.directory").new(root, settings)
+  local handler = require("websockets.server.directory").new(root, settings)
   return handler
 end
 
 --- Compares two strings in a time that tells nothing about where they differ.
 -- @function websockets.constant_time_equal
--- @see websockets.credentials
+-- @see websockets.http.credentials
 websockets.constant_time_equal = credentials.constant_time_equal
 
 return websockets

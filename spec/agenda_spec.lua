@@ -1,7 +1,7 @@
 --- What a turn still has to do, and calls that cannot stop it.
 -- @module spec.agenda_spec
 
-local agenda = require "websockets.agenda"
+local agenda = require "websockets.connection.agenda"
 
 describe("websockets.agenda", function()
   local context, logged, settings

@@ -1,7 +1,7 @@
 --- Request bodies, by length and chunked, cut anywhere.
 -- @module spec.body_spec
 
-local body = require "websockets.body"
+local body = require "websockets.http.body"
 
 local function by_length(length, max) return body.new({ length = length, chunked = false }, max or 1000) end
 local function chunked(max) return body.new({ length = 0, chunked = true }, max or 1000) end

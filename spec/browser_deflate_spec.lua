@@ -7,7 +7,7 @@ local beside = require("spec.support.beside")
 local child = require("spec.support.child")
 local server = require("spec.support.server")
 
-local engine = require("websockets.engine").choose()
+local engine = require("websockets.engine.loader").choose()
 
 local CHROMIUM = os.getenv("CHROMIUM") or "/usr/bin/chromium"
 local CHECKS = { "text of 20000", "binary of 20000", "text of 1048576" }

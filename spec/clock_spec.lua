@@ -1,7 +1,7 @@
 --- Seconds that only go forward.
 -- @module spec.clock_spec
 
-local clock = require "websockets.clock"
+local clock = require "websockets.connection.clock"
 
 describe("websockets.clock", function()
   local function clock_over(list)

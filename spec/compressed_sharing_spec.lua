@@ -4,7 +4,7 @@ local client = require("spec.support.client")
 local server = require("spec.support.server")
 local support = require("spec.engine.support")
 
-local engine = require("websockets.engine").choose()
+local engine = require("websockets.engine.loader").choose()
 
 local OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 local FRESH_OFFER = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n"

@@ -6,7 +6,7 @@ local server = require("spec.support.server")
 local support = require("spec.engine.support")
 local websockets = require("websockets")
 
-local engine = require("websockets.engine").choose()
+local engine = require("websockets.engine.loader").choose()
 
 local OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 local TEXT = ('{"name": "value", "list": [1, 2, 3]}, '):rep(100)

@@ -1,6 +1,6 @@
 --- What is offered, answered and accepted about permessage-deflate; what each side then does.
 -- @module spec.compression_spec
-local compression = require("websockets.compression")
+local compression = require("websockets.protocol.compression")
 
 local ENGINE = { can_compress = function() return true end }
 

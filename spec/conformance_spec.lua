@@ -5,7 +5,7 @@
 if _VERSION ~= "Lua 5.4" and not rawget(_G, "jit") then return end
 
 local child = require("spec.support.child")
-local engines = require("websockets.engine")
+local engines = require("websockets.engine.loader")
 local expected = require("conformance.expected")
 local report = require("conformance.report")
 local suite = require("conformance.suite")

@@ -1,8 +1,8 @@
 --- What a client proves itself with.
 -- @module spec.credentials_spec
 
-local credentials = require "websockets.credentials"
-local engine = require("websockets.engine").choose()
+local credentials = require "websockets.http.credentials"
+local engine = require("websockets.engine.loader").choose()
 local websockets = require "websockets"
 
 describe("constant_time_equal", function()

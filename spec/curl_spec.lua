@@ -3,7 +3,7 @@
 
 local child = require "spec.support.child"
 local client = require "spec.support.client"
-local facts = require "websockets.facts"
+local facts = require "websockets.http.facts"
 local server = require "spec.support.server"
 local socket = require "socket"
 local websockets = require "websockets"
@@ -147,7 +147,7 @@ describe("curl", function()
   end)
 
   it("gets a compressed copy from a folder, and is sent on to folders", function()
-    if not facts.are_known(require("websockets.engine").choose()) then
+    if not facts.are_known(require("websockets.engine.loader").choose()) then
       return pending("needs lua-filesystem or the accelerator")
     end
     child.run("cd " .. child.quote(folder) .. " && mkdir -p site/sub && echo hello >site/sub/index.html"

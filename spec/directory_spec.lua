@@ -3,7 +3,7 @@
 
 local child = require "spec.support.child"
 local client = require "spec.support.client"
-local facts = require "websockets.facts"
+local facts = require "websockets.http.facts"
 local server = require "spec.support.server"
 local websockets = require "websockets"
 
@@ -30,7 +30,7 @@ describe("websockets.files", function()
   lazy_teardown(function() child.remove_folder(folder) end)
   after_each(server.stop_all)
 
-  if not facts.are_known(require("websockets.engine").choose()) then
+  if not facts.are_known(require("websockets.engine.loader").choose()) then
     pending("lua-filesystem or the accelerator, which are not there")
     return
   end

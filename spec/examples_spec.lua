@@ -2,7 +2,7 @@
 -- @module spec.examples_spec
 
 local child = require "spec.support.child"
-local facts = require "websockets.facts"
+local facts = require "websockets.http.facts"
 local plain_client = require "spec.support.plain_client"
 
 local LINK = "^http://127%.0%.0%.1:(%d+)/$"
@@ -10,7 +10,7 @@ local UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Vers
   .. "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 describe("examples/todo", function()
-  if not facts.are_known(require("websockets.engine").choose()) then
+  if not facts.are_known(require("websockets.engine.loader").choose()) then
     pending("needs lua-filesystem or the accelerator")
     return
   end

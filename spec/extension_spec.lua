@@ -1,4 +1,4 @@
-local extension = require("websockets.extension")
+local extension = require("websockets.protocol.extension")
 
 describe("extension.parse", function()
   local function p(name, value) return { name = name, value = value or false } end

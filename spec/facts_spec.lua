@@ -2,8 +2,8 @@
 -- @module spec.facts_spec
 
 local child = require "spec.support.child"
-local engine = require("websockets.engine").choose()
-local facts = require "websockets.facts"
+local engine = require("websockets.engine.loader").choose()
+local facts = require "websockets.http.facts"
 local plain_client = require "spec.support.plain_client"
 
 local NOBODY = {}
@@ -141,7 +141,7 @@ describe("without lua-filesystem and accelerator", function()
 
   it("files are served, but have no version", function()
     assert.equal("nil false", run([[
-      local facts, engine = require "websockets.facts", {}
+      local facts, engine = require "websockets.http.facts", {}
       io.write(tostring(facts.of(engine, ".")), " ", tostring(facts.are_known(engine)))]]))
   end)
 

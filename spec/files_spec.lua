@@ -1,10 +1,10 @@
 --- Files as answers: what is opened, what is refused.
 -- @module spec.files_spec
 
-local engine = require("websockets.engine").choose()
-local files = require "websockets.files"
-local facts = require "websockets.facts"
-local response = require "websockets.response"
+local engine = require("websockets.engine.loader").choose()
+local files = require "websockets.server.files"
+local facts = require "websockets.http.facts"
+local response = require "websockets.server.response"
 local child = require "spec.support.child"
 
 describe("websockets.files", function()

@@ -1,6 +1,6 @@
 --- A turn inside a coroutine is not suspended by what it calls.
 -- @module spec.guard_spec
-local guard = require("websockets.guard")
+local guard = require("websockets.turn.guard")
 
 describe("guard.choose", function()
   it("gives pcall where nothing can yield, or what is like it", function()

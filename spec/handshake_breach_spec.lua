@@ -4,7 +4,7 @@ local client = require("spec.support.client")
 local peer = require("spec.support.peer")
 local server = require("spec.support.server")
 
-local engine = require("websockets.engine").choose()
+local engine = require("websockets.engine.loader").choose()
 
 describe("a server, asked with", function()
   after_each(server.stop_all)

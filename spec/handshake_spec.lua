@@ -1,9 +1,9 @@
 --- The opening handshake: what is asked for, who may ask, what is answered.
 -- @module spec.handshake_spec
 
-local handshake = require "websockets.handshake"
-local http = require "websockets.http"
-local engine = require "websockets.engine"
+local handshake = require "websockets.protocol.handshake"
+local http = require "websockets.http.head"
+local engine = require "websockets.engine.loader"
 
 local KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 

@@ -3,7 +3,7 @@
 
 local child = require "spec.support.child"
 local client = require "spec.support.client"
-local facts = require "websockets.facts"
+local facts = require "websockets.http.facts"
 local server = require "spec.support.server"
 local websockets = require "websockets"
 
@@ -198,7 +198,7 @@ describe("hostile requests", function()
         on_http = function(ws) ws:respond(401) end, on_handshake = function() return false, 401 end,
       },
     }
-    knows_files = facts.are_known(require("websockets.engine").choose())
+    knows_files = facts.are_known(require("websockets.engine.loader").choose())
     if knows_files then routes["/files/*"] = { on_http = websockets.files(folder) } end
     routed = routes
   end)

@@ -1,7 +1,7 @@
 --- HTTP heads are found however the bytes are cut, and no longer than the limits.
 -- @module spec.http_scan_spec
 
-local http = require "websockets.http"
+local http = require "websockets.http.head"
 
 local LIMITS = { max_header_bytes = 8192, max_header_lines = 64, max_request_line_bytes = 8192 }
 
@@ -65,9 +65,9 @@ describe("http.scan", function()
       joined = joined + #made
       return made
     end)
-    package.loaded["websockets.http"] = nil
-    local fresh = require "websockets.http"
-    package.loaded["websockets.http"] = http
+    package.loaded["websockets.http.head"] = nil
+    local fresh = require "websockets.http.head"
+    package.loaded["websockets.http.head"] = http
     rawset(string, "find", find)
     rawset(table, "concat", concat)
     for i = 1, #text do assert.is_nil(fresh.scan(scanner, text:sub(i, i), 1, LIMITS)) end

@@ -1,7 +1,7 @@
 --- HTTP heads: read strictly, written.
 -- @module spec.http_spec
 
-local http = require "websockets.http"
+local http = require "websockets.http.head"
 
 local LIMITS = { max_header_bytes = 8192, max_header_lines = 64, max_request_line_bytes = 8192 }
 

@@ -9,7 +9,7 @@ local beside = require("spec.support.beside")
 local child = require("spec.support.child")
 local server = require("spec.support.server")
 
-local engine = require("websockets.engine").choose()
+local engine = require("websockets.engine.loader").choose()
 
 local PEERS = {
   {

@@ -4,7 +4,7 @@
 local child = require("spec.support.child")
 local socket = require("socket")
 
-local engine = require("websockets.engine").choose()
+local engine = require("websockets.engine.loader").choose()
 
 local CONNECTIONS = 1000
 local TIMEOUT_SECONDS = 30

@@ -1,7 +1,7 @@
 --- Media types by the end of a name.
 -- @module spec.mime_spec
 
-local mime = require "websockets.mime"
+local mime = require "websockets.http.mime"
 
 describe("websockets.mime", function()
   it("guesses the type by the extension, whatever its case", function()

@@ -1,7 +1,7 @@
 --- What a context can be told: every option's check, default and refusal.
 -- @module spec.options_spec
 
-local options = require "websockets.options"
+local options = require "websockets.options.context"
 
 local MIB = 1024 * 1024
 

@@ -6,7 +6,7 @@ if _VERSION ~= "Lua 5.4" then
 end
 
 local child = require "spec.support.child"
-local facts = require "websockets.facts"
+local facts = require "websockets.http.facts"
 
 local CHROMIUM = os.getenv("CHROMIUM") or "/usr/bin/chromium"
 local CHECKS = {
@@ -28,7 +28,7 @@ end
 local function what_is_missing()
   if not child.has("node") then return "node" end
   if not child.has(CHROMIUM) then return CHROMIUM end
-  if not facts.are_known(require("websockets.engine").choose()) then return "lua-filesystem or the accelerator" end
+  if not facts.are_known(require("websockets.engine.loader").choose()) then return "lua-filesystem or the accelerator" end
   local _, code = node("-e 'require(\"playwright-core\")'")
   return code ~= 0 and "the npm package playwright-core" or nil
 end

@@ -1,7 +1,7 @@
 --- Giving up root: the order of the calls, and every way it can fail.
 -- @module spec.privileges_spec
 
-local privileges = require "websockets.privileges"
+local privileges = require "websockets.server.privileges"
 
 describe("websockets.privileges", function()
   local calls, saved

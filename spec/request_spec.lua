@@ -2,7 +2,7 @@
 -- @module spec.request_spec
 
 local client = require "spec.support.client"
-local engine = require("websockets.engine").choose()
+local engine = require("websockets.engine.loader").choose()
 local server = require "spec.support.server"
 
 describe("ws:request", function()

@@ -1,7 +1,7 @@
 --- Which route a path belongs to.
 -- @module spec.router_spec
 
-local router = require "websockets.router"
+local router = require "websockets.http.router"
 
 local function new(patterns)
   local made = router.new()

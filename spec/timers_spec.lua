@@ -1,7 +1,7 @@
 --- Deadlines: the order they fire in, stopping, and what a large number of them costs.
 -- @module spec.timers_spec
 
-local timers = require "websockets.timers"
+local timers = require "websockets.connection.timers"
 
 describe("websockets.timers", function()
   local set, fired

@@ -3,7 +3,7 @@
 
 local socket = require "socket"
 local luasocket = require "websockets.transport.luasocket"
-local memory = require "websockets.transport.memory"
+local memory = require "spec.support.memory_transport"
 
 local DEADLINE_SECONDS = 20
 
@@ -181,7 +181,7 @@ describe("websockets.transport.luasocket", function()
   end)
 end)
 
-describe("websockets.transport.memory", function()
+describe("spec.support.memory_transport", function()
   it("gives one end what the other sent, in its pieces", function()
     local a, b = memory.pair()
     assert.equal(4, a:send("abc", 1))

@@ -1,7 +1,7 @@
 --- Targets taken apart: paths, segments, queries, however they are encoded.
 -- @module spec.uri_spec
 
-local uri = require "websockets.uri"
+local uri = require "websockets.http.uri"
 
 describe("websockets.uri", function()
   it("splits a target at its first question mark", function()

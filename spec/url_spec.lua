@@ -1,4 +1,4 @@
-local url = require("websockets.url")
+local url = require("websockets.protocol.url")
 
 describe("url.parse", function()
   local GOOD = {

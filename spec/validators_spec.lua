@@ -1,7 +1,7 @@
 --- Dates, entity tags, preconditions and ranges.
 -- @module spec.validators_spec
 
-local validators = require "websockets.validators"
+local validators = require "websockets.http.validators"
 
 describe("dates of HTTP", function()
   -- RFC 9110, section 5.6.7.

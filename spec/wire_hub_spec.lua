@@ -1,8 +1,8 @@
 --- What the wires of one context share: one message to all, who queued, how much waits in all.
 -- @module spec.wire_hub_spec
 
-local engine = require("websockets.engine").choose()
-local memory = require "websockets.transport.memory"
+local engine = require("websockets.engine.loader").choose()
+local memory = require "spec.support.memory_transport"
 local stream = require "websockets.wire.stream"
 
 local TEXT, CLOSE = 1, 8

@@ -1,8 +1,8 @@
 --- The messages of one connection over two ends in memory: order, parts, limits, what is dropped and what stays.
 -- @module spec.wire_spec
 
-local engine = require("websockets.engine").choose()
-local memory = require "websockets.transport.memory"
+local engine = require("websockets.engine.loader").choose()
+local memory = require "spec.support.memory_transport"
 local stream = require "websockets.wire.stream"
 
 local TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10

@@ -7,7 +7,7 @@ package.path = here .. "../../lua/?.lua;" .. here .. "../../lua/?/init.lua;" .. 
 io.stdout:setvbuf("line")
 
 local websockets = require "websockets"
-local is_utf8 = require("websockets.engine").choose().valid_utf8
+local is_utf8 = require("websockets.engine.loader").choose().valid_utf8
 
 local MAX_TEXT_BYTES, MAX_ITEMS, MAX_SESSIONS = 200, 100, 1000
 

@@ -2,8 +2,8 @@
 -- @classmod websockets.answering
 local errors = require("websockets.errors")
 local request = require("websockets.request")
-local response = require("websockets.response")
-local turn = require("websockets.turn")
+local response = require("websockets.server.response")
+local turn = require("websockets.turn.turn")
 
 local answering = {}
 
@@ -25,7 +25,7 @@ function answering:serve_http_file(path, content_type)
     errors.argument(2, "serve_http_file", "content type without control characters", content_type)
   end
   -- Loaded when it is used: each collection passes over all that is there.
-  return turn.within(self.context, require("websockets.files").serve, self, path, content_type)
+  return turn.within(self.context, require("websockets.server.files").serve, self, path, content_type)
 end
 
 --- Answers an HTTP request, in `on_http` or later.

@@ -1,17 +1,17 @@
 --- A context: sockets, connections and timers that are served together, and the methods that users call on it.
 -- @classmod websockets.context
-local agenda = require("websockets.agenda")
-local clock = require("websockets.clock")
-local compression = require("websockets.compression")
-local engine = require("websockets.engine")
+local agenda = require("websockets.connection.agenda")
+local clock = require("websockets.connection.clock")
+local compression = require("websockets.protocol.compression")
+local engine = require("websockets.engine.loader")
 local errors = require("websockets.errors")
-local group = require("websockets.group")
-local listener = require("websockets.listener")
-local options = require("websockets.options")
-local privileges = require("websockets.privileges")
-local routes = require("websockets.routes")
-local timers = require("websockets.timers")
-local turn = require("websockets.turn")
+local group = require("websockets.connection.group")
+local listener = require("websockets.server.listener")
+local options = require("websockets.options.context")
+local privileges = require("websockets.server.privileges")
+local routes = require("websockets.options.routes")
+local timers = require("websockets.connection.timers")
+local turn = require("websockets.turn.turn")
 local websocket = require("websockets.websocket")
 local writing = require("websockets.writing")
 
@@ -226,7 +226,7 @@ end
 function context:connect(url, given)
   check(self)
   -- Loaded when it is used: each collection passes over all that is there.
-  local ws, why, code = require("websockets.client").connect(self, url, given, 3)
+  local ws, why, code = require("websockets.client.dial").connect(self, url, given, 3)
   return ws, why, code
 end
 

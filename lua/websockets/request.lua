@@ -1,10 +1,10 @@
 --- An HTTP request as the application sees it, and its say in the opening handshake.
 -- @classmod websockets.request
-local credentials = require("websockets.credentials")
-local http = require("websockets.http")
-local turn = require("websockets.turn")
-local upgrade = require("websockets.upgrade")
-local uri = require("websockets.uri")
+local credentials = require("websockets.http.credentials")
+local http = require("websockets.http.head")
+local turn = require("websockets.turn.turn")
+local upgrade = require("websockets.server.upgrade")
+local uri = require("websockets.http.uri")
 
 local request = {}
 request.__index = request

@@ -1,11 +1,11 @@
 --- What the application can do with one connection: the methods of `ws`.
 -- @classmod websockets.websocket
 local answering = require("websockets.answering")
-local connection = require("websockets.connection")
-local descriptor = require("websockets.descriptor")
-local ending = require("websockets.ending")
+local connection = require("websockets.connection.connection")
+local descriptor = require("websockets.connection.descriptor")
+local ending = require("websockets.connection.ending")
 local errors = require("websockets.errors")
-local turn = require("websockets.turn")
+local turn = require("websockets.turn.turn")
 local writing = require("websockets.writing")
 
 local websocket = {}

@@ -1,10 +1,10 @@
 --- What is sent: from the arguments of the application to the wire.
 -- @classmod websockets.writing
-local connection = require("websockets.connection")
+local connection = require("websockets.connection.connection")
 local errors = require("websockets.errors")
-local response = require("websockets.response")
-local session = require("websockets.session")
-local turn = require("websockets.turn")
+local response = require("websockets.server.response")
+local session = require("websockets.connection.session")
+local turn = require("websockets.turn.turn")
 
 local writing = {}
 

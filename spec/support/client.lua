@@ -1,7 +1,7 @@
 --- A raw client for specs: LuaSocket that never waits, while the server in the same program is pumped.
 -- @module spec.support.client
 local socket = require("socket")
-local engine = require("websockets.engine").choose()
+local engine = require("websockets.engine.loader").choose()
 
 local client = {}
 client.__index = client

@@ -70,7 +70,7 @@ function promises.all()
     promises.of_class("context", require("websockets.context")),
     promises.of_class("ws", require("websockets.websocket")),
     promises.of_class("request", require("websockets.request")),
-    promises.of_options(require("websockets.options")),
+    promises.of_options(require("websockets.options.context")),
   }
   local list = {}
   for _, part in ipairs(parts) do

@@ -5,7 +5,7 @@ local resolver = {}
 local LOCALHOST = { { "tcp4", "127.0.0.1" }, { "tcp6", "::1" } }
 
 --- Gives the addresses that nobody has to be asked for.
--- @tparam table place of `websockets.url`
+-- @tparam table place of `websockets.protocol.url`
 -- @treturn ?table list of `{ kind, address }`, kind "tcp4" or "tcp6"; nil for a name
 function resolver.known(place)
   if place.kind == "ipv4" then return { { "tcp4", place.host } } end

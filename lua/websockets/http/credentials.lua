@@ -1,0 +1,43 @@
+--- What a client proves itself with: Basic credentials, and a comparison that gives nothing away.
+-- @module websockets.http.credentials
+local errors = require("websockets.errors")
+
+local credentials = {}
+
+local byte, find, sub = string.byte, string.find, string.sub
+
+--- Compares two strings in a time that depends on their lengths only, so that a secret cannot be guessed bit by bit.
+-- @tparam string a
+-- @tparam string b
+-- @treturn boolean whether they are equal
+function credentials.constant_time_equal(a, b)
+  if type(a) ~= "string" then errors.argument(1, "constant_time_equal", "string", a) end
+  if type(b) ~= "string" then errors.argument(2, "constant_time_equal", "string", b) end
+  local size = #b
+  local difference = #a - size
+  difference = difference * difference
+  for i = 1, #a do
+    -- Where b is shorter some byte is compared in its place: the result is known, the time must not be.
+    local step = byte(a, i) - (byte(b, (i - 1) % (size > 0 and size or 1) + 1) or 0)
+    difference = difference + step * step
+  end
+  return difference == 0
+end
+
+--- Reads the credentials of the Basic scheme.
+-- @rfc 7617 2
+-- @tparam ?string value of the field Authorization
+-- @tparam function unbase64 of the engine
+-- @treturn[1] string user
+-- @treturn[1] string password
+-- @treturn[2] nil none, or not well formed
+function credentials.basic(value, unbase64)
+  local scheme, token = (value or ""):match("^(%a+) +([%w+/]+=*)$")
+  if not scheme or scheme:lower() ~= "basic" then return nil end
+  local text = unbase64(token)
+  local colon = text and find(text, ":", 1, true)
+  if not colon or find(text, "[%z\1-\31\127]") then return nil end
+  return sub(text, 1, colon - 1), sub(text, colon + 1)
+end
+
+return credentials

@@ -1,0 +1,288 @@
+--- HTTP/1.x messages without I/O: finding and reading a request head, writing a response head.
+-- @module websockets.http.head
+local http = {}
+
+local byte, find, match, sub, lower = string.byte, string.find, string.match, string.sub, string.lower
+local concat = table.concat
+
+--- The reason phrase of each status that this library sends.
+http.REASONS = {
+  [100] = "Continue", [101] = "Switching Protocols", [200] = "OK", [201] = "Created", [202] = "Accepted",
+  [204] = "No Content", [206] = "Partial Content", [301] = "Moved Permanently", [302] = "Found", [303] = "See Other",
+  [304] = "Not Modified", [307] = "Temporary Redirect", [308] = "Permanent Redirect", [400] = "Bad Request",
+  [401] = "Unauthorized", [403] = "Forbidden", [404] = "Not Found", [405] = "Method Not Allowed",
+  [406] = "Not Acceptable", [408] = "Request Timeout", [409] = "Conflict", [410] = "Gone", [411] = "Length Required",
+  [412] = "Precondition Failed", [413] = "Content Too Large", [414] = "URI Too Long", [415] = "Unsupported Media Type",
+  [416] = "Range Not Satisfiable", [417] = "Expectation Failed", [422] = "Unprocessable Content",
+  [426] = "Upgrade Required", [429] = "Too Many Requests", [431] = "Request Header Fields Too Large",
+  [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway", [503] = "Service Unavailable",
+  [504] = "Gateway Timeout", [505] = "HTTP Version Not Supported",
+}
+
+local MAX_PIECES = 256
+
+-- What there is most of stands first: a set is gone through for each byte. Ranges, whatever the locale.
+local TCHARS = "a-zA-Z%-0-9!#$%%&'*+.^_`|~"
+local TOKEN = "^[" .. TCHARS .. "]+$"
+-- What a request may begin with.
+local BEGINNING = "^[" .. TCHARS .. "\r]"
+-- RFC 9112 5, 9110 5.5: no folding, no space before the colon, no control characters. Nothing in it can be matched in
+-- more than two ways, or a peer could have it tried in very many.
+local FIELD = "^([" .. TCHARS .. "]+): ?([ -~\128-\255\t]*)\r\n()"
+
+--- Tells whether a string is a token.
+-- @rfc 9110 5.6.2
+-- @tparam string text
+-- @treturn boolean
+function http.is_token(text)
+  return find(text, TOKEN) ~= nil
+end
+
+local function clear(scanner)
+  scanner.pieces, scanner.count, scanner.size = false, 0, 0
+  scanner.line_end, scanner.lines, scanner.skipped = 0, 0, false
+  return scanner
+end
+
+--- Starts looking for the end of a head; once one was found, for the next.
+-- @treturn table scanner: what `scan` keeps between two pieces
+function http.scanner()
+  return clear({})
+end
+
+-- The last byte of what has been kept.
+local function last_byte(scanner)
+  local piece = scanner.pieces and scanner.pieces[scanner.count]
+  return piece and byte(piece, -1)
+end
+
+local function finish(scanner, bytes, from, position)
+  local head = sub(bytes, from, position)
+  if scanner.pieces then
+    scanner.pieces[scanner.count + 1] = head
+    head = concat(scanner.pieces)
+  end
+  if scanner.size > 0 or scanner.skipped then clear(scanner) end
+  return head, position + 1
+end
+
+local function keep(scanner, bytes, from)
+  if from > #bytes then return end
+  scanner.pieces = scanner.pieces or {}
+  scanner.count = scanner.count + 1
+  scanner.pieces[scanner.count] = from == 1 and bytes or sub(bytes, from)
+  scanner.size = scanner.size + #bytes - from + 1
+  -- A head that comes byte by byte must not keep a place for each.
+  if scanner.count >= MAX_PIECES then
+    scanner.pieces = { concat(scanner.pieces) }
+    scanner.count = 1
+  end
+end
+
+--- Looks for the end of a head in the bytes that have come, each byte once however they are cut.
+-- @rfc 9112 2.2
+-- @tparam table scanner
+-- @tparam string bytes
+-- @tparam integer from position of the first byte not scanned yet
+-- @tparam table limits `max_header_bytes`, `max_header_lines`, `max_request_line_bytes`
+-- @treturn[1] string head, with its last empty line
+-- @treturn[1] integer position behind it
+-- @treturn[2] nil more is needed; the bytes are kept
+-- @treturn[3] boolean false
+-- @treturn[3] integer status 400, 414 or 431
+function http.scan(scanner, bytes, from, limits)
+  local most, most_first, most_lines = limits.max_header_bytes, limits.max_request_line_bytes, limits.max_header_lines
+  local start, before, lines, line_end = from, from, scanner.lines, scanner.line_end
+  local size_before = scanner.size - start + 1
+  while true do
+    local position = find(bytes, "\n", before, true)
+    local size = size_before + (position or #bytes)
+    if size > most or lines == 0 and size > most_first then return false, lines == 0 and 414 or 431 end
+    if not position then break end
+    if (position > start and byte(bytes, position - 1) or last_byte(scanner)) ~= 13 then return false, 400 end
+    before = position + 1
+    if size - line_end > 2 then
+      line_end = size
+      lines = lines + 1
+      if lines > most_lines + 1 then return false, 431 end
+    elseif lines > 0 then
+      return finish(scanner, bytes, start, position)
+    else
+      -- RFC 9112 2.2: one empty line before the request line is passed over.
+      if scanner.skipped then return false, 400 end
+      scanner.skipped, scanner.pieces, scanner.count, scanner.size = true, false, 0, 0
+      start, size_before = before, 1 - before
+    end
+  end
+  if scanner.size == 0 and #bytes >= start and not find(bytes, BEGINNING, start) then
+    return false, 400
+  end
+  scanner.lines, scanner.line_end = lines, line_end
+  keep(scanner, bytes, start)
+  return nil
+end
+
+-- RFC 9112 3.2: origin-form, absolute-form, or * for OPTIONS.
+local function read_target(request, target)
+  if find(target, "[^\33-\126]") or find(target, "#", 1, true) then return nil end
+  if byte(target) ~= 47 then
+    local authority, behind = target:match("^[hH][tT][tT][pP][sS]?://([^/?]+)()")
+    if authority then
+      request.authority = authority
+      local rest = sub(target, behind)
+      target = byte(rest) == 47 and rest or "/" .. rest
+    elseif not (target == "*" and request.method == "OPTIONS") then
+      return nil
+    end
+  end
+  request.uri = target
+  return true
+end
+
+-- RFC 9112 3
+local function read_request_line(request, line)
+  local first = find(line, " ", 1, true)
+  local second = first and find(line, " ", first + 1, true)
+  if not second then return 400 end
+  request.method = sub(line, 1, first - 1)
+  local major, minor = sub(line, second + 1):match("^HTTP/(%d)%.(%d)$")
+  if not major or not http.is_token(request.method) then return 400 end
+  if major ~= "1" then return 505 end
+  request.minor = minor == "0" and 0 or 1
+  if not read_target(request, sub(line, first + 1, second - 1)) then return 400 end
+end
+
+local JOINED_BY = { cookie = "; " }
+-- More than one of these could be read in two ways.
+local SINGLE = { host = true, ["content-length"] = true, ["transfer-encoding"] = true }
+
+-- RFC 3986 3.2, without user information.
+local NOT_IN_HOST = "[^%w%.%-_~:%[%]%%!$&'()*+,;=]"
+
+-- RFC 9112 3.2: exactly one Host in HTTP/1.1; 3.2.2: the one in the target counts more.
+local function check_host(request)
+  local host, authority = request.headers.host, request.authority
+  if not host and request.minor == 1 then return 400 end
+  if host and find(host, NOT_IN_HOST) or authority and find(authority, NOT_IN_HOST) then return 400 end
+  if authority then request.headers.host = authority end
+end
+
+-- RFC 9112 6.1, 6.3: where the body ends; whatever two readers could see differently is refused.
+local function read_framing(request)
+  local headers = request.headers
+  local length, coding = headers["content-length"], headers["transfer-encoding"]
+  if coding then
+    if length or request.minor == 0 then return 400 end
+    if lower(coding) ~= "chunked" then return 501 end
+    request.chunked = true
+  elseif length then
+    if not find(length, "^%d+$") then return 400 end
+    if #length > 15 then return 413 end
+    request.length = tonumber(length)
+  end
+end
+
+local function has_token(value, token)
+  if not value then return false end
+  value = lower(value)
+  -- Nearly always it is the token alone, or has nothing of it.
+  if value == token then return true end
+  if not find(value, token, 1, true) then return false end
+  for word in value:gmatch("[^,]+") do
+    if match(word, "^[ \t]*([^ \t]*)") == token and find(word, "^[ \t]*[^ \t]+[ \t]*$") then return true end
+  end
+  return false
+end
+
+--- Tells whether a list-valued field holds a token, whatever its case.
+-- @tparam ?string value of the field
+-- @tparam string token in lower case
+-- @treturn boolean
+http.has_token = has_token
+
+local BLANK = { [32] = true, [9] = true }
+
+local function trim(value)
+  local from, upto = find(value, "[^ \t]"), #value
+  while from and BLANK[byte(value, upto)] do upto = upto - 1 end
+  return from and sub(value, from, upto) or ""
+end
+
+--- Reads the field lines of a head.
+-- @rfc 9112 5
+-- @tparam table message `headers` is filled, and `fields` where it is there; see `parse`
+-- @tparam string head
+-- @tparam integer from position of the first field line
+-- @treturn ?integer status 400 where one is wrong
+function http.read_fields(message, head, from)
+  local headers, fields, upto = message.headers, message.fields, #head - 1
+  while from < upto do
+    local name, value, behind = match(head, FIELD, from)
+    if not name then return 400 end
+    if BLANK[byte(value)] or BLANK[byte(value, -1)] then value = trim(value) end
+    name = lower(name)
+    from = behind
+    if fields then fields[#fields + 1] = { name, value } end
+    local known = headers[name]
+    if not known then
+      headers[name] = value
+    elseif SINGLE[name] then
+      return 400
+    else
+      headers[name] = known .. (JOINED_BY[name] or ", ") .. value
+    end
+  end
+end
+
+--- Reads a request head.
+-- @rfc 9112 2 to 6
+-- @tparam string head as `scan` gave it
+-- @tparam ?boolean has_fields whether `fields` is wanted
+-- @treturn[1] table request: `method`, `uri` (path and query), `minor` (HTTP version 1.minor), `headers` (lower-case
+-- name -> value, repeats joined), `fields` (pairs of name and value), `length` or `chunked` where a body follows,
+-- `keep_alive`
+-- @treturn[2] nil
+-- @treturn[2] integer status 400, 413, 501 or 505
+function http.parse(head, has_fields)
+  -- All of it at once: a table that grows is made anew each time.
+  local request = {
+    method = false, uri = false, authority = false, minor = 0, headers = {}, fields = has_fields and {},
+    length = 0, chunked = false, keep_alive = false,
+  }
+  local line_end = find(head, "\r\n", 1, true)
+  local status = read_request_line(request, sub(head, 1, line_end - 1))
+    or http.read_fields(request, head, line_end + 2) or check_host(request) or read_framing(request)
+  if status then return nil, status end
+  local connection = request.headers.connection
+  if request.minor == 1 then
+    request.keep_alive = not has_token(connection, "close")
+  else
+    request.keep_alive = has_token(connection, "keep-alive") and not has_token(connection, "close")
+  end
+  return request
+end
+
+--- Writes a response head.
+-- @tparam integer status 100 to 599
+-- @tparam ?table headers name -> value or list of values; trusted here
+-- @tparam ?integer length for Content-Length, nil for none
+-- @tparam string connection `close`, `keep-alive`, or "" for neither
+-- @tparam ?string date for Date
+-- @treturn string bytes, with the last empty line
+function http.response_head(status, headers, length, connection, date)
+  local lines = { ("HTTP/1.1 %d %s"):format(status, http.REASONS[status] or "Status") }
+  for name, value in pairs(headers or {}) do
+    if type(value) == "table" then
+      for _, one in ipairs(value) do lines[#lines + 1] = name .. ": " .. one end
+    else
+      lines[#lines + 1] = name .. ": " .. value
+    end
+  end
+  if date then lines[#lines + 1] = "Date: " .. date end
+  if length then lines[#lines + 1] = ("Content-Length: %.0f"):format(length) end
+  if connection ~= "" then lines[#lines + 1] = "Connection: " .. connection end
+  lines[#lines + 1] = "\r\n"
+  return concat(lines, "\r\n")
+end
+
+return http

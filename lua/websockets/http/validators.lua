@@ -1,0 +1,147 @@
+--- What a client already has, and which part it wants: dates, entity tags, preconditions and ranges.
+-- @module websockets.http.validators
+local validators = {}
+
+local find, floor, sub = string.find, math.floor, string.sub
+
+local DAYS = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
+local MONTH_NUMBERS = {}
+for number, name in ipairs(MONTHS) do MONTH_NUMBERS[name] = number end
+
+local DAY_SECONDS = 86400
+-- A second date in the same second could stand for other bytes.
+local SETTLED_SECONDS = 1
+
+--- Writes a date as HTTP has it, whatever the locale.
+-- @rfc 9110 5.6.7
+-- @tparam number seconds since 1970
+-- @treturn string
+function validators.format_date(seconds)
+  local date = os.date("!*t", floor(seconds))
+  return ("%s, %02d %s %04d %02d:%02d:%02d GMT"):format(DAYS[date.wday], date.day, MONTHS[date.month], date.year,
+    date.hour, date.min, date.sec)
+end
+
+-- Days since 1970 of the Gregorian calendar; the year is counted from March, so that the leap day comes last.
+local function days_of(year, month, day)
+  if month <= 2 then year, month = year - 1, month + 12 end
+  return 365 * year + floor(year / 4) - floor(year / 100) + floor(year / 400) + floor((153 * month - 457) / 5) + day
+    - 719469
+end
+
+local function full_year(year)
+  if #year == 4 then return tonumber(year) end
+  -- RFC 9110 5.6.7: two digits never mean a year more than 50 years ahead.
+  local now = tonumber(os.date("!%Y"))
+  local guess = now - now % 100 + tonumber(year)
+  return guess > now + 50 and guess - 100 or guess
+end
+
+--- Reads a date in any of the three forms of HTTP.
+-- @rfc 9110 5.6.7
+-- @tparam ?string text
+-- @treturn ?number seconds since 1970; nil where it is none
+function validators.parse_date(text)
+  if not text then return nil end
+  local day, month, year, hour, minute, second =
+    text:match("^%a+, (%d%d)[ -](%a%a%a)[ -](%d+) (%d%d):(%d%d):(%d%d) GMT$")
+  if not day then
+    month, day, hour, minute, second, year = text:match("^%a%a%a (%a%a%a) ([ %d]%d) (%d%d):(%d%d):(%d%d) (%d%d%d%d)$")
+  end
+  month = MONTH_NUMBERS[month or ""]
+  if not month or (#year ~= 4 and #year ~= 2) then return nil end
+  day, hour, minute, second = tonumber(day), tonumber(hour), tonumber(minute), tonumber(second)
+  if not day or day < 1 or day > 31 or hour > 23 or minute > 59 or second > 60 then return nil end
+  return days_of(full_year(year), month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second
+end
+
+--- Makes the strong entity tag of a file.
+-- @rfc 9110 8.8.3
+-- @tparam table known facts of the file: `size`, `mtime`, `inode`
+-- @treturn string with its quotes
+function validators.etag(known)
+  -- Fractions of a second count where the system tells them.
+  local mtime = known.mtime % 1 == 0 and "%.0f" or "%.9f"
+  return ('"%.0f-%.0f-' .. mtime .. '"'):format(known.inode or 0, known.size, known.mtime)
+end
+
+-- RFC 9110 8.8.3.2: whether a list of tags has this one; weak tags only count where weak comparison will do.
+local function has_tag(list, etag, is_weak)
+  if find(list, "^[ \t]*%*[ \t]*$") then return true end
+  for prefix, tag in list:gmatch('(W?/?)("[^"]*")') do
+    if tag == etag and (is_weak or prefix ~= "W/") then return true end
+  end
+  return false
+end
+
+--- Judges the preconditions of a GET or HEAD request.
+-- @rfc 9110 13.2.2
+-- @tparam table headers of the request
+-- @tparam ?string etag of what would be sent
+-- @tparam ?number mtime of what would be sent
+-- @treturn integer 200, 304 or 412
+function validators.precondition(headers, etag, mtime)
+  local match, none_match = headers["if-match"], headers["if-none-match"]
+  local seconds = mtime and floor(mtime)
+  if match then
+    if not etag or not has_tag(match, etag, false) then return 412 end
+  elseif seconds then
+    local since = validators.parse_date(headers["if-unmodified-since"])
+    if since and seconds > since then return 412 end
+  end
+  if none_match then
+    if etag and has_tag(none_match, etag, true) then return 304 end
+  elseif seconds then
+    local since = validators.parse_date(headers["if-modified-since"])
+    if since and seconds <= since then return 304 end
+  end
+  return 200
+end
+
+-- RFC 9110 13.1.5: a part is only of use to who has the rest of the very same bytes.
+local function is_same(condition, etag, mtime, now)
+  if not condition then return true end
+  if sub(condition, 1, 1) == '"' then return etag ~= nil and condition == etag end
+  if not mtime or now - mtime <= SETTLED_SECONDS then return false end
+  return validators.parse_date(condition) == floor(mtime)
+end
+
+-- RFC 9110 14.1.2; digits beyond 15 would not be exact, and mean "past the end" of any file.
+local function number_of(digits)
+  if #digits > 15 then return 1e15 end
+  return tonumber(digits)
+end
+
+--- Finds which part of a file a GET request asks for.
+-- @rfc 9110 13.1.5, 14.2
+-- @tparam table headers of the request
+-- @tparam number size of the file in bytes
+-- @tparam ?string etag
+-- @tparam ?number mtime
+-- @tparam number now seconds since 1970
+-- @treturn[1] number position of the first byte, from 0
+-- @treturn[1] number position of the last byte
+-- @treturn[2] nil the whole file: no range, several, not understood, or of another version of the file
+-- @treturn[3] boolean false: no byte of the range is there, 416
+function validators.range(headers, size, etag, mtime, now)
+  local first, last = (headers.range or ""):match("^[bB][yY][tT][eE][sS]=[ \t]*(%d*)%-(%d*)[ \t]*$")
+  if not first or (first == "" and last == "") then return nil end
+  if not is_same(headers["if-range"], etag, mtime, now) then return nil end
+  if first == "" then
+    local count = number_of(last)
+    if count == 0 then return false end
+    if size == 0 then return nil end
+    return count < size and size - count or 0, size - 1
+  end
+  first, last = number_of(first), last ~= "" and number_of(last) or size - 1
+  if first >= size then
+    -- A range that runs backwards is none at all.
+    if last < first and last ~= size - 1 then return nil end
+    return false
+  end
+  if last < first then return nil end
+  return first, last < size and last or size - 1
+end
+
+return validators

@@ -1,0 +1,94 @@
+--- What `context:connect` can be told: names, checks, and what a client has instead of the context's own settings.
+-- @module websockets.options.connect
+local compression = require("websockets.protocol.compression")
+local engine = require("websockets.engine.loader")
+local http = require("websockets.http.head")
+local options = require("websockets.options.context")
+
+local client_options = {}
+
+local MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+-- What a connection may have otherwise than its context.
+local INHERITED = {
+  "max_message_bytes", "max_fragments", "max_header_bytes", "max_header_lines", "ping_interval", "ping_timeout",
+  "close_timeout", "idle_timeout", "high_water_bytes", "max_buffered_bytes", "slow_consumer", "compression",
+}
+
+local OURS = {
+  host = true, upgrade = true, connection = true, origin = true, ["content-length"] = true,
+  ["transfer-encoding"] = true,
+}
+
+local function is_protocols(value)
+  if type(value) ~= "table" then return false end
+  local seen = {}
+  for _, name in ipairs(value) do
+    if type(name) ~= "string" or not http.is_token(name) or seen[name] then return false end
+    seen[name] = true
+  end
+  return next(value) == nil or #value > 0
+end
+
+local function is_field_value(value)
+  return (type(value) == "string" or type(value) == "number") and not tostring(value):find("[%z\1-\8\10-\31\127]")
+end
+
+local function is_header(name, value)
+  if type(name) ~= "string" or not http.is_token(name) then return false end
+  local lower = name:lower()
+  if OURS[lower] or lower:find("^sec%-websocket%-") then return false end
+  for _, one in ipairs(type(value) == "table" and value or { value }) do
+    if not is_field_value(one) then return false end
+  end
+  return true
+end
+
+local function is_headers(value)
+  if type(value) ~= "table" then return false end
+  for name, one in pairs(value) do
+    if not is_header(name, one) then return false end
+  end
+  return true
+end
+
+--- The options, by name: `default`, `check(value)`, `expected`.
+client_options.KNOWN = {
+  protocols = { check = is_protocols, expected = "list of different subprotocol tokens" },
+  headers = {
+    check = is_headers,
+    expected = "table of header name -> value or list of values, none that belongs to the handshake, "
+      .. "no control characters",
+  },
+  origin = {
+    check = function(value) return type(value) == "string" and value:find("^[\33-\126]+$") ~= nil end,
+    expected = "origin like https://example.com",
+  },
+  timeout = options.KNOWN.handshake_timeout,
+}
+
+for _, name in ipairs(INHERITED) do client_options.KNOWN[name] = options.KNOWN[name] end
+
+--- Checks what the caller gave; what is not given is as the context has it.
+-- @tparam table context
+-- @tparam ?table given option name -> value
+-- @tparam integer level whose fault a mistake is, as for `error`
+-- @treturn table option name -> value
+function client_options.read(context, given, level)
+  local settings = context.settings
+  local made = setmetatable({ max_message_bytes = MAX_MESSAGE_BYTES, timeout = settings.handshake_timeout }, {
+    __index = settings,
+  })
+  -- These are the context's as a server, not this connection's.
+  made.protocols, made.headers, made.origin = false, false, false
+  for name, value in pairs(given or {}) do
+    options.check(client_options.KNOWN, name, value, level + 1)
+    made[name] = value
+  end
+  if made.compression ~= settings.compression or made.slow_consumer ~= settings.slow_consumer then
+    made.compression = compression.settle(made.compression, made, engine.that_compresses(context.engine), level + 1)
+  end
+  return made
+end
+
+return client_options

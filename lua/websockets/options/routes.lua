@@ -1,0 +1,75 @@
+--- What each route of a context says for itself, checked and completed by what the context says.
+-- @module websockets.options.routes
+local errors = require("websockets.errors")
+local router = require("websockets.http.router")
+
+local routes = {}
+
+-- What a route may say; the rest has its say before a path is known, or counts over all connections.
+local OF_ROUTES = {}
+for name in ([[protocols default on_http on_handshake origins max_message_bytes max_fragments max_body_bytes
+  body_timeout response_timeout ping_interval ping_timeout close_timeout idle_timeout high_water_bytes
+  max_buffered_bytes slow_consumer]]):gmatch("%S+") do OF_ROUTES[name] = true end
+
+local function copy(map)
+  local made = {}
+  for key, value in pairs(map) do made[key] = value end
+  return made
+end
+
+local function check(options, label, name, value, level)
+  local known = options.KNOWN[name]
+  if options.UNAVAILABLE[name] then
+    error(("option '%s' is not available in this version"):format(label), level)
+  elseif not known then
+    error(("unknown option '%s'"):format(label), level)
+  elseif not OF_ROUTES[name] then
+    error(("option '%s' is for the whole context: no route can have its own"):format(label), level)
+  elseif not known.check(value) then
+    errors.option(label, known.expected, value, level + 1)
+  end
+end
+
+local function read_route(options, settings, pattern, level)
+  local route, given = copy(settings), settings.routes[pattern]
+  -- The two say together whom a WebSocket goes to.
+  if given.protocols ~= nil or given.default ~= nil then route.protocols, route.default = nil, nil end
+  for name, value in pairs(given) do
+    check(options, ("routes['%s'].%s"):format(pattern, tostring(name)), name, value, level + 1)
+    route[name] = value
+  end
+  route.protocols = route.protocols and copy(route.protocols)
+  return route
+end
+
+--- Reads the option `routes`.
+-- @tparam table options the module that knows all options: `KNOWN`, `UNAVAILABLE`
+-- @tparam table settings of the context, complete; a route has its own where it says so
+-- @tparam integer level whose fault a mistake is, as for `error`
+-- @treturn router
+-- @raise naming the route and its option
+function routes.read(options, settings, level)
+  local patterns, made = {}, router.new()
+  for pattern in pairs(settings.routes) do patterns[#patterns + 1] = pattern end
+  -- Sorted, so that of two routes which mean the same it is always the same one that is named.
+  table.sort(patterns)
+  for _, pattern in ipairs(patterns) do
+    local added, why = made:add(pattern, read_route(options, settings, pattern, level + 1))
+    if not added then error(("route '%s' %s"):format(pattern, why), level) end
+  end
+  return made
+end
+
+--- Collects the subprotocols of a context, on whatever route.
+-- @tparam table settings as `options.read` gave them
+-- @treturn table set of names
+function routes.subprotocols(settings)
+  local names = {}
+  for name in pairs(settings.protocols or {}) do names[name] = true end
+  for _, route in ipairs(settings.router and settings.router.added or {}) do
+    for name in pairs(route.protocols or {}) do names[name] = true end
+  end
+  return names
+end
+
+return routes

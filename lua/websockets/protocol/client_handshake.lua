@@ -1,0 +1,106 @@
+--- The client's half of the opening handshake: the request, and what the server's answer must be.
+-- @module websockets.protocol.client_handshake
+-- @rfc 6455 4.1
+local http = require("websockets.http.head")
+
+local client = {}
+
+local concat = table.concat
+
+local KEY_BYTES = 16
+
+--- Makes the key of one request.
+-- @rfc 6455 4.1
+-- @tparam table engine
+-- @treturn[1] string 16 random bytes in Base64
+-- @treturn[2] nil
+-- @treturn[2] string what failed
+-- @treturn[2] string `entropy`
+function client.key(engine)
+  local bytes, why, code = engine.random(KEY_BYTES)
+  if not bytes then return nil, why, code end
+  return engine.base64(bytes)
+end
+
+local function add_headers(lines, headers)
+  for name, value in pairs(headers or {}) do
+    for _, one in ipairs(type(value) == "table" and value or { value }) do
+      lines[#lines + 1] = name .. ": " .. one
+    end
+  end
+end
+
+--- Writes the request.
+-- @rfc 6455 4.1
+-- @tparam table place of `websockets.protocol.url`
+-- @tparam string key
+-- @tparam table asked `protocols` (list), `origin`, `headers` (name -> value or list of values); each may be false
+-- @tparam ?string extensions that are offered
+-- @treturn string bytes
+function client.request(place, key, asked, extensions)
+  local lines = {
+    "GET " .. place.target .. " HTTP/1.1", "Host: " .. place.authority, "Upgrade: websocket", "Connection: Upgrade",
+    "Sec-WebSocket-Key: " .. key, "Sec-WebSocket-Version: 13",
+  }
+  if asked.protocols and asked.protocols[1] then
+    lines[#lines + 1] = "Sec-WebSocket-Protocol: " .. concat(asked.protocols, ", ")
+  end
+  if extensions then lines[#lines + 1] = "Sec-WebSocket-Extensions: " .. extensions end
+  if asked.origin then lines[#lines + 1] = "Origin: " .. asked.origin end
+  add_headers(lines, asked.headers)
+  lines[#lines + 1] = "\r\n"
+  return concat(lines, "\r\n")
+end
+
+-- RFC 9112 4
+local function read_status(head)
+  local minor, status, phrase = head:match("^HTTP/1%.(%d) (%d%d%d)([^\r]*)\r\n")
+  if not minor or (phrase ~= "" and phrase:byte() ~= 32) then return nil, "the server's answer is not HTTP" end
+  if status ~= "101" then
+    phrase = phrase:gsub("[^\32-\126]", "?")
+    return nil, "the server answered " .. status .. phrase, "status"
+  end
+  if minor == "0" then return nil, "the server answered 101 in HTTP/1.0" end
+  return true
+end
+
+local function check_subprotocol(value, protocols)
+  if not value then return true end
+  for _, name in ipairs(protocols or {}) do
+    if name == value then return true end
+  end
+  return nil, "the server chose a subprotocol that was not offered"
+end
+
+local function check_upgrade(headers, accept_key)
+  if (headers.upgrade or ""):lower() ~= "websocket" then return nil, "the answer has no 'Upgrade: websocket'" end
+  if not http.has_token(headers.connection, "upgrade") then return nil, "the answer has no 'Connection: Upgrade'" end
+  if headers["sec-websocket-accept"] ~= accept_key then
+    return nil, "the Sec-WebSocket-Accept of the answer is not that of our key"
+  end
+  return true
+end
+
+--- Reads the answer and judges it.
+-- @rfc 6455 4.1
+-- @tparam string head as `http.scan` gave it
+-- @tparam string accept_key what Sec-WebSocket-Accept has to be
+-- @tparam ?{string,...} protocols that were offered
+-- @treturn[1] table answer: `headers`, lower-case name -> value
+-- @treturn[2] nil
+-- @treturn[2] string what is wrong
+-- @treturn[2] string `status` where the server refused, else `handshake`
+function client.check(head, accept_key, protocols)
+  local is_good, why, word = read_status(head)
+  if not is_good then return nil, why, word or "handshake" end
+  local answer = { headers = {} }
+  if http.read_fields(answer, head, head:find("\r\n", 1, true) + 2) then
+    return nil, "a header line of the answer is not HTTP", "handshake"
+  end
+  is_good, why = check_upgrade(answer.headers, accept_key)
+  if is_good then is_good, why = check_subprotocol(answer.headers["sec-websocket-protocol"], protocols) end
+  if not is_good then return nil, why, "handshake" end
+  return answer
+end
+
+return client

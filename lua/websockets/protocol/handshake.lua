@@ -1,0 +1,138 @@
+--- The opening handshake: what a client must have asked for, and the answer.
+-- @module websockets.protocol.handshake
+local http = require("websockets.http.head")
+
+local handshake = {}
+
+local find, lower = string.find, string.lower
+
+--- Tells whether a request asks for WebSocket.
+-- @rfc 6455 4.2.1
+-- @tparam table request
+-- @treturn boolean
+function handshake.is_upgrade(request)
+  return request.minor == 1 and http.has_token(request.headers.upgrade, "websocket")
+end
+
+-- Scheme and port aside, the page must come from the host it talks to. Whatever is more than host and port is no host:
+-- two origins in one line, user information.
+local function host_of(authority)
+  local host, behind = authority:match("^(%[[%x:.]+%])()")
+  if not host then host, behind = authority:match("^([%w._~%%-]+)()") end
+  return host and find(authority, "^:?%d*$", behind) and lower(host)
+end
+
+local function origin_host(origin)
+  local authority = origin:match("^%a[%w+.-]*://([^/]*)$")
+  return authority and host_of(authority)
+end
+
+--- Decides whether a page from some origin may connect.
+-- @rfc 6455 10.2
+-- @tparam ?string|table|function origins the option: nil for "same host", `"*"`, list, or `function(origin, request)`
+-- @tparam table request
+-- @treturn boolean
+function handshake.allows_origin(origins, request)
+  local origin = request.headers.origin
+  if origins == "*" then return true end
+  if type(origins) == "function" then return origins(origin, request) and true or false end
+  if not origin then return true end
+  if origin == "null" then return false end
+  if origins then
+    for _, allowed in ipairs(origins) do
+      if lower(allowed) == lower(origin) then return true end
+    end
+    return false
+  end
+  local host = host_of(request.headers.host or "")
+  return host ~= nil and host == origin_host(origin)
+end
+
+-- RFC 6455 4.2.1 (5): 24 characters that stand for 16 bytes.
+local function is_key(key)
+  return #key == 24 and find(key, "^[a-zA-Z0-9+/]*==$") ~= nil
+end
+
+local VERSION = { ["Sec-WebSocket-Version"] = "13" }
+local UPGRADE = { Upgrade = "websocket", Connection = "Upgrade", ["Sec-WebSocket-Version"] = "13" }
+
+--- Checks an upgrade request.
+-- @rfc 6455 4.2.1
+-- @rfc 6455 4.2.2
+-- @tparam table request
+-- @treturn[1] boolean true
+-- @treturn[2] nil
+-- @treturn[2] integer status 400, 405 or 426
+-- @treturn[2] ?table headers of the answer
+function handshake.check(request)
+  local headers = request.headers
+  if request.method ~= "GET" then return nil, 405, { Allow = "GET" } end
+  if not http.has_token(headers.connection, "upgrade") then return nil, 426, UPGRADE end
+  if headers["sec-websocket-version"] ~= "13" then return nil, 426, VERSION end
+  if not is_key(headers["sec-websocket-key"] or "") then return nil, 400 end
+  if request.length > 0 or request.chunked then return nil, 400 end
+  return true
+end
+
+local NONE = {}
+
+--- Reads the subprotocols that the client offers, in its order.
+-- @rfc 6455 4.1
+-- @tparam table request
+-- @treturn[1] {string,...} empty when none is offered
+-- @treturn[2] nil
+-- @treturn[2] integer status 400: not a list of different tokens
+function handshake.subprotocols(request)
+  local value = request.headers["sec-websocket-protocol"]
+  if not value then return NONE end
+  local list, seen = {}, {}
+  for item in (value .. ","):gmatch("([^,]*),") do
+    local from = find(item, "[^ \t]")
+    local name = from and item:sub(from, -1):match("^[^ \t]*")
+    if not name or not http.is_token(name) or find(item, "[^ \t]", from + #name) or seen[name] then
+      return nil, 400
+    end
+    seen[name] = true
+    list[#list + 1] = name
+  end
+  return list
+end
+
+--- Picks the subprotocol and its handler.
+-- @rfc 6455 4.2.2
+-- @tparam {string,...} offered in the client's order
+-- @tparam ?table protocols name -> handler
+-- @tparam ?function default handler where no name fits
+-- @treturn[1] function handler
+-- @treturn[1] ?string subprotocol, nil with the default handler
+-- @treturn[2] nil
+function handshake.choose(offered, protocols, default)
+  for _, name in ipairs(offered) do
+    local handler = protocols and protocols[name]
+    if handler then return handler, name end
+  end
+  return default
+end
+
+--- Writes the answer that accepts.
+-- @rfc 6455 4.2.2
+-- @tparam table engine
+-- @tparam table request
+-- @tparam ?string subprotocol
+-- @tparam ?table headers further ones, name -> value or list of values
+-- @tparam ?string extensions value of Sec-WebSocket-Extensions
+-- @treturn string bytes
+function handshake.accept(engine, request, subprotocol, headers, extensions)
+  local bytes = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    .. "Sec-WebSocket-Accept: " .. engine.accept_key(request.headers["sec-websocket-key"]) .. "\r\n"
+  if subprotocol then bytes = bytes .. "Sec-WebSocket-Protocol: " .. subprotocol .. "\r\n" end
+  if extensions then bytes = bytes .. "Sec-WebSocket-Extensions: " .. extensions .. "\r\n" end
+  for name, value in pairs(headers or NONE) do
+    for _, one in ipairs(type(value) == "table" and value or { value }) do
+      bytes = bytes .. name .. ": " .. one .. "\r\n"
+    end
+  end
+  return bytes .. "\r\n"
+end
+
+return handshake

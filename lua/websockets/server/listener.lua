@@ -1,0 +1,227 @@
+--- Where connections come from: a listening socket, or one that the application accepted itself.
+-- @module websockets.server.listener
+local agenda = require("websockets.connection.agenda")
+local connection = require("websockets.connection.connection")
+local ending = require("websockets.connection.ending")
+local exchange = require("websockets.server.exchange")
+local http = require("websockets.http.head")
+local luasocket = require("websockets.transport.luasocket")
+
+local listener = {}
+listener.__index = listener
+
+local POLLIN = 1
+local BACKLOG = 4096
+local ACCEPTS_A_TURN = 64
+local TURNED_AWAY = http.response_head(503, { ["Retry-After"] = "1" }, 0, "close")
+local REST_SECONDS = 1
+
+local floor = math.floor
+
+local function try_listen(make, address, port, dual)
+  local socket, why = make()
+  if not socket then return nil, why end
+  socket:setoption("reuseaddr", true)
+  -- What is accepted then sends without Nagle's delay: on Linux for certain, and only who connects from here on.
+  socket:setoption("tcp-nodelay", true)
+  if dual ~= nil then socket:setoption("ipv6-v6only", not dual) end
+  local done
+  done, why = socket:bind(address, port)
+  if done then done, why = socket:listen(BACKLOG) end
+  if done then return socket end
+  socket:close()
+  return nil, why
+end
+
+-- Dual-stack where the system has it.
+local function listen_everywhere(sockets, port)
+  local socket, why = try_listen(sockets.tcp6, "::", port, true)
+  if socket or (why and why:find("in use", 1, true)) then return socket, why, "*" end
+  socket, why = try_listen(sockets.tcp4, "0.0.0.0", port)
+  return socket, why, "*"
+end
+
+local function resolve(interf, interface_address)
+  if interf == "lo" then return "127.0.0.1" end
+  if interf:find("^%d+%.%d+%.%d+%.%d+$") or interf:find(":", 1, true) then return interf end
+  return interface_address and interface_address(interf)
+end
+
+local function listen(interf, port, interface_address)
+  local sockets = require("socket")
+  if not interf then return listen_everywhere(sockets, port) end
+  local address = resolve(interf, interface_address)
+  if not address then return nil, "neither an IP address nor an interface that can be resolved here", interf end
+  if address:find("^%d+%.%d+%.%d+%.%d+$") then
+    local socket, why = try_listen(sockets.tcp4, address, port)
+    return socket, why, address
+  end
+  local socket, why = try_listen(sockets.tcp6, address, port, false)
+  return socket, why, "[" .. address .. "]"
+end
+
+--- Opens the listening socket that the settings ask for.
+-- @tparam table context
+-- @treturn[1] ?listener nil when the settings ask for none
+-- @treturn[2] boolean false
+-- @treturn[2] string address and reason
+function listener.open(context)
+  local settings = context.settings
+  local socket = settings.socket
+  if not socket then
+    local port = settings.port
+    if not port or port == 0 then return nil end
+    local why, address
+    socket, why, address = listen(settings.interf, port == "any" and 0 or port, context.engine.interface_address)
+    if not socket then
+      return false, ("cannot listen on %s:%s: %s"):format(address, tostring(port), tostring(why))
+    end
+  end
+  socket:settimeout(0)
+  local fd = socket.getfd and floor(socket:getfd()) or -1
+  return setmetatable({
+    context = context, socket = socket, adopted = settings.socket ~= nil, state = "listening", announced = false,
+    fd = fd, spare = require("socket").tcp4(), resting = false,
+    -- The accelerator accepts by itself where there is a descriptor.
+    wires = fd >= 0 and context.wire_class.accept and {} or false,
+  }, listener)
+end
+
+--- Names the descriptor, for the poller.
+-- @treturn integer
+function listener:getfd() return self.fd end
+
+--- Names the port.
+-- @treturn ?integer
+function listener:port()
+  local _, port = self.socket:getsockname()
+  return port and floor(tonumber(port))
+end
+
+--- Begins or stops waiting for connections.
+-- @tparam boolean is_on
+function listener:watch(is_on)
+  local context = self.context
+  context.poller:watch(self, self, is_on, false)
+  if self.announced == is_on then return end
+  self.announced = is_on
+  local tell = is_on and context.settings.on_add_fd or not is_on and context.settings.on_del_fd
+  if tell then agenda.call(context, nil, tell, self.fd, POLLIN) end
+end
+
+local function turn_away(socket)
+  socket:settimeout(0)
+  -- Unread bytes would turn the end into a reset, and the answer would be lost.
+  socket:receive(8192)
+  socket:send(TURNED_AWAY)
+  pcall(socket.shutdown, socket, "send")
+  socket:close()
+end
+
+local function turn_away_wire(wire)
+  wire:receive()
+  wire:raw(TURNED_AWAY)
+  wire:flush()
+  wire:shutdown()
+  wire:close()
+end
+
+local function wake(self)
+  self.resting = false
+  if self.state == "listening" then self:watch(true) end
+end
+
+--- Stops accepting for a second. Out of descriptors, the spare one lets the first in the row be told.
+-- @tparam string why
+function listener:rest(why)
+  local context = self.context
+  agenda.log(context, "warning", "accepting rests a second: " .. tostring(why))
+  if self.spare then
+    self.spare:close()
+    local socket = self.socket:accept()
+    if socket then turn_away(socket) end
+    self.spare = require("socket").tcp4()
+  end
+  self.resting = true
+  self:watch(false)
+  context.timers:start(REST_SECONDS, context.now, self, wake)
+end
+
+local function limit_half_open(context)
+  local running, oldest = context.timers:running(context.half_open)
+  if running > context.settings.max_half_open then ending.abort(oldest, "limit") end
+end
+
+local function can_take(context, fd)
+  if context.connection_count >= context.settings.max_connections then return false end
+  -- An outside loop may serve what select cannot.
+  return context.poller:can_watch(fd) or context.settings.on_add_fd ~= nil
+end
+
+local function begin(context, transport, fd)
+  local ws = connection.new(context, transport, floor(fd), exchange.new())
+  limit_half_open(context)
+  return ws
+end
+
+--- Takes a connected LuaSocket object into a context.
+-- @tparam table context
+-- @tparam userdata socket
+-- @treturn[1] table ws
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string `limit`
+function listener.take(context, socket)
+  if not can_take(context, floor(socket:getfd())) then
+    turn_away(socket)
+    return nil, "no more connections can be taken", "limit"
+  end
+  local adopt = context.wire_class.adopt
+  local transport = adopt and adopt(context.hub, socket) or luasocket.new(socket)
+  return begin(context, transport, transport:getfd())
+end
+
+local function take_wire(context, wire)
+  local fd = wire:getfd()
+  if can_take(context, fd) then return begin(context, wire, fd) end
+  turn_away_wire(wire)
+end
+
+local function accept_wires(self)
+  local context, wires = self.context, self.wires
+  local count, why = context.wire_class.accept(context.hub, self.fd, wires, self.adopted)
+  for i = 1, count do
+    local wire = wires[i]
+    wires[i] = false
+    take_wire(context, wire)
+  end
+  -- Out of descriptors or memory: to go on would spin.
+  if why and why ~= "timeout" then return self:rest(why) end
+end
+
+--- Accepts what waits, so many a turn.
+function listener:accept()
+  if self.state ~= "listening" or self.resting then return end
+  if self.wires then return accept_wires(self) end
+  for _ = 1, ACCEPTS_A_TURN do
+    local socket, why = self.socket:accept()
+    if socket then
+      listener.take(self.context, socket)
+    elseif why == "timeout" then
+      return
+    elseif why ~= "closed" then
+      -- Out of descriptors or memory: to go on would spin.
+      return self:rest(why)
+    end
+  end
+end
+
+--- Stops listening; a socket that the application gave stays open.
+function listener:close()
+  self.state = "closed"
+  self:watch(false)
+  if self.spare then self.spare:close() end
+  if not self.adopted then self.socket:close() end
+end
+
+return listener

@@ -1,0 +1,209 @@
+--- The way from an upgrade request to an open WebSocket: the checks, the application's word, the answer.
+-- @module websockets.server.upgrade
+local agenda = require("websockets.connection.agenda")
+local compression = require("websockets.protocol.compression")
+local connection = require("websockets.connection.connection")
+local descriptor = require("websockets.connection.descriptor")
+local ending = require("websockets.connection.ending")
+local errors = require("websockets.errors")
+local handshake = require("websockets.protocol.handshake")
+local response = require("websockets.server.response")
+
+local upgrade = {}
+
+local NOTHING = {}
+local ANSWER_FIELDS = { protocol = true, headers = true, user = true }
+
+-- Whom an accepted client goes to. The application's choice has been checked: nil leaves it to the client's order.
+local function choose(ws, offered, wanted)
+  local settings = ws.settings
+  if wanted == false then return settings.default end
+  return handshake.choose(wanted and { wanted } or offered, settings.protocols, settings.default)
+end
+
+local function check_protocol(ws, wanted, level)
+  local settings, phase = ws.settings, ws.exchange
+  if wanted == nil or not phase then return end
+  if wanted == false then
+    if not settings.default then error("protocol = false needs a 'default' handler", level) end
+    return
+  end
+  if not (settings.protocols and settings.protocols[wanted]) then
+    error(("protocol '%s' is none of 'protocols'"):format(tostring(wanted)), level)
+  end
+  for _, name in ipairs(phase.offered or {}) do
+    if name == wanted then return end
+  end
+  -- RFC 6455 4.1: the client must fail a connection with a subprotocol that it did not ask for.
+  error(("protocol '%s' was not offered by the client"):format(wanted), level)
+end
+
+--- Checks what the application accepts a client with.
+-- @tparam table ws
+-- @tparam ?table answer `protocol`, `headers`, `user`
+-- @tparam string name of the public function
+-- @tparam integer position of the argument
+-- @tparam integer level whose fault a mistake is, as for `error`
+-- @raise naming what is wrong
+function upgrade.check_answer(ws, answer, name, position, level)
+  if answer == nil then return end
+  if type(answer) ~= "table" then errors.argument(position, name, "table", answer, level + 1) end
+  for field in pairs(answer) do
+    if not ANSWER_FIELDS[field] then
+      errors.argument(position, name, "protocol, headers, user", field, level + 1)
+    end
+  end
+  check_protocol(ws, answer.protocol, level + 1)
+  response.check_headers(answer.headers, name, position, level + 1, true)
+end
+
+--- Checks what the application turns a client away with.
+-- @tparam ?integer status
+-- @tparam ?table headers
+-- @tparam ?string body
+-- @tparam string name of the public function
+-- @tparam integer position of the status among its arguments
+-- @tparam integer level whose fault a mistake is, as for `error`
+-- @raise naming what is wrong
+function upgrade.check_refusal(status, headers, body, name, position, level)
+  if status ~= nil and (type(status) ~= "number" or status % 1 ~= 0 or status < 300 or status > 599) then
+    errors.argument(position, name, "status 300 to 599", status, level + 1)
+  end
+  response.check_headers(headers, name, position + 1, level + 1)
+  if body ~= nil and type(body) ~= "string" then errors.argument(position + 2, name, "string", body, level + 1) end
+end
+
+--- Tells why a client can get no answer any more.
+-- @tparam table ws
+-- @tparam table request the application's
+-- @treturn ?string nil where it waits for one
+function upgrade.undecided(ws, request)
+  local phase = ws.exchange
+  if ws.state ~= "http" or not phase or phase.phase ~= "handshake" or phase.shown ~= request or phase.decision then
+    return "the client has its answer already, or has gone"
+  end
+end
+
+local function open(ws, answer)
+  local self, context = ws.exchange, ws.context
+  local handler, subprotocol = choose(ws, self.offered, answer.protocol)
+  local leftover = self.rest:sub(self.position)
+  self.rest, self.position = "", 1
+  ws.head = self.head
+  if answer.user ~= nil then ws.user = answer.user end
+  if ws.paused then descriptor.pause(ws, false) end
+  local bytes = handshake.accept(context.engine, self.request, subprotocol, answer.headers, self.extensions)
+  connection.open(ws, bytes, leftover, subprotocol, handler, self.deflate)
+end
+
+local function carry_out(ws)
+  local decision = ws.exchange.decision
+  if decision.answer then return open(ws, decision.answer) end
+  response.refuse(ws.exchange, ws, decision.status, decision.headers, decision.body)
+end
+
+-- Inside the hook the answer waits until the hook has returned: should it raise, the client hears 500.
+local function decide(ws, decision)
+  local self = ws.exchange
+  self.decision = decision
+  if not self.asking then carry_out(ws) end
+end
+
+--- Lets the client in.
+-- @tparam table ws
+-- @tparam ?table answer as `check_answer` took it
+function upgrade.accept(ws, answer)
+  decide(ws, { answer = answer or {} })
+end
+
+--- Turns the client away.
+-- @tparam table ws
+-- @tparam ?integer status
+-- @tparam ?table headers
+-- @tparam ?string body
+function upgrade.refuse(ws, status, headers, body)
+  decide(ws, { status = status or 403, headers = headers, body = body })
+end
+
+local function expire(ws)
+  ws.timer_slot = false
+  response.refuse(ws.exchange, ws, 503)
+end
+
+-- The time for a handshake runs once more, and who waits counts among the half-open.
+local function await_decision(ws)
+  ending.deadline(ws, ws.context.half_open, expire)
+end
+
+local function take_verdict(ws, verdict, ...)
+  if ws.exchange.decision then
+    return carry_out(ws)
+  elseif verdict == true then
+    local answer = ...
+    upgrade.check_answer(ws, answer, "on_handshake", 2, 1)
+    upgrade.accept(ws, answer)
+  elseif verdict == false then
+    local status, headers, body = ...
+    upgrade.check_refusal(status, headers, body, "on_handshake", 2, 1)
+    upgrade.refuse(ws, status, headers, body)
+  elseif verdict == "later" then
+    await_decision(ws)
+  else
+    error(('on_handshake must return true, false or "later", not %s'):format(tostring(verdict)), 0)
+  end
+end
+
+local function heard(ws, called, ...)
+  local self = ws.exchange
+  if self then self.asking = false end
+  if ws.state ~= "http" then return end
+  if not called or not agenda.call(ws.context, ws, take_verdict, ws, ...) then
+    if ws.state == "http" then response.refuse(self, ws, 500) end
+  end
+end
+
+local function ask(ws, hook)
+  local self = ws.exchange
+  self.phase, self.decision, self.asking = "handshake", false, true
+  heard(ws, agenda.call(ws.context, ws, hook, ws:request()))
+end
+
+local function check_origin(self, ws)
+  local context, request, settings = ws.context, self.request, ws.settings
+  local origins = settings.origins
+  local called, allowed = true, type(origins) ~= "function" and handshake.allows_origin(origins, request)
+  if type(origins) == "function" then
+    called, allowed = agenda.call(context, ws, handshake.allows_origin, origins, ws:request())
+  end
+  if not called then return nil, 500 end
+  if not allowed then
+    agenda.log(context, "warning", ("refused a page of another origin; to allow it: origins = { %q }")
+      :format(request.headers.origin or "?"))
+    return nil, 403
+  end
+  return true
+end
+
+--- Answers an upgrade request.
+-- @rfc 6455 4.2
+-- @tparam table self the HTTP phase, with the request that is due
+-- @tparam table ws
+function upgrade.run(self, ws)
+  local settings = ws.settings
+  if ws.context.settings.router and not settings.protocols and not settings.default then
+    return response.refuse(self, ws, 404)
+  end
+  local is_good, status, headers = handshake.check(self.request)
+  if is_good then is_good, status = check_origin(self, ws) end
+  if not is_good then return response.refuse(self, ws, status, headers) end
+  self.offered, status = handshake.subprotocols(self.request)
+  if not self.offered then return response.refuse(self, ws, status) end
+  if not choose(ws, self.offered) then return response.refuse(self, ws, 400) end
+  self.deflate, self.extensions = compression.answer(ws.context.settings.compression,
+    self.request.headers["sec-websocket-extensions"], settings.slow_consumer == "close")
+  if self.deflate == nil then return response.refuse(self, ws, 400) end
+  if settings.on_handshake then return ask(ws, settings.on_handshake) end
+  open(ws, NOTHING)
+end
+
+return upgrade
