@@ -53,7 +53,7 @@ end
 -- @see websockets.server.directory
 function websockets.files(root, settings)
   -- Loaded when it is used: each collection passes over all that is there.
-  local handler = require("websockets.server.directory").new(root, settings)
+  local handler = require("websockets.files").new(root, settings)
   return handler
 end
 

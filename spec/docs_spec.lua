@@ -10,7 +10,7 @@ local FILES = {
   { "lua/websockets/answering.lua", 1 },
   { "lua/websockets/writing.lua", 1 },
   { "lua/websockets/request.lua", 1 },
-  { "lua/websockets/server/directory.lua", 1 },
+  { "lua/websockets/files.lua", 1 },
   { "lua/websockets/context.lua", 1 },
 }
 

@@ -226,8 +226,8 @@ end
 function context:connect(url, given)
   check(self)
   -- Loaded when it is used: each collection passes over all that is there.
-  local ws, why, code = require("websockets.client.dial").connect(self, url, given, 3)
-  return ws, why, code
+  local place, settings = require("websockets.options.connect").arguments(self, url, given, 3)
+  return require("websockets.client.dial").connect(self, place, settings)
 end
 
 local function take(self, socket, bytes)

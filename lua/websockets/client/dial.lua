@@ -1,17 +1,14 @@
 --- Connections that this side opens: resolving, connecting and the opening handshake, without waiting for any of them.
 -- @module websockets.client.dial
-local client_options = require("websockets.options.connect")
 local compression = require("websockets.protocol.compression")
 local connection = require("websockets.connection.connection")
 local descriptor = require("websockets.connection.descriptor")
 local agenda = require("websockets.connection.agenda")
 local ending = require("websockets.connection.ending")
-local errors = require("websockets.errors")
 local handshake = require("websockets.protocol.client_handshake")
 local http = require("websockets.http.head")
 local luasocket = require("websockets.transport.luasocket")
 local resolver = require("websockets.client.resolver")
-local url = require("websockets.protocol.url")
 
 -- The phase of a connection before it is open, in the place of a server's HTTP exchange.
 local client = {}
@@ -209,22 +206,15 @@ local function begin(context, place, settings)
   return ws
 end
 
---- Opens a connection. Called as `context:connect`.
+--- Opens a connection.
 -- @tparam table context
--- @tparam string text the URL
--- @tparam ?table given options by name
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam table place of `websockets.protocol.url`
+-- @tparam table settings of `websockets.options.connect`
 -- @treturn[1] table ws
 -- @treturn[2] nil
 -- @treturn[2] string message
 -- @treturn[2] string `limit`
-function client.connect(context, text, given, level)
-  if type(text) ~= "string" then errors.argument(1, "connect", "ws:// URL", text, level + 1) end
-  local place, expected, is_secure = url.parse(text)
-  if is_secure then error("wss:// is not available in this version", level) end
-  if not place then errors.argument(1, "connect", expected, text, level + 1) end
-  if given ~= nil and type(given) ~= "table" then errors.argument(2, "connect", "table", given, level + 1) end
-  local settings = client_options.read(context, given, level + 1)
+function client.connect(context, place, settings)
   if not context.busy then context.now = context.clock() end
   return begin(context, place, settings)
 end

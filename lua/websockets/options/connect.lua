@@ -2,8 +2,10 @@
 -- @module websockets.options.connect
 local compression = require("websockets.protocol.compression")
 local engine = require("websockets.engine.loader")
+local errors = require("websockets.errors")
 local http = require("websockets.http.head")
 local options = require("websockets.options.context")
+local url = require("websockets.protocol.url")
 
 local client_options = {}
 
@@ -89,6 +91,23 @@ function client_options.read(context, given, level)
     made.compression = compression.settle(made.compression, made, engine.that_compresses(context.engine), level + 1)
   end
   return made
+end
+
+--- Checks the arguments of `context:connect`.
+-- @tparam table context
+-- @param text the URL
+-- @param given the options
+-- @tparam integer level whose mistake it is, as for `error`
+-- @treturn table place of `websockets.protocol.url`
+-- @treturn table option name -> value
+-- @raise for a wrong URL, a wrong or unknown option
+function client_options.arguments(context, text, given, level)
+  if type(text) ~= "string" then errors.argument(1, "connect", "ws:// URL", text, level + 1) end
+  local place, expected, is_secure = url.parse(text)
+  if is_secure then error("wss:// is not available in this version", level) end
+  if not place then errors.argument(1, "connect", expected, text, level + 1) end
+  if given ~= nil and type(given) ~= "table" then errors.argument(2, "connect", "table", given, level + 1) end
+  return place, client_options.read(context, given, level + 1)
 end
 
 return client_options

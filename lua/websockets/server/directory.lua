@@ -1,59 +1,15 @@
---- A folder as an answer to HTTP requests: `websockets.files`.
+--- Files of a folder as answers to HTTP requests.
 -- @module websockets.server.directory
-local engine = require("websockets.engine.loader")
-local errors = require("websockets.errors")
 local facts = require("websockets.http.facts")
 local files = require("websockets.server.files")
 local mime = require("websockets.http.mime")
 local response = require("websockets.server.response")
-local turn = require("websockets.turn.turn")
 local uri = require("websockets.http.uri")
 
 local directory = {}
 
 local MAX_LINKS = 16
 local PLAIN = "text/plain; charset=utf-8"
-
-local function is_flag(value) return type(value) == "boolean" end
-
-local function is_field(value)
-  return type(value) == "function" or (type(value) == "string" and not value:find("[%z\1-\8\10-\31\127]"))
-end
-
-local function are_types(value)
-  if type(value) ~= "table" then return false end
-  for extension, name in pairs(value) do
-    if type(extension) ~= "string" or extension:find("[^%w_-]") or extension:lower() ~= extension then return false end
-    if type(name) ~= "string" or not is_field(name) then return false end
-  end
-  return true
-end
-
-local function is_name(value)
-  return value == false or (type(value) == "string" and value ~= "" and not value:find("[/\\%z]"))
-end
-
-local OPTIONS = {
-  index = { default = "index.html", check = is_name, expected = "file name, or false" },
-  types = { check = are_types, expected = "table of extension in lower case -> media type" },
-  cache_control = { check = is_field, expected = "string without control characters, or function" },
-  precompressed = { default = true, check = is_flag, expected = "boolean" },
-  hidden = { default = false, check = is_flag, expected = "boolean" },
-}
-
-local function read_options(given)
-  local settings = {}
-  for name, known in pairs(OPTIONS) do settings[name] = known.default end
-  if given == nil then return settings end
-  if type(given) ~= "table" then errors.argument(2, "files", "table of options", given, 5) end
-  for name, value in pairs(given) do
-    local known = OPTIONS[name]
-    if not known then error(("unknown option '%s'"):format(tostring(name)), 4) end
-    if not known.check(value) then errors.option(name, known.expected, value, 5) end
-    settings[name] = value
-  end
-  return settings
-end
 
 -- A name that means one file below the folder and nothing else, on every system.
 local function is_plain(segment, settings)
@@ -158,7 +114,16 @@ local function path_of(ws, target)
   return match and match.rest or path
 end
 
-local function serve(ws, target, root, settings)
+--- Answers the request that is due with a file below a folder. Names that begin with a dot, symbolic links that lead out
+-- of the folder, and every spelling of a way up are answered 404.
+-- @tparam table ws
+-- @tparam string target whose path names the file
+-- @tparam string root path of the folder
+-- @tparam table settings of `websockets.options.files`
+-- @treturn[1] integer 0: a file, a part of it, a redirect, or that it has not changed has been sent
+-- @treturn[2] integer -1: a 400, 404, 405, 412 or 416 has been sent, or no request waits for an answer
+-- @treturn[2] ?string `closed` or `type` where no request waits
+function directory.serve(ws, target, root, settings)
   if ws.state ~= "http" or ws.exchange.phase ~= "answer" then return -1, ws.state == "closed" and "closed" or "type" end
   local method = ws.exchange.request.method
   if method ~= "GET" and method ~= "HEAD" then return files.decline(ws, 405) end
@@ -174,31 +139,6 @@ local function serve(ws, target, root, settings)
   if known and known.kind == "directory" and not is_folder and settings.index then return redirect(ws, target) end
   if not known or known.kind ~= "file" then return files.decline(ws, 404) end
   return send(ws, root, settings, segments, path, known)
-end
-
---- Makes a handler for `on_http` that serves the files of a folder. Names that begin with a dot, symbolic links that
--- lead out of the folder, and every spelling of a way up are not there. Below a route that ends with `*` it serves what
--- the star stands for.
--- @tparam string root path of the folder
--- @tparam[opt] table settings `index` ("index.html", false for none), `types` (extension -> media type, besides those
--- that are known), `cache_control` (the header, or a function of the name that gives it), `precompressed` (true: send
--- `name.gz` where it lies beside the file, is not older, and the client takes gzip), `hidden` (false; true: names that
--- begin with a dot are served)
--- @treturn function `fn(ws, uri)`; gives what `serve_http_file` gives
--- @raise for a folder that is not there, a wrong option, and where nobody can be asked about files
-function directory.new(root, settings)
-  if type(root) ~= "string" or root == "" then errors.argument(1, "files", "path of a folder", root, 4) end
-  settings = read_options(settings)
-  local asked = engine.choose()
-  if not facts.are_known(asked) then
-    error("websockets.files needs the accelerator or lua-filesystem, to know a file from a symbolic link", 3)
-  end
-  local known = facts.of(asked, root)
-  if not known or known.kind ~= "directory" then errors.argument(1, "files", "path of a folder", root, 4) end
-  if #root > 1 then root = root:gsub("/+$", "") end
-  return function(ws, target)
-    return turn.within(ws.context, serve, ws, target or ws.exchange and ws.exchange.request.uri, root, settings)
-  end
 end
 
 return directory
