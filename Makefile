@@ -13,7 +13,7 @@ LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance
 help:
 	@echo "make serve        install what is missing, start the test server, print its address"
 	@echo "make test         install what is missing, then lint, docs, every spec under every Lua, the contract"
-	@echo "                  narrower: make test LUAS=lua5.4 SPEC=spec/websocket_spec.lua"
+	@echo "                  narrower: make test LUAS=lua5.4 SPEC=spec/behaviour/websocket_spec.lua"
 	@echo "make native       the accelerator for every Lua that is here, into build/native"
 	@echo "make rust         what Rust's own tools say: tests, clippy, format"
 	@echo "make conformance  every Autobahn case in both roles under each engine, and the table of it; narrower:"

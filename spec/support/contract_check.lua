@@ -2,7 +2,7 @@
 -- @module spec.support.contract_check
 --
 -- A row promises something and names its proof:
--- `{ area = "ws", name = "write", spec = "spec/websocket_spec.lua", test = "part of the tests' full names" }`.
+-- `{ area = "ws", name = "write", spec = "spec/behaviour/websocket_spec.lua", test = "part of the test's full name" }`.
 -- `name` may be several, parted by commas, with a remark in brackets.
 -- `luas = { ... }` asks for the proof under each of these interpreters; `when = "native"` only where that is there.
 

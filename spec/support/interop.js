@@ -1,4 +1,4 @@
-// Node's `ws` as a client of the echo server of interop_spec: `node interop.js PORT`, exit code 0 when all is well.
+// Node's `ws` as a client of the echo server of clients_spec: `node interop.js PORT`, exit code 0 when all is well.
 "use strict";
 
 const WebSocket = require("ws");

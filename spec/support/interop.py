@@ -1,4 +1,4 @@
-"""Python's `websockets` as a client of the echo server of interop_spec: `interop.py PORT`, exit code 0 when all is well."""
+"""Python's `websockets` as a client of the echo server of clients_spec: `interop.py PORT`, exit code 0 for success."""
 import sys
 
 from websockets.exceptions import ConnectionClosed

@@ -2,7 +2,7 @@
 -- @module spec.support.streams
 
 local assert = require "luassert"
-local support = require "spec.engine.support"
+local support = require "spec.support.engine"
 
 local streams = {}
 

@@ -1,0 +1,330 @@
+--- A context: serving, running, broadcasting, and its end.
+-- @module spec.behaviour.context_spec
+local unpack = table.unpack or unpack -- luacheck: ignore
+local server = require("spec.support.server")
+local client = require("spec.support.client")
+local websockets = require("websockets")
+local socket = require("socket")
+local child = require("spec.support.child")
+
+-- Whether a process waits for something, where the system tells.
+local function sleeps(pid)
+  local file = io.open("/proc/" .. pid .. "/stat")
+  if not file then return true end
+  local state = file:read("*a"):match("%) (%a)")
+  file:close()
+  return state == "S"
+end
+
+describe("context", function()
+  after_each(server.stop_all)
+
+  it("without protocols is an HTTP server: no nil as in 2012", function()
+    local s = server.start({ on_http = function(ws) ws:respond(200, nil, "hello") end })
+    local c = client.connect(s)
+    c:send(client.request("/"))
+    assert.equal(200, (c:response()))
+    local d = client.connect(s)
+    d:send(client.upgrade({ protocol = "a" }))
+    assert.equal(400, (d:response()))
+  end)
+
+  it("without port, or with port 0, listens nowhere", function()
+    for _, options in ipairs({ {}, { port = 0 } }) do
+      local context = websockets.context(options)
+      assert.is_nil(context:get_port())
+      assert.equal(0, context:service(0))
+      context:destroy()
+    end
+  end)
+
+  it("with port 'any' tells the port that the system chose", function()
+    local s = server.start({})
+    assert.is_true(s.port > 0 and s.port % 1 == 0)
+  end)
+
+  it("has no fork_service_loop", function()
+    assert.is_nil(server.start({}).context.fork_service_loop)
+  end)
+
+  it("service returns 0: at once for 0 and nil, after activity for a longer or endless wait", function()
+    local s = server.start({ protocols = { echo = server.echo } })
+    assert.equal(0, s.context:service())
+    assert.equal(0, s.context:service(0))
+    local c = client.open(s, "echo")
+    c:text("x")
+    assert.equal(0, s.context:service(-1))
+    assert.equal("x", select(2, c:message()))
+    c:text("y")
+    assert.equal(0, s.context:service(60000))
+    assert.equal("y", select(2, c:message()))
+    c:text("z")
+    assert.equal(0, s.context:service(math.huge))
+    assert.equal("z", select(2, c:message()))
+    s = server.start({ ping_interval = false, handshake_timeout = false, on_http = function(ws) ws:respond(200) end })
+    c = client.connect(s)
+    s:settle()
+    c.connection:send(client.request("/"))
+    assert.equal(0, s.context:service(math.huge))
+    assert.equal(200, (c:response()))
+  end)
+
+  it("service ends a long wait when a timer is due", function()
+    local handler, log = server.recorder()
+    local s = server.start({ protocols = { a = handler }, close_timeout = 0.01 })
+    client.open(s, "a")
+    log.ws[1]:close()
+    s:turn(60000)
+    s:pump(function() return #log.closed == 1 end)
+    assert.equal("timeout", log.closed[1][5])
+  end)
+
+  it("service raises for anything but a number", function()
+    local s = server.start({})
+    assert.error_matches(function() s.context:service("now") end, "bad argument #1 to 'service'")
+    assert.error_matches(function() s.context:service(0 / 0) end, "bad argument #1 to 'service'")
+  end)
+
+  it("service works from any coroutine", function()
+    local s = server.start({ protocols = { echo = server.echo } })
+    function s:turn(ms)
+      local is_good, err = coroutine.resume(coroutine.create(function() self.context:service(ms) end))
+      assert(is_good, err)
+    end
+    local c = client.open(s, "echo")
+    c:text("x")
+    assert.equal("x", select(2, c:message()))
+  end)
+
+  it("run serves until stop is called in a callback", function()
+    local s = server.start({})
+    local rounds = 0
+    local c = client.connect(s)
+    c.connection:send(client.request("/"))
+    s.context.settings.on_http = function(ws)
+      ws:respond(200)
+      rounds = rounds + 1
+      s.context:stop()
+    end
+    s.context:run()
+    assert.equal(1, rounds)
+    assert.equal(200, (c:response()))
+  end)
+
+  it("run goes on behind an error that on_error hears, and is left by one that nobody hears", function()
+    local s, heard = nil, {}
+    s = server.start({
+      on_http = function() error("oops", 0) end,
+      on_error = function(err)
+        heard[#heard + 1] = err
+        if #heard == 2 then s.context:stop() end
+      end,
+    })
+    for _ = 1, 2 do client.connect(s).connection:send(client.request("/")) end
+    s.context:run()
+    assert.same({ "oops", "oops" }, heard)
+    s.context.settings.on_error = nil
+    client.connect(s).connection:send(client.request("/"))
+    assert.error_matches(function() s.context:run() end, "^oops$")
+    assert.is_false(s.context.busy)
+  end)
+
+  it("run inside a callback is refused, with the caller's line, and takes back no stop", function()
+    local s, refused
+    s = server.start({ on_http = function(ws)
+      ws:respond(200)
+      s.context:stop()
+      refused = select(2, pcall(function() s.context:run() end))
+    end })
+    client.connect(s).connection:send(client.request("/"))
+    s.context:run()
+    assert.matches("context_spec.lua:%d+: run may not be called inside a callback", refused)
+  end)
+
+  it("run ends when the context is destroyed in a callback", function()
+    local s
+    s = server.start({ on_http = function() s.context:destroy() end })
+    local c = client.connect(s)
+    c.connection:send(client.request("/"))
+    s.context:run()
+    assert.error_matches(function() s.context:service(0) end, "websocket context destroyed")
+  end)
+
+  it("run and service(-1) are left by Ctrl-C, though nothing comes", function()
+    local hears = child.run(child.quote(child.this_lua()) .. " -e " .. child.quote([[
+      io.popen("kill -INT $PPID"):close()
+      for _ = 1, 1e7 do end]])):find("interrupted!", 1, true)
+    if not hears then return pending("an interpreter that leaves signals to the system") end
+    for _, call in ipairs({ "run()", "service(-1)" }) do
+      local command = child.quote(child.this_lua()) .. " -e " .. child.quote([[
+        package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
+        local context = require("websockets").context({ port = "any", interf = "127.0.0.1" })
+        io.stdout:write("waits\n")
+        io.stdout:flush()
+        context:]] .. call)
+      -- `timeout` would hand on the signal twice, and the second ends Lua before it hears of the first.
+      local program = child.start("sh -c " .. child.quote("echo $$; exec " .. command), nil, 20)
+      local pid = program:expect("^(%d+)$")
+      program:expect("waits")
+      -- A signal that comes before the wait has begun is not what this is about.
+      local deadline = socket.gettime() + 5
+      repeat until sleeps(pid) or socket.gettime() > deadline
+      child.run("kill -INT " .. pid)
+      assert.matches("interrupted!", program:rest())
+    end
+  end)
+
+  it("canonical_hostname names the host, or 'unknown' with option 4, never 0.0.0.0", function()
+    assert.equal(socket.dns.gethostname(), server.start({}).context:canonical_hostname())
+    assert.equal("unknown", server.start({ options = 4 }).context:canonical_hostname())
+  end)
+
+  it("get_fd is nil in pure Lua", function()
+    if websockets.engine == "pure" then assert.is_nil(server.start({}).context:get_fd()) end
+  end)
+
+  it("broadcast to an unknown protocol raises the text of 2012", function()
+    local s = server.start({ protocols = { a = function() end } })
+    for _, name in ipairs({ "b", "http-only", "" }) do
+      assert.error_matches(function() s.context:broadcast(name, "x") end, "websocket unknown protocol$")
+    end
+    assert.error_matches(function() s.context:broadcast("a", {}) end, "bad argument #2 to 'broadcast'")
+    assert.error_matches(function() s.context:broadcast("a") end, "bad argument #2 to 'broadcast'")
+  end)
+
+  it("that nobody holds is collected silently and closes its descriptors", function()
+    local context = websockets.context({ port = "any", interf = "127.0.0.1" })
+    local port, weak = context:get_port(), setmetatable({ context }, { __mode = "v" })
+    context = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(weak[1])
+    local connection = socket.tcp4()
+    connection:settimeout(1)
+    assert.is_nil((connection:connect("127.0.0.1", port)))
+    connection:close()
+  end)
+
+  it("a destroyed one is collected silently too", function()
+    local context = websockets.context({ port = "any", interf = "127.0.0.1" })
+    context:destroy()
+    context = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+  end)
+
+  it("gid and uid are set after binding, or creation raises", function()
+    if child.run("id -u"):gsub("%s", "") ~= "0" then return pending("only root can change its user") end
+    local lua = "LUA_PATH='lua/?.lua;lua/?/init.lua;;' " .. child.quote(child.this_lua())
+    local text = child.run(lua .. " -e " .. child.quote([[
+      local made, err = pcall(require("websockets").context,
+        { port = "any", interf = "127.0.0.1", gid = 65534, uid = 65534 })
+      io.stdout:write(made and "made" or err, "\n")
+      io.stdout:flush()
+      os.execute("id -u; id -G")
+    ]]))
+    if text:find("^made") then
+      assert.matches("^made\n65534\n65534", text)
+    else
+      assert.matches("websocket could not create context: .+", text)
+    end
+  end)
+end)
+
+describe("context destroy", function()
+  after_each(server.stop_all)
+
+  it("sends 1001, calls on_del_fd and on_closed for each, and closes every descriptor", function()
+    local handler, log = server.recorder()
+    local added, deleted = {}, {}
+    local s = server.start({
+      protocols = { a = handler },
+      on_add_fd = function(fd) added[#added + 1] = fd end,
+      on_del_fd = function(fd) deleted[#deleted + 1] = fd end,
+    })
+    local c, d, http = client.open(s, "a"), client.open(s, "a"), client.connect(s)
+    s:settle()
+    assert.is_nil(s.context:destroy())
+    assert.equal(1001, (c:close_code()))
+    assert.equal(1001, (d:close_code()))
+    http:await_end()
+    assert.equal(2, #log.closed)
+    for i = 1, 2 do
+      assert.same({ 1001, "", false, "destroyed" }, { unpack(log.closed[i], 2) })
+      assert.equal(-1, log.closed[i][1]:get_socket_fd())
+    end
+    table.sort(added)
+    table.sort(deleted)
+    assert.equal(4 + server.own_fds, #added)
+    assert.same(added, deleted)
+  end)
+
+  it("reaches a peer whose bytes were not read yet", function()
+    local handler = server.recorder()
+    local s = server.start({ protocols = { a = handler } })
+    local c = client.open(s, "a")
+    c.connection:send(c:frame(1, ("x"):rep(1000)))
+    s.context:destroy()
+    function s.turn() end
+    assert.equal(1001, (c:close_code()))
+  end)
+
+  it("a second time does nothing; other methods raise 'websocket context destroyed'", function()
+    local s = server.start({ protocols = { a = function() end } })
+    s.context:destroy()
+    s.context:destroy()
+    for name, argument in pairs({ service = 0, service_fd = 1, broadcast = "a", run = 0, stop = 0, timeout = 0,
+      get_port = 0, get_fd = 0, adopt = 0, canonical_hostname = 0 }) do
+      assert.error_matches(function() s.context[name](s.context, argument, "x") end, "websocket context destroyed$")
+    end
+  end)
+
+  it("leaves the methods of its websockets harmless", function()
+    local handler, log = server.recorder()
+    local s = server.start({ protocols = { a = handler } })
+    client.open(s, "a")
+    s.context:destroy()
+    local ws = log.ws[1]
+    assert.same({ -1, "closed" }, { ws:write("x") })
+    assert.same({ -1, "closed" }, { ws:ping() })
+    ws:close()
+    ws:close(0)
+    ws:broadcast("x")
+    assert.equal(1, ws:rx_flow_control(false))
+    assert.equal(1, #log.closed)
+  end)
+
+  it("inside a callback acts at the end of the turn; callbacks then still run, nothing comes back to life", function()
+    local closed, refused, s = 0, nil, nil
+    s = server.start({ protocols = { a = function(ws)
+      ws:on_receive(function()
+        s.context:destroy()
+        s.context:destroy()
+        assert.equal(0, ws:write("last words"))
+      end)
+      ws:on_closed(function()
+        closed = closed + 1
+        refused = select(2, pcall(s.context.adopt, s.context, socket.tcp4()))
+        s.context:destroy()
+      end)
+    end } })
+    local c, d = client.open(s, "a"), client.open(s, "a")
+    c.connection:send(c:frame(1, "x"))
+    s:turn(1000)
+    assert.equal(2, closed)
+    assert.matches("websocket context destroyed", refused)
+    function s.turn() end
+    assert.equal("last words", select(2, c:message()))
+    assert.equal(1001, (c:close_code()))
+    assert.equal(1001, (d:close_code()))
+  end)
+
+  it("keeps a listening socket that the application gave", function()
+    local listening = socket.bind("127.0.0.1", 0)
+    local context = websockets.context({ socket = listening })
+    assert.equal(tonumber((select(2, listening:getsockname()))), context:get_port())
+    context:destroy()
+    assert.is_true(listening:getfd() >= 0)
+    listening:close()
+  end)
+end)

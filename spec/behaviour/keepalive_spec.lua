@@ -1,0 +1,247 @@
+--- Signs of life: pings to silent peers, their time to answer, and connections that nobody uses.
+-- @module spec.behaviour.keepalive_spec
+local client = require("spec.support.client")
+local server = require("spec.support.server")
+
+local unpack = table.unpack or unpack
+local PING, PONG, BINARY, WRITE_BINARY = 9, 10, 2, 1
+local BIG = ("x"):rep(1024 * 1024)
+
+-- A server whose time stands still, and an open peer.
+local function start(options, also)
+  local handler, log = server.recorder(also)
+  options.protocols = { echo = handler }
+  local run = server.start(options)
+  run:fake_time()
+  return run, log, client.open(run, "echo")
+end
+
+-- Messages until the connection takes no more.
+local function stuff(run, log, peer)
+  local ws = log.ws[1]
+  run:pump(function()
+    for _ = 1, 4 do ws:write(BIG, WRITE_BINARY) end
+    run:turns(2)
+    return ws:buffered() > 16 * #BIG
+  end, "a full socket")
+  run:calm(ws)
+  assert.is_false(peer.ended)
+  return ws
+end
+
+-- Lets time pass in steps that no deadline is lost in.
+local function pass(run, seconds, each)
+  for _ = 1, seconds do
+    run:advance(1)
+    if each then each() end
+  end
+end
+
+local function assert_timed_out(run, log)
+  run:settle()
+  assert.equal(1, #log.closed)
+  assert.same({ 1006, "", false, "timeout" }, { unpack(log.closed[1], 2, 5) })
+  assert.equal(-1, log.ws[1]:get_socket_fd())
+end
+
+describe("ping_interval and ping_timeout", function()
+  after_each(server.stop_all)
+
+  it("by default a silent peer hears a ping after 20 s and is gone after 20 s more", function()
+    local run, log, peer = start({})
+    pass(run, 19)
+    assert.is_nil(peer:try_message())
+    pass(run, 1)
+    assert.same({ PING, "" }, { peer:message() })
+    pass(run, 19)
+    assert.equal(0, #log.closed)
+    pass(run, 1)
+    assert_timed_out(run, log)
+    assert.is_true(peer:await_end() ~= nil)
+  end)
+
+  it("a pong keeps the connection, for ever", function()
+    local run, log, peer = start({})
+    for _ = 1, 5 do
+      pass(run, 20)
+      assert.equal(PING, (peer:message()))
+      peer:write(PONG)
+      run:settle()
+      pass(run, 20)
+    end
+    assert.equal(0, #log.closed)
+  end)
+
+  it("any byte is a sign of life, be it a part of a frame", function()
+    local run, log, peer = start({})
+    local bytes, at = peer:frame(BINARY, ("a"):rep(100)), 0
+    for _ = 1, 10 do
+      pass(run, 10)
+      at = at + 1
+      peer:send(bytes:sub(at, at))
+      run:settle()
+    end
+    assert.equal(0, #log.closed)
+    assert.is_nil(peer:try_message())
+  end)
+
+  it("bytes that the peer takes are a sign of life", function()
+    local run, log, peer = start({ max_buffered_bytes = 1e9 })
+    local ws = stuff(run, log, peer)
+    for _ = 1, 8 do
+      pass(run, 15)
+      local before = ws:buffered()
+      run:pump(function()
+        peer:poll()
+        peer:take()
+        return ws:buffered() < before
+      end, "the peer to take something")
+    end
+    assert.equal(0, #log.closed)
+  end)
+
+  it("bytes that the peer takes after the ping are a sign of life, a full socket alone is none", function()
+    for _, takes in ipairs({ true, false }) do
+      local run, log, peer = start({ max_buffered_bytes = 1e9 })
+      pass(run, 20)
+      local ws = stuff(run, log, peer)
+      -- Filling the socket may have taken several rounds, each of which took bytes behind the ping: that is not meant.
+      ws.has_taken = nil
+      ws.wire:heard()
+      pass(run, 15)
+      local before = ws:buffered()
+      if takes then
+        run:pump(function()
+          peer:poll()
+          return ws:buffered() < before
+        end, "the peer to take something")
+      end
+      pass(run, 5)
+      run:settle()
+      assert.equal(takes and 0 or 1, #log.closed)
+      run:stop()
+    end
+  end)
+
+  it("the timeout starts when the ping has left our queue", function()
+    local run, log, peer = start({ max_buffered_bytes = 1e9 })
+    local ws = stuff(run, log, peer)
+    pass(run, 100)
+    assert.equal(0, #log.closed)
+    run:pump(function()
+      while peer:poll() do peer:take() end
+      return ws:buffered() == 0
+    end, "the peer to take everything")
+    pass(run, 60)
+    assert_timed_out(run, log)
+  end)
+
+  it("reading that the application paused suspends the timeout", function()
+    local run, log, peer = start({})
+    log.ws[1]:rx_flow_control(false)
+    pass(run, 200)
+    assert.equal(0, #log.closed)
+    -- Its answer would not be read: it is not even asked.
+    assert.is_nil(peer:try_message())
+    log.ws[1]:rx_flow_control(true)
+    pass(run, 60)
+    assert_timed_out(run, log)
+  end)
+
+  it("what came before a pause is no sign of life behind it", function()
+    local run, log, peer = start({})
+    pass(run, 5)
+    peer:text("early")
+    run:settle()
+    log.ws[1]:rx_flow_control(false)
+    pass(run, 16)
+    log.ws[1]:rx_flow_control(true)
+    pass(run, 18)
+    assert.is_nil(peer:try_message())
+    pass(run, 1)
+    assert.same({ PING, "" }, { peer:message() })
+  end)
+
+  it("ping_interval = false sends none and ends nothing", function()
+    local run, log, peer = start({ ping_interval = false })
+    pass(run, 200)
+    assert.is_nil(peer:try_message())
+    assert.equal(0, #log.closed)
+  end)
+
+  it("ping_timeout = false goes on pinging and ends nothing", function()
+    local run, log, peer = start({ ping_timeout = false })
+    pass(run, 100)
+    for _ = 1, 4 do assert.equal(PING, (peer:message())) end
+    assert.equal(0, #log.closed)
+  end)
+
+  it("other durations are kept", function()
+    local run, log, peer = start({ ping_interval = 3, ping_timeout = 2 })
+    pass(run, 3)
+    assert.equal(PING, (peer:message()))
+    pass(run, 2)
+    assert_timed_out(run, log)
+  end)
+
+  it("a peer that vanished is told of at once when the system knows", function()
+    local run, log, peer = start({})
+    peer:reset()
+    run:pump(function() return log.closed[1] end, "on_closed")
+    assert.equal(1006, log.closed[1][2])
+    assert.is_false(log.closed[1][4])
+  end)
+end)
+
+describe("idle_timeout", function()
+  after_each(server.stop_all)
+
+  it("is off by default", function()
+    local run, log, peer = start({})
+    for _ = 1, 30 do
+      pass(run, 20)
+      peer:write(PONG)
+      run:settle()
+    end
+    assert.equal(0, #log.closed)
+  end)
+
+  it("closes 1001 when no message came or went; pings and pongs do not count", function()
+    local run, log, peer = start({ idle_timeout = 50 })
+    for _ = 1, 49 do
+      pass(run, 1)
+      peer:write(PING, "p")
+      peer:write(PONG)
+      run:settle()
+    end
+    assert.equal(0, #log.closed)
+    pass(run, 1)
+    assert.equal(1001, peer:close_code())
+    peer:close()
+    run:pump(function() return log.closed[1] end, "on_closed")
+    assert.same({ 1001, "idle" }, { log.closed[1][2], log.closed[1][5] })
+  end)
+
+  it("a received message, a write, a fragment and a broadcast each start it again", function()
+    local run, log, peer
+    local uses = {
+      function() peer:text("a") end, function() log.ws[1]:write("a") end,
+      function() run.context:broadcast("echo", "a") end,
+      function() log.ws[1]:write("a", 0x41) end, function() log.ws[1]:write("a", 2) end,
+      function()
+        log.ws[1]:on_broadcast(1)
+        log.ws[1]:broadcast("a")
+      end,
+    }
+    for i = 1, #uses do
+      run, log, peer = start({ idle_timeout = 50, ping_interval = false })
+      pass(run, 49)
+      uses[i]()
+      run:settle()
+      pass(run, 49)
+      assert.equal("open", log.ws[1].state, i)
+      pass(run, 51)
+      assert.equal(1001, peer:close_code())
+    end
+  end)
+end)

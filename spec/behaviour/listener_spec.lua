@@ -1,0 +1,231 @@
+--- Where connections come from: ports, addresses, and what happens when no more can be taken.
+-- @module spec.behaviour.listener_spec
+local child = require("spec.support.child")
+local client = require("spec.support.client")
+local server = require("spec.support.server")
+local socket = require("socket")
+local websockets = require("websockets")
+
+local made = {}
+
+local function make(options)
+  local context = websockets.context(options)
+  made[#made + 1] = context
+  return context
+end
+
+local function clean()
+  server.stop_all()
+  for i = #made, 1, -1 do table.remove(made, i):destroy() end
+end
+
+-- The error of websockets.context.
+local function failure(options)
+  local is_good, err = pcall(make, options)
+  assert.is_false(is_good)
+  return tostring(err)
+end
+
+local function has_ipv6()
+  local probe = socket.tcp6()
+  local is_there = probe and probe:bind("::1", 0)
+  if probe then probe:close() end
+  return is_there
+end
+
+describe("the listener", function()
+  after_each(clean)
+
+  it("port nil and 0 mean none, get_port is nil then", function()
+    assert.is_nil(make({}):get_port())
+    assert.is_nil(make({ port = 0 }):get_port())
+  end)
+
+  it('port "any" takes one that the system chooses, an integer', function()
+    local first, second = make({ port = "any" }):get_port(), make({ port = "any" }):get_port()
+    assert.truthy(tostring(first):find("^%d+$"))
+    assert.are_not.equal(first, second)
+  end)
+
+  it("a number is the port", function()
+    local probe = assert(socket.bind("127.0.0.1", 0))
+    local _, port = probe:getsockname()
+    probe:close()
+    local context = make({ port = tonumber(port), interf = "127.0.0.1" })
+    assert.equal(tonumber(port), context:get_port())
+    assert.is_not_nil(socket.connect("127.0.0.1", port))
+  end)
+
+  it("a port that is taken raises the text of 2012 and the reason", function()
+    local port = make({ port = "any", interf = "127.0.0.1" }):get_port()
+    local text = failure({ port = port, interf = "127.0.0.1" })
+    assert.truthy(text:find("websocket could not create context: cannot listen on 127.0.0.1:" .. port, 1, true))
+    assert.truthy(text:find("in use", 1, true))
+    assert.truthy(failure({ port = port }):find("websocket could not create context: ", 1, true))
+  end)
+
+  it("interf that cannot be resolved raises, for no interface is better than all", function()
+    assert.truthy(failure({ port = "any", interf = "nowhere0" }):find("websocket could not create context: ", 1, true))
+    assert.truthy(failure({ port = "any", interf = "192.0.2.1" }):find("websocket could not create context: ", 1, true))
+  end)
+
+  it("interf lo listens on the loopback address only", function()
+    local context = make({ port = "any", interf = "lo" })
+    assert.equal("127.0.0.1", (context.listener.socket:getsockname()))
+  end)
+
+  it("without interf IPv4 and IPv6 both connect, and ::ffff: is nobody's address", function()
+    local addresses = {}
+    local context = make({ port = "any", default = function(ws)
+      addresses[#addresses + 1] = { ws:get_peer_addresses() }
+    end })
+    local ways = { { socket.tcp4, "127.0.0.1" } }
+    if has_ipv6() then ways[2] = { socket.tcp6, "::1" } end
+    for i, way in ipairs(ways) do
+      local connection = way[1]()
+      connection:settimeout(20)
+      assert(connection:connect(way[2], context:get_port()))
+      connection:send(client.upgrade())
+      for _ = 1, 100 do
+        if not addresses[i] then context:service(50) end
+      end
+      assert.same({ way[2], way[2] }, addresses[i])
+      connection:close()
+    end
+  end)
+
+  it("a burst of connections is all accepted", function()
+    local handler, log = server.recorder()
+    local run = server.start({ protocols = { echo = handler } })
+    local peers = {}
+    for i = 1, 150 do
+      peers[i] = client.connect(run)
+      peers[i].connection:send(client.upgrade({ protocol = "echo" }))
+    end
+    run:pump(function() return #log.ws == 150 end)
+  end)
+
+  it("nothing is held back (Nagle) on what was accepted, adopted or connected", function()
+    local met = {}
+    local function meet(ws) met[#met + 1] = ws end
+    local run = server.start({ default = meet })
+    client.connect(run):send(client.upgrade())
+    local listening = socket.bind("127.0.0.1", 0)
+    local ip, port = listening:getsockname()
+    local peer = assert(socket.connect(ip, port))
+    run.context:adopt(assert(listening:accept()), client.upgrade())
+    run.context:connect(("ws://127.0.0.1:%d/"):format(run.port)):on_open(meet)
+    run:pump(function() return #met == 4 end)
+    -- Who connects before the listening socket is ours has what it had at that moment.
+    local early = assert(socket.connect(ip, port))
+    early:send(client.upgrade())
+    local other = server.start({ default = meet, socket = listening })
+    other:pump(function() return #met == 5 end)
+    listening:close()
+    early:close()
+    peer:close()
+    for _, ws in ipairs(met) do
+      local probe = socket.tcp4()
+      local own = probe:getfd()
+      probe:setfd(ws:get_socket_fd())
+      assert.is_true(probe:getoption("tcp-nodelay"))
+      probe:setfd(own)
+      probe:close()
+    end
+  end)
+
+  it("destroy closes it: nobody connects any more", function()
+    local context = make({ port = "any", interf = "127.0.0.1" })
+    local port = context:get_port()
+    context:destroy()
+    assert.is_nil((socket.connect("127.0.0.1", port)))
+  end)
+end)
+
+describe("max_connections", function()
+  after_each(clean)
+
+  it("at the limit all are served, one more gets 503 and the end, a freed place is used again", function()
+    local run = server.start({ protocols = { echo = server.echo }, max_connections = 2 })
+    local first, second = client.open(run, "echo"), client.open(run, "echo")
+    local third = client.connect(run)
+    third:send(client.upgrade({ protocol = "echo" }))
+    local status, headers = third:response()
+    assert.same({ 503, "close", "1" }, { status, headers.connection, headers["retry-after"] })
+    assert.equal("closed", third:await_end())
+    for _, peer in ipairs({ first, second }) do
+      peer:text("on")
+      assert.equal("on", select(2, peer:message()))
+    end
+    first:close()
+    run:settle()
+    local fourth = client.open(run, "echo")
+    fourth:text("in")
+    assert.equal("in", select(2, fourth:message()))
+  end)
+
+  it("what a client has sent already does not turn its 503 into a reset", function()
+    local run = server.start({ protocols = { echo = server.echo }, max_connections = 1 })
+    client.open(run, "echo")
+    local second = client.connect(run)
+    local known = pcall(second.connection.getoption, second.connection, "error")
+    if not known then return pending("needs LuaSocket with the option 'error'") end
+    second:send(client.upgrade({ protocol = "echo" }))
+    run:settle()
+    assert.is_nil(second.connection:getoption("error"))
+    assert.equal(503, (second:response()))
+  end)
+
+  it("a context with a full house adopts nobody: nil, a message, limit", function()
+    local run = server.start({ protocols = { echo = server.echo }, max_connections = 1 })
+    client.open(run, "echo")
+    local outside = assert(socket.bind("127.0.0.1", 0))
+    local _, port = outside:getsockname()
+    local peer = assert(socket.connect("127.0.0.1", port))
+    local ws, message, code = run.context:adopt(outside:accept())
+    assert.is_nil(ws)
+    assert.is_string(message)
+    assert.equal("limit", code)
+    peer:settimeout(20)
+    assert.truthy(peer:receive("*l"):find("503", 1, true))
+    peer:close()
+    outside:close()
+  end)
+
+  it("is off by default", function()
+    assert.equal(math.huge, server.start({}).context.settings.max_connections)
+  end)
+end)
+
+describe("out of descriptors", function()
+  local facts
+
+  setup(function()
+    local text = child.run("ulimit -n 50; timeout 30 " .. child.quote(child.this_lua())
+      .. " spec/support/few_descriptors.lua")
+    facts = { text = text }
+    for name, value in text:gmatch("([%w_]+)=([^\n]*)") do facts[name] = value end
+  end)
+
+  it("the first in the row gets 503 by the spare descriptor, then the listener rests, once logged", function()
+    assert.equal("true", facts.refused, facts.text)
+    assert.equal("1", facts.turned_away, facts.text)
+    assert.equal("1", facts.warnings, facts.text)
+    assert.equal("false", facts.unwatched, facts.text)
+  end)
+
+  it("no busy loop: a resting listener is not asked again", function()
+    assert.equal("0", facts.accepts_while_resting, facts.text)
+  end)
+
+  it("open connections go on meanwhile", function()
+    assert.equal("still here", facts.echo, facts.text)
+  end)
+
+  it("after a second, when descriptors are free again, accepting goes on", function()
+    assert.equal("true", facts.freed, facts.text)
+    assert.equal("true", facts.watched_again, facts.text)
+    assert.equal("true", facts.took_more, facts.text)
+    assert.equal("new", facts.new, facts.text)
+  end)
+end)

@@ -1,0 +1,87 @@
+--- Pages of other origins: who may connect, over real connections.
+-- @module spec.behaviour.origins_spec
+local client = require("spec.support.client")
+local server = require("spec.support.server")
+
+-- The status that a page of some origin gets, and what was logged.
+local function ask(origins, origin)
+  local logged = {}
+  local run = server.start({
+    protocols = { echo = server.echo }, origins = origins,
+    log = function(level, message) logged[#logged + 1] = level .. ": " .. message end,
+  })
+  local peer = client.connect(run)
+  peer:send(client.upgrade({ protocol = "echo", headers = origin and "Origin: " .. origin .. "\r\n" }))
+  local status = peer:read_head()
+  if status ~= 101 then peer:await_end() end
+  run:stop()
+  return status, logged
+end
+
+describe("origins", function()
+  after_each(server.stop_all)
+
+  it("by default the request's own host passes, whatever port and scheme, and no Origin passes", function()
+    assert.equal(101, (ask(nil, nil)))
+    for _, origin in ipairs({ "http://127.0.0.1", "https://127.0.0.1:8443", "http://127.0.0.1:1" }) do
+      assert.equal(101, (ask(nil, origin)))
+    end
+  end)
+
+  it("by default another host, null and what is no origin get 403", function()
+    for _, origin in ipairs({
+      "http://evil.example", "null", "http://127.0.0.1.evil.example", "http://evil.example/127.0.0.1",
+      "http://127.0.0.1@evil.example", "127.0.0.1", "http://", "http://127.0.0.1, http://evil.example",
+    }) do
+      assert.equal(403, (ask(nil, origin)))
+    end
+  end)
+
+  it("the log names the option line that would allow it", function()
+    local _, logged = ask(nil, "http://evil.example")
+    assert.equal(1, #logged)
+    assert.truthy(logged[1]:find('origins = { "http://evil.example" }', 1, true))
+  end)
+
+  it("a list allows what it names, no other and never null by accident", function()
+    local list = { "https://good.example", "http://also.example:8080" }
+    assert.equal(101, (ask(list, "https://good.example")))
+    assert.equal(101, (ask(list, "http://also.example:8080")))
+    assert.equal(101, (ask(list, nil)))
+    for _, origin in ipairs({ "http://good.example", "https://good.example:444", "null", "http://127.0.0.1" }) do
+      assert.equal(403, (ask(list, origin)))
+    end
+  end)
+
+  it('"*" allows all', function()
+    assert.equal(101, (ask("*", "http://evil.example")))
+    assert.equal(101, (ask("*", "null")))
+  end)
+
+  it("a function decides, with the origin and the request", function()
+    local seen
+    local function decide(origin, request)
+      seen = { origin, request.uri }
+      return origin == "http://odd.example"
+    end
+    assert.equal(101, (ask(decide, "http://odd.example")))
+    assert.same({ "http://odd.example", "/" }, seen)
+    assert.equal(403, (ask(decide, "http://evil.example")))
+    assert.equal(403, (ask(decide, nil)))
+  end)
+
+  it("a function that raises gives 500 and nobody in", function()
+    local heard, opened
+    local run = server.start({
+      protocols = { echo = function() opened = true end }, origins = function() error("oops") end,
+      on_error = function(err) heard = err end,
+    })
+    local peer = client.connect(run)
+    peer:send(client.upgrade({ protocol = "echo", headers = "Origin: http://a\r\n" }))
+    local status, _, body = peer:response()
+    assert.equal(500, status)
+    assert.is_nil(body:find("oops"))
+    assert.truthy(heard:find("oops"))
+    assert.is_nil(opened)
+  end)
+end)

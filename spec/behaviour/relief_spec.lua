@@ -1,0 +1,45 @@
+--- All that waits to be sent, past the limit of a context: who pays.
+-- @module spec.behaviour.relief_spec
+local client = require("spec.support.client")
+local server = require("spec.support.server")
+
+local MIB = 1024 * 1024
+local REQUEST = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+describe("past max_buffered_total_bytes", function()
+  after_each(server.stop_all)
+
+  it("answers to HTTP peers that do not read are given up, and a WebSocket with less is served", function()
+    local handler, log = server.recorder()
+    local s = server.start({
+      protocols = { a = handler }, max_buffered_total_bytes = 20 * MIB,
+      on_http = function(ws) ws:respond(200, nil, ("x"):rep(8 * MIB)) end,
+    })
+    local good = client.open(s, "a")
+    local hogs = {}
+    for i = 1, 8 do
+      hogs[i] = client.connect(s)
+      hogs[i]:send(REQUEST)
+      s:settle()
+    end
+    assert.is_true(s.context.hub.buffered <= 20 * MIB)
+    assert.is_true(s.context.connection_count < 9)
+    log.ws[1]:write("still here")
+    assert.same({ 1, "still here" }, { good:message() })
+  end)
+
+  it("what has begun to leave may take as much again; past that connections are ended", function()
+    for _, policy in ipairs({ "drop_old", "drop_new", "close" }) do
+      local handler, log = server.recorder()
+      local s = server.start({
+        protocols = { a = handler }, max_buffered_total_bytes = 8 * MIB, slow_consumer = policy,
+      })
+      for _ = 1, 6 do client.open(s, "a") end
+      s.context:broadcast("a", ("y"):rep(8 * MIB))
+      s:settle()
+      assert.is_true(s.context.hub.buffered <= 16 * MIB, policy)
+      s:pump(function() return log.closed[1] end, "on_closed")
+      assert.equal("slow", log.closed[1][5])
+    end
+  end)
+end)

@@ -1,0 +1,303 @@
+--- Answers: respond, raw bytes, files, HEAD.
+-- @module spec.behaviour.response_spec
+local client = require("spec.support.client")
+local server = require("spec.support.server")
+
+local request = client.request
+local WRITE_HTTP = 3
+
+local function start(on_http, options)
+  options = options or {}
+  options.protocols, options.on_http = { echo = server.echo }, on_http
+  local run = server.start(options)
+  return run, client.connect(run)
+end
+
+local paths = {}
+
+local function temporary(bytes)
+  local path = os.tmpname()
+  paths[#paths + 1] = path
+  local file = assert(io.open(path, "wb"))
+  file:write(bytes)
+  file:close()
+  return path
+end
+
+local function clean()
+  server.stop_all()
+  for i = #paths, 1, -1 do os.remove(table.remove(paths, i)) end
+end
+
+-- Serves one request for a file; gives the answer and what serve_http_file returned.
+local function serve(path, method, content_type)
+  local returned
+  local _, peer = start(function(ws) returned = { ws:serve_http_file(path, content_type) } end)
+  peer:send(request("/", nil, method))
+  local status, headers, body = peer:response(method)
+  return status, headers, body, returned, peer
+end
+
+describe("ws:respond", function()
+  after_each(clean)
+
+  it("sends status, headers, lists of headers and the body with its length", function()
+    local _, peer = start(function(ws)
+      assert.equal(0, ws:respond(201, { ["X-One"] = 1, ["Set-Cookie"] = { "a=1", "b=2" } }, "made"))
+    end)
+    peer:send(request("/"))
+    local status, headers, head = peer:read_head()
+    assert.same({ 201, "1", "4" }, { status, headers["x-one"], headers["content-length"] })
+    assert.truthy(head:find("Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n", 1, true))
+    assert.equal("made", peer:read(4))
+  end)
+
+  it("HEAD gets the same head and no body; 204 and 304 have neither length nor body", function()
+    local status = 200
+    local run, peer = start(function(ws) ws:respond(status, nil, "four") end)
+    peer:send(request("/", nil, "HEAD"))
+    assert.equal("4", select(2, peer:read_head())["content-length"])
+    for _, bare in ipairs({ 204, 304 }) do
+      status = bare
+      peer:send(request("/"))
+      local got, headers = peer:read_head()
+      assert.equal(bare, got)
+      assert.is_nil(headers["content-length"])
+    end
+    run:settle()
+    assert.equal("", peer:take())
+  end)
+
+  it("a second answer to one request is -1 type, one to a dead connection -1 closed", function()
+    local results, found = {}, nil
+    local run, peer = start(function(ws)
+      found = ws
+      results[1], results[2] = { ws:respond(200) }, { ws:respond(200) }
+      results[3] = { ws:write("raw", WRITE_HTTP) }
+      results[4] = { ws:serve_http_file("/nowhere") }
+    end)
+    peer:send(request("/"))
+    assert.equal(200, (peer:response()))
+    assert.same({ { 0 }, { -1, "type" }, { -1, "type" }, { -1, "type" } }, results)
+    peer:close()
+    run:settle()
+    assert.same({ -1, "closed" }, { found:respond(200) })
+    assert.same({ -1, "closed" }, { found:write("raw", WRITE_HTTP) })
+    assert.same({ -1, "closed" }, { found:serve_http_file("/nowhere") })
+  end)
+
+  it("refuses CRLF and control characters in headers, names that are no token, and its own fields", function()
+    local errors = {}
+    local bad = {
+      { 200, { ["X-Thing"] = "a\r\nInjected: yes" } }, { 200, { ["X-Thing"] = "a\0" } }, { 200, { ["X Y"] = "a" } },
+      { 200, { ["Content-Length"] = "9" } }, { 200, { Connection = "x" } }, { 200, { ["transfer-encoding"] = "x" } },
+      { 200, { X = { "a", "b\n" } } }, { 199 }, { 600 }, { 200.5 }, { "200" }, { 200, "x" }, { 200, nil, {} },
+    }
+    local _, peer = start(function(ws)
+      for i, arguments in ipairs(bad) do
+        local is_good, err = pcall(ws.respond, ws, arguments[1], arguments[2], arguments[3])
+        errors[i] = not is_good and err
+      end
+      ws:respond(200, nil, "clean")
+    end)
+    peer:send(request("/"))
+    assert.equal("clean", select(3, peer:response()))
+    assert.equal(#bad, #errors)
+    for i = 1, #bad do assert.is_string(errors[i]) end
+    assert.truthy(errors[1]:find("X-Thing", 1, true))
+  end)
+
+  it("on an open WebSocket the HTTP methods give -1 type", function()
+    local results
+    local run = server.start({ protocols = { echo = function(ws)
+      results = { { ws:respond(200) }, { ws:write("x", WRITE_HTTP) }, { ws:serve_http_file("/etc/hosts") } }
+    end } })
+    client.open(run, "echo")
+    assert.same({ { -1, "type" }, { -1, "type" }, { -1, "type" } }, results)
+  end)
+
+  it("in the HTTP phase write, ping and broadcast give -1 type", function()
+    local results
+    local _, peer = start(function(ws)
+      results = { { ws:write("x") }, { ws:ping() }, { ws:broadcast("x") }, { ws:rx_flow_control(true) } }
+      ws:respond(200)
+    end)
+    peer:send(request("/"))
+    peer:response()
+    assert.same({ { -1, "type" }, { -1, "type" }, { -1, "type" }, { 1 } }, results)
+  end)
+
+  it("close() ends the connection after what was answered", function()
+    local _, peer = start(function(ws)
+      ws:respond(200, nil, ("x"):rep(1000000))
+      ws:close()
+    end)
+    peer:send(request("/"))
+    assert.equal(1000000, #select(3, peer:response()))
+    assert.equal("closed", peer:await_end())
+  end)
+end)
+
+describe("WRITE_HTTP", function()
+  after_each(clean)
+
+  it("sends raw bytes as they are, several writes in order, then the connection ends", function()
+    local _, peer = start(function(ws)
+      assert.equal(0, ws:write("HTTP/1.1 299 Mine\r\n", WRITE_HTTP))
+      assert.equal(0, ws:write("\r\nraw\0bytes", WRITE_HTTP))
+    end)
+    peer:send(request("/") .. request("/again"))
+    assert.equal("HTTP/1.1 299 Mine\r\n\r\nraw\0bytes", peer:drain())
+  end)
+
+  it("may be empty, whatever follows", function()
+    local large = "HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(100000)
+    local _, peer = start(function(ws)
+      for _, bytes in ipairs({ "", large, "", "" }) do assert.equal(0, ws:write(bytes, WRITE_HTTP)) end
+    end)
+    peer:send(request("/"))
+    assert.equal(large, peer:drain())
+  end)
+
+  it("may come later, outside the callback", function()
+    local found
+    local run, peer = start(function(ws) found = ws end)
+    peer:send(request("/"))
+    run:pump(function() return found end)
+    assert.equal(0, found:write("HTTP/1.1 200 OK\r\n\r\nlate", WRITE_HTTP))
+    assert.equal("HTTP/1.1 200 OK\r\n\r\nlate", peer:drain())
+  end)
+end)
+
+describe("serve_http_file", function()
+  after_each(clean)
+
+  it("sends a file of 1 MiB with type and length, byte for byte", function()
+    local bytes = {}
+    for i = 0, 255 do bytes[i + 1] = string.char(i) end
+    bytes = table.concat(bytes):rep(4096)
+    local status, headers, body, returned = serve(temporary(bytes), "GET", "image/x-icon")
+    assert.same({ 200, "image/x-icon", "1048576" }, { status, headers["content-type"], headers["content-length"] })
+    assert.is_true(body == bytes)
+    assert.same({ 0 }, returned)
+  end)
+
+  it("sends an empty file, and the connection goes on", function()
+    local status, headers, body, _, peer = serve(temporary(""))
+    assert.same({ 200, "0", "" }, { status, headers["content-length"], body })
+    peer:send(request("/"))
+    assert.equal(200, (peer:response()))
+  end)
+
+  it("HEAD gets the length and no body", function()
+    local status, headers, _, _, peer = serve(temporary("twelve bytes"), "HEAD")
+    assert.same({ 200, "12" }, { status, headers["content-length"] })
+    peer:send(request("/"))
+    assert.equal("twelve bytes", select(3, peer:response()))
+  end)
+
+  it("missing, a directory, a path with a zero byte: -1 after a 404 has been sent", function()
+    for _, path in ipairs({ "/nowhere/at/all", ".", temporary("x") .. "\0.txt" }) do
+      local status, _, _, returned = serve(path)
+      assert.equal(404, status)
+      assert.equal(-1, returned[1])
+    end
+  end)
+
+  it("only inside on_http: later it is -1 type, and respond still answers", function()
+    local path, waiting = temporary("x"), nil
+    local run = server.start({ on_http = function(ws) waiting = ws end })
+    local peer = client.connect(run)
+    peer:send(request("/"))
+    run:pump(function() return waiting end, "on_http")
+    assert.same({ -1, "type" }, { waiting:serve_http_file(path) })
+    assert.equal(0, (waiting:respond(404)))
+    assert.equal(404, (peer:response()))
+  end)
+
+  it("another method than GET and HEAD is 405", function()
+    local status, headers, _, returned = serve(temporary("x"), "POST")
+    assert.same({ 405, "GET, HEAD", -1 }, { status, headers.allow, returned[1] })
+  end)
+
+  it("a file that shrinks ends the connection short, never with other bytes", function()
+    local path = temporary(("a"):rep(32 * 1024 * 1024))
+    local run, peer = start(function(ws) ws:serve_http_file(path) end)
+    local witness = client.open(run, "echo")
+    peer:send(request("/"))
+    local status, headers = peer:read_head()
+    assert.same({ 200, "33554432" }, { status, headers["content-length"] })
+    local file = assert(io.open(path, "wb"))
+    file:close()
+    local rest = peer:drain()
+    assert.is_true(#rest < 33554432)
+    assert.is_nil(rest:find("[^a]"))
+    witness:text("on")
+    assert.equal("on", select(2, witness:message()))
+  end)
+
+  it("never blocks: a peer that reads nothing of a long file holds up nobody and no memory", function()
+    local path = temporary("")
+    local file = assert(io.open(path, "r+b"))
+    file:seek("set", 100 * 1024 * 1024 - 1)
+    file:write("z")
+    file:close()
+    local run, peer = start(function(ws) ws:serve_http_file(path) end)
+    local witness = client.open(run, "echo")
+    peer:send(request("/"))
+    run:settle()
+    for i = 1, 50 do
+      witness:text(tostring(i))
+      assert.equal(tostring(i), select(2, witness:message()))
+    end
+    assert.is_true(run.context.hub.buffered <= 128 * 1024)
+  end)
+
+  it("a peer that vanishes in the middle leaves no open file", function()
+    local path = temporary(("a"):rep(16 * 1024 * 1024))
+    local found
+    local run, peer = start(function(ws)
+      ws:serve_http_file(path)
+      found = ws
+    end)
+    peer:send(request("/"))
+    run:pump(function() return found end)
+    local file = found.exchange.file
+    peer:reset()
+    run:pump(function() return run.context.connection_count == 0 end)
+    assert.equal("closed file", io.type(file))
+  end)
+
+  it("content_type and path are checked", function()
+    local failed = {}
+    local _, peer = start(function(ws)
+      failed[1] = pcall(ws.serve_http_file, ws, "/x", "a\r\nb: c")
+      failed[2] = pcall(ws.serve_http_file, ws, nil)
+      failed[3] = pcall(ws.serve_http_file, ws, "/x", 5)
+      ws:respond(200)
+    end)
+    peer:send(request("/"))
+    peer:response()
+    assert.same({ false, false, false }, failed)
+  end)
+
+  it("no file eats a turn: so many pieces each, the rest in the next", function()
+    local path = temporary(("a"):rep(8 * 1024 * 1024))
+    local phase
+    local run, peer = start(function(ws)
+      ws:serve_http_file(path)
+      phase = ws.exchange
+    end)
+    peer:send(request("/"))
+    run:pump(function() return phase end)
+    local turns = 0
+    while phase.left > 0 and turns < 1000 do
+      local before = phase.left
+      run:turns(1)
+      peer:poll()
+      assert.is_true(before - phase.left <= 4 * 65536)
+      turns = turns + 1
+    end
+    assert.equal(0, phase.left)
+  end)
+end)

@@ -1,0 +1,163 @@
+--- Deadlines: the order they fire in, stopping, and what a large number of them costs.
+-- @module spec.unit.connection.timers_spec
+
+local timers = require "websockets.connection.timers"
+
+describe("websockets.timers", function()
+  local set, fired
+
+  local function note(owner, now) fired[#fired + 1] = { owner, now } end
+
+  local function owners()
+    local list = {}
+    for i, entry in ipairs(fired) do list[i] = entry[1] end
+    return list
+  end
+
+  before_each(function()
+    set, fired = timers.new(), {}
+  end)
+
+  it("fires nothing and has nothing due when it is empty", function()
+    assert.is_nil(set:next_due())
+    assert.equal(0, set:run(1e9))
+    assert.same({ 0 }, { set:running(5) })
+  end)
+
+  it("fires at the deadline and not before, with the owner and the time", function()
+    set:start(5, 100, "a", note)
+    assert.equal(105, set:next_due())
+    assert.equal(0, set:run(104.999))
+    assert.equal(1, set:run(105))
+    assert.same({ { "a", 105 } }, fired)
+    assert.equal(0, set:run(1000))
+    assert.is_nil(set:next_due())
+  end)
+
+  it("fires those of one duration in the order they were started", function()
+    for i = 1, 10 do set:start(2, i, i, note) end
+    assert.equal(4, set:run(6))
+    assert.same({ 1, 2, 3, 4 }, owners())
+    assert.equal(6, set:run(100))
+    assert.same({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, owners())
+  end)
+
+  it("tells the soonest of all durations", function()
+    set:start(30, 0, "slow", note)
+    set:start(1, 10, "fast", note)
+    assert.equal(11, set:next_due())
+    set:run(11)
+    assert.same({ "fast" }, owners())
+    assert.equal(30, set:next_due())
+  end)
+
+  it("does not fire what was stopped, first, middle or last", function()
+    local slots = {}
+    for i = 1, 5 do slots[i] = set:start(1, 0, i, note) end
+    set:stop(1, slots[3])
+    set:stop(1, slots[1])
+    set:stop(1, slots[5])
+    assert.same({ 2, 2 }, { set:running(1) })
+    assert.equal(2, set:run(1))
+    assert.same({ 2, 4 }, owners())
+  end)
+
+  it("leaves alone what has fired, was stopped, or never was", function()
+    local slot = set:start(1, 0, "a", note)
+    local other = set:start(1, 0, "b", note)
+    set:stop(1, slot)
+    set:stop(1, slot)
+    set:stop(1, 99)
+    set:stop(77, 1)
+    assert.same({ 1, "b" }, { set:running(1) })
+    set:run(1)
+    set:stop(1, other)
+    assert.same({ 0 }, { set:running(1) })
+    set:start(1, 5, "c", note)
+    set:stop(1, slot)
+    set:stop(1, other)
+    assert.same({ 1, "c" }, { set:running(1) })
+  end)
+
+  it("keeps lanes of the same duration apart", function()
+    local one, other = { seconds = 3 }, { seconds = 3 }
+    local slot = set:start(one, 0, "one", note)
+    set:start(other, 0, "other", note)
+    set:start(3, 0, "number", note)
+    assert.same({ 1, "one" }, { set:running(one) })
+    assert.same({ 1, "other" }, { set:running(other) })
+    set:stop(one, slot)
+    assert.same({ 0 }, { set:running(one) })
+    assert.equal(2, set:run(3))
+  end)
+
+  it("takes a lane that never ends", function()
+    local lane = { seconds = math.huge }
+    set:start(lane, 0, "for ever", note)
+    assert.equal(math.huge, set:next_due())
+    assert.equal(0, set:run(1e15))
+    assert.same({ 1, "for ever" }, { set:running(lane) })
+  end)
+
+  it("does not fire in the same call what was started while firing", function()
+    local lane = { seconds = 0 }
+    local function again(owner, now)
+      note(owner, now)
+      set:start(lane, now, owner .. "'", again)
+      set:start(1, now - 1, owner .. "!", note)
+    end
+    set:start(lane, 5, "a", again)
+    set:start(1, 4, "b", again)
+    assert.equal(2, set:run(5))
+    assert.equal(2, #fired)
+    assert.equal(4, set:run(5))
+  end)
+
+  it("lets a timer that fires stop another that is due", function()
+    local second, third
+    set:start(1, 0, "first", function(owner, now)
+      note(owner, now)
+      set:stop(1, second)
+      set:stop({ seconds = 1 }, third)
+    end)
+    second = set:start(1, 0, "second", note)
+    third = set:start(1, 0, "third", note)
+    assert.equal(2, set:run(2))
+    assert.same({ "first", "third" }, owners())
+  end)
+
+  it("loses none when one raises", function()
+    set:start(1, 0, "bad", function() error("oops", 0) end)
+    set:start(1, 0, "good", note)
+    assert.has_error(function() set:run(1) end, "oops")
+    assert.equal(1, set:run(1))
+    assert.same({ "good" }, owners())
+  end)
+
+  it("fires thousands, each once", function()
+    local count, total = 20000, 0
+    local function add(owner) total = total + owner end
+    local slots = {}
+    for i = 1, count do slots[i] = set:start(10, i / 1000, i, add) end
+    for i = 1, count, 2 do set:stop(10, slots[i]) end
+    assert.same({ count / 2, 2 }, { set:running(10) })
+    assert.equal(count / 2, set:run(1000))
+    assert.equal(count / 2 * (count / 2 + 1), total)
+    assert.is_nil(set:next_due())
+  end)
+
+  it("keeps no place for the stopped ones behind one that stays", function()
+    local lane = { seconds = math.huge }
+    set:start(lane, 0, "stays", note)
+    for i = 1, 20000 do set:stop(lane, set:start(lane, i, "goes", note)) end
+    local queue, places = set.queues[lane], 0
+    for _, list in ipairs({ queue.due, queue.owner, queue.fire }) do
+      for _ in pairs(list) do places = places + 1 end
+    end
+    assert.equal(2, places)
+    assert.same({ 1, "stays" }, { set:running(lane) })
+    set:start(lane, 30000, "next", note)
+    set:stop(lane, 1)
+    assert.same({ 1, "next" }, { set:running(lane) })
+  end)
+end)

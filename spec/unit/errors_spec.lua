@@ -1,0 +1,57 @@
+--- The words of failure and the errors of a caller's mistake.
+-- @module spec.unit.errors_spec
+
+local errors = require "websockets.errors"
+
+describe("websockets.errors", function()
+  it("lists each word in lower case with its meaning", function()
+    local count = 0
+    for word, meaning in pairs(errors.WORDS) do
+      count = count + 1
+      assert.truthy(word:find("^%l[%l%d_]*$"), word)
+      assert.truthy(#meaning > 10, word)
+    end
+    assert.is_true(count >= 16)
+  end)
+
+  it("lists the words that writing and ending give", function()
+    local words = "closed closing full utf8 fragment type "
+      .. "timeout reset protocol too_big slow idle limit error destroyed"
+    for word in words:gmatch("%S+") do
+      assert.equal("string", type(errors.WORDS[word]), word)
+    end
+  end)
+
+  local SHOWN = {
+    { 3, "3" }, { -1.5, "-1.5" }, { true, "true" }, { false, "false" }, { nil, "no value" },
+    { "short", '"short"' }, { ("x"):rep(41), "string" }, { {}, "table" }, { print, "function" },
+  }
+
+  it("names the option, what was expected and what came", function()
+    for i = 1, #SHOWN do
+      local value, shown = SHOWN[i][1], SHOWN[i][2]
+      local passed, message = pcall(errors.option, "port", "port number", value, 0)
+      assert.is_false(passed)
+      assert.equal(("bad option 'port' (port number expected, got %s)"):format(shown), message)
+    end
+  end)
+
+  it("names the argument, the function, what was expected and what came", function()
+    local passed, message = pcall(errors.argument, 2, "write", "kind of message", "text", 0)
+    assert.is_false(passed)
+    assert.equal("bad argument #2 to 'write' (kind of message expected, got \"text\")", message)
+  end)
+
+  it("blames the caller of the public function", function()
+    local function public_argument(value) errors.argument(1, "public", "string", value) end
+    local function public_option(value) errors.option("name", "string", value) end
+    for _, public in ipairs({ public_argument, public_option }) do
+      local line
+      local _, message = pcall(function()
+        line = debug.getinfo(1, "l").currentline + 1
+        public(5)
+      end)
+      assert.truthy(message:find("errors_spec.lua:" .. line .. ": bad ", 1, true), message)
+    end
+  end)
+end)

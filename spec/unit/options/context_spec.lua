@@ -1,0 +1,167 @@
+--- What a context can be told: every option's check, default and refusal.
+-- @module spec.unit.options.context_spec
+
+local options = require "websockets.options.context"
+
+local MIB = 1024 * 1024
+
+local function nothing() end
+local listening = { accept = nothing, settimeout = nothing }
+
+-- name = { { good values }, { bad values } }
+local NUMBERS = { "x", true, {}, 0, -1, 0 / 0 }
+local SECONDS = { { 0.5, 30, false }, { "5", true, {}, 0, -1, math.huge, 0 / 0 } }
+local CALLBACK = { { print, function() end }, { "print", 1, {}, true, false } }
+local CASES = {
+  port = { { 0, 1, 65535, "any" }, { -1, 65536, 80.5, "80", "", true, {}, math.huge, 0 / 0 } },
+  interf = { { "127.0.0.1", "lo" }, { "", 1, true, {} } },
+  socket = { { listening }, { 1, "x", {}, { accept = print }, io.stdout, print, false } },
+  protocols = {
+    { {}, { echo = print }, { ["a.b-c"] = setmetatable({}, { __call = print }) } },
+    { 1, "echo", print, { print }, { echo = 1 }, { echo = {} }, { ["a b"] = print }, { [""] = print },
+      { ["http-only"] = print }, { ["a,b"] = print } },
+  },
+  default = CALLBACK, on_http = CALLBACK, on_add_fd = CALLBACK, on_del_fd = CALLBACK, on_set_mode_fd = CALLBACK,
+  on_clear_mode_fd = CALLBACK, on_error = CALLBACK, log = CALLBACK, on_handshake = CALLBACK,
+  routes = { { {}, { ["/a"] = {} } }, { 1, "/a", print, { {} }, { ["/a"] = print }, { ["/a"] = true } } },
+  origins = { { "*", { "http://a" }, print }, { "http://a", {}, { 1 }, 1, true, { "http://a", 2 } } },
+  gid = { { -1, 0, 1000, 2 ^ 32 - 2 }, { -2, 1.5, "root", 2 ^ 32 - 1, 2 ^ 32, true, math.huge } },
+  uid = { { -1, 0, 1000, 2 ^ 32 - 2 }, { -2, 1.5, "root", 2 ^ 32 - 1, 2 ^ 32, true, math.huge } },
+  options = { { 0, 1, 4, 5 }, { -1, 8, 0.5, "1", true } },
+  max_message_bytes = { { 1, 10 * MIB }, NUMBERS },
+  max_fragments = { { 1, 5 }, NUMBERS },
+  max_unfinished_total_bytes = { { 1, math.huge }, NUMBERS },
+  max_header_bytes = { { 64, 100000 }, { 63, 0, -1, "x", {}, 0 / 0 } },
+  max_header_lines = { { 1, 5 }, NUMBERS },
+  max_request_line_bytes = { { 16 }, { 15, 0, "x", 0 / 0 } },
+  max_body_bytes = { { 0, 5 }, { -1, "x", true, 0 / 0 } },
+  handshake_timeout = SECONDS, keepalive_timeout = SECONDS, body_timeout = SECONDS, response_timeout = SECONDS,
+  ping_interval = SECONDS, ping_timeout = SECONDS, idle_timeout = SECONDS,
+  close_timeout = { { 0.1, 5 }, { false, 0, -1, math.huge, "5", 0 / 0 } },
+  max_half_open = { { 1, 5 }, NUMBERS },
+  max_connections = { { 1, math.huge }, NUMBERS },
+  high_water_bytes = { { 1 }, NUMBERS },
+  max_buffered_bytes = { { 1 }, NUMBERS },
+  max_buffered_total_bytes = { { 1 }, NUMBERS },
+  compression = { { true, {}, { level = 1 }, false }, { 1, "x", { level = 0 }, { window_bits = 9 } } },
+  slow_consumer = { { "close", "drop_new", "drop_old", "conflate" }, { "drop", "", 1, true, false, {} } },
+}
+
+describe("websockets.options", function()
+  -- No tail call: the level of an error counts this function.
+  local function read(given)
+    local settings = options.read(given, 3)
+    return settings
+  end
+
+  it("has a case here for every option", function()
+    for name in pairs(options.KNOWN) do assert.truthy(CASES[name], name) end
+    for name in pairs(CASES) do assert.truthy(options.KNOWN[name], name) end
+  end)
+
+  for name, case in pairs(CASES) do
+    it("takes a right value of " .. name, function()
+      for _, value in ipairs(case[1]) do
+        local settings = read({ [name] = value })
+        if type(value) == "table" then
+          for key, inner in pairs(value) do assert.equal(inner, settings[name][key]) end
+        else
+          assert.equal(value, settings[name])
+        end
+      end
+      if case[1][#case[1]] == false then assert.is_false(read({ [name] = false })[name]) end
+    end)
+
+    it("raises for a wrong value, naming the option: " .. name, function()
+      for i = 1, #case[2] do
+        local passed, message = pcall(read, { [name] = case[2][i] })
+        assert.is_false(passed, name .. " took " .. tostring(case[2][i]))
+        assert.truthy(message:find(("bad option '%s' (%s expected, got "):format(name, options.KNOWN[name].expected), 1,
+          true), message)
+      end
+    end)
+  end
+
+  it("has the defaults of the documentation", function()
+    local settings, expected = read({}), {
+      gid = -1, uid = -1, options = 0, max_message_bytes = MIB, max_fragments = 1024,
+      max_unfinished_total_bytes = 64 * MIB, max_header_bytes = 8192, max_header_lines = 64,
+      max_request_line_bytes = 8192, max_body_bytes = MIB, handshake_timeout = 10, max_half_open = 1024,
+      keepalive_timeout = 15, body_timeout = 30, response_timeout = 30, max_connections = math.huge,
+      ping_interval = 20, ping_timeout = 20, close_timeout = 5, idle_timeout = false, high_water_bytes = 64 * 1024,
+      max_buffered_bytes = 16 * MIB, max_buffered_total_bytes = 256 * MIB, slow_consumer = "close", compression = false,
+    }
+    for name in pairs(options.KNOWN) do assert.equal(expected[name], settings[name], name) end
+  end)
+
+  it("raises for an unknown option, naming it", function()
+    assert.error_matches(function() read({ prot = 80 }) end, "unknown option 'prot'")
+    assert.error_matches(function() read({ [1] = 80 }) end, "unknown option '1'")
+    assert.error_matches(function() read({ [true] = 80 }) end, "unknown option 'true'")
+  end)
+
+  it("raises for what is not available in this version, under every name", function()
+    for name in pairs(options.UNAVAILABLE) do
+      assert.error_matches(function() read({ [name] = "x" }) end,
+        "option '" .. name .. "' is not available in this version")
+      assert.is_nil(read({ [name] = false })[name])
+    end
+    for alias, name in pairs(options.ALIASES) do
+      assert.error_matches(function() read({ [alias] = "x" }) end,
+        "option '" .. name .. "' is not available in this version")
+    end
+  end)
+
+  it("has the file names of 2012 as aliases", function()
+    assert.same({
+      ssl_cert_path = "ssl_cert_filepath", ssl_private_key_path = "ssl_private_key_filepath",
+      ssl_ca_path = "ssl_ca_filepath",
+    }, options.ALIASES)
+  end)
+
+  it("raises for an option and its alias that differ, and takes one for the other", function()
+    options.ALIASES.interface = "interf"
+    finally(function() options.ALIASES.interface = nil end)
+    assert.equal("lo", read({ interface = "lo" }).interf)
+    assert.equal("lo", read({ interface = "lo", interf = "lo" }).interf)
+    assert.error_matches(function() read({ interface = "lo", interf = "::1" }) end,
+      "options 'interface' and 'interf' are the same thing")
+  end)
+
+  it("raises for client certificates, option 2", function()
+    for _, sum in ipairs({ 2, 3, 6, 7 }) do
+      assert.error_matches(function() read({ options = sum }) end, "client certificates.*not available in this version")
+    end
+  end)
+
+  it("raises for a socket together with port or interf", function()
+    assert.error_matches(function() read({ socket = listening, port = 80 }) end, "option 'socket' takes the place")
+    assert.error_matches(function() read({ socket = listening, interf = "lo" }) end, "option 'socket' takes the place")
+  end)
+
+  it("keeps a copy of the protocols", function()
+    local protocols = { echo = nothing }
+    local settings = read({ protocols = protocols })
+    protocols.late = nothing
+    assert.same({ echo = nothing }, settings.protocols)
+  end)
+
+  it("raises for a userdata without methods as socket", function()
+    local new = rawget(_G, "newproxy")
+    local passed, message = pcall(read, { socket = new and new() or io.stdout })
+    assert.is_false(passed)
+    assert.truthy(message:find("bad option 'socket'", 1, true), message)
+  end)
+
+  it("blames the line that asked for the context", function()
+    for _, given in ipairs({ { port = "x" }, { prot = 1 }, { compression = 1 }, { options = 2 },
+      { socket = listening, port = 1 } }) do
+      local line
+      local _, message = pcall(function()
+        line = debug.getinfo(1, "l").currentline + 1
+        read(given)
+      end)
+      assert.truthy(message:find("context_spec.lua:" .. line .. ": ", 1, true), message)
+    end
+  end)
+end)

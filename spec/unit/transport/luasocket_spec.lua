@@ -1,0 +1,246 @@
+--- Transports: LuaSocket over real sockets, and the one in memory that does as it is told.
+-- @module spec.unit.transport.luasocket_spec
+
+local socket = require "socket"
+local luasocket = require "websockets.transport.luasocket"
+local memory = require "spec.support.memory_transport"
+
+local DEADLINE_SECONDS = 20
+
+describe("websockets.transport.luasocket", function()
+  local open
+
+  local function raw_pair()
+    local listener = assert(socket.bind("127.0.0.1", 0))
+    listener:settimeout(DEADLINE_SECONDS)
+    local ip, port = listener:getsockname()
+    local one = assert(socket.connect(ip, port))
+    local other = assert(listener:accept())
+    listener:close()
+    open[#open + 1], open[#open + 2] = one, other
+    return one, other
+  end
+
+  local function pair()
+    local one, other = raw_pair()
+    return luasocket.new(one), luasocket.new(other)
+  end
+
+  -- Receives until there is something else than "nothing there".
+  local function receive(transport)
+    local deadline = socket.gettime() + DEADLINE_SECONDS
+    repeat
+      local bytes, why = transport:receive()
+      if bytes or why ~= "timeout" then return bytes, why end
+      socket.select({ transport.socket }, nil, DEADLINE_SECONDS)
+    until socket.gettime() > deadline
+    return nil, "deadline"
+  end
+
+  before_each(function() open = {} end)
+
+  after_each(function()
+    for _, one in ipairs(open) do one:close() end
+  end)
+
+  it("does not wait where nothing is there", function()
+    local a = pair()
+    assert.same({ nil, "timeout" }, { a:receive() })
+    assert.is_false(a:pending())
+  end)
+
+  it("gives what has come, all bytes as they are", function()
+    local a, b = pair()
+    assert.equal(5, a:send("\0\1\r\n", 1))
+    assert.same({ "\0\1\r\n", false }, { receive(b) })
+    assert.equal(4, a:send("abc", 2))
+    assert.same({ "bc", false }, { receive(b) })
+    assert.equal(1, a:send("", 1))
+  end)
+
+  it("sends in parts where the peer takes no more, and tells where to go on", function()
+    local a, b = pair()
+    local size = 16 * 1024 * 1024
+    local bytes, received, from, parts = ("0123456789abcdef"):rep(size / 16), {}, 1, 0
+    local done, why, upto = a:send(bytes, from)
+    assert.same({ nil, "timeout" }, { done, why })
+    assert.is_true(upto > 1 and upto <= size)
+    if math.type then assert.equal("integer", math.type(upto)) end
+    local _, none, stays = a:send(bytes, upto)
+    assert.equal("timeout", none)
+    assert.is_true(stays >= upto)
+    from = stays
+    local total = 0
+    while total < size do
+      local piece = assert(receive(b))
+      received[#received + 1], total = piece, total + #piece
+      if not done then
+        done, why, upto = a:send(bytes, from)
+        parts = parts + 1
+        from = done or upto
+        assert.is_true(done ~= nil or why == "timeout")
+      end
+    end
+    assert.equal(size + 1, done)
+    assert.is_true(parts > 1)
+    assert.is_true(table.concat(received) == bytes)
+  end)
+
+  it("gives what came before the end, then closed", function()
+    local a, b = pair()
+    a:send("last words", 1)
+    a:close()
+    assert.equal("last words", (receive(b)))
+    assert.same({ nil, "closed" }, { receive(b) })
+    assert.same({ nil, "closed" }, { receive(b) })
+  end)
+
+  it("can still receive when it has ended its sending direction", function()
+    local a, b = pair()
+    a:send("question", 1)
+    a:shutdown()
+    assert.equal("question", (receive(b)))
+    assert.same({ nil, "closed" }, { receive(b) })
+    assert.equal(7, b:send("answer", 1))
+    assert.equal("answer", (receive(a)))
+    assert.equal("closed", select(2, a:send("more", 1)))
+  end)
+
+  it("tells of a connection that was reset, in receiving and in sending, and does not raise", function()
+    local a, b = pair()
+    a.socket:setoption("linger", { on = true, timeout = 0 })
+    a:close()
+    local _, why = receive(b)
+    assert.truthy(why == "closed" or why == "reset", why)
+    local done, why_not, upto = b:send("x", 1)
+    assert.is_nil(done)
+    assert.truthy(why_not == "closed" or why_not == "reset", why_not)
+    assert.equal(1, upto)
+  end)
+
+  it("keeps what LuaSocket has read ahead", function()
+    local one, other = raw_pair()
+    one:send("first line\nand the rest")
+    other:settimeout(DEADLINE_SECONDS)
+    assert.equal("first line", other:receive("*l"))
+    local b = luasocket.new(other)
+    assert.is_true(b:pending())
+    assert.same({ "and the rest", false }, { b:receive() })
+    assert.is_false(b:pending())
+  end)
+
+  it("leaves nothing behind of a flood that polling would not show", function()
+    local a, b = pair()
+    local size, total = 1000003, 0
+    local bytes, from, deadline = ("x"):rep(size), 1, socket.gettime() + DEADLINE_SECONDS
+    while total < size and socket.gettime() < deadline do
+      if from <= size then
+        local done, _, upto = a:send(bytes, from)
+        from = done or upto
+      end
+      local piece, more = b:receive()
+      if piece then
+        total = total + #piece
+        assert.equal(b:pending(), more)
+        if not more then assert.is_false(b.socket:dirty()) end
+      end
+    end
+    assert.equal(size, total)
+    assert.same({ nil, "timeout" }, { b:receive() })
+  end)
+
+  it("names descriptor and peer, and neither once closed", function()
+    local a, b = pair()
+    assert.is_true(a:getfd() >= 0 and a:getfd() % 1 == 0)
+    local _, port = b.socket:getsockname()
+    assert.same({ "127.0.0.1", tonumber(port) }, { a:peer() })
+    if math.type then assert.equal("integer", math.type(a:getfd())) end
+    a:close()
+    assert.equal(-1, a:getfd())
+    assert.same({ "", 0 }, { a:peer() })
+    assert.same({ nil, "closed" }, { a:receive() })
+    assert.same({ nil, "closed", 1 }, { a:send("x", 1) })
+    a:close()
+  end)
+
+  it("takes the prefix of an IPv4 address inside IPv6 away", function()
+    local fake = { settimeout = function() end, getpeername = function() return "::ffff:10.0.0.1", "80" end }
+    assert.same({ "10.0.0.1", 80 }, { luasocket.new(fake):peer() })
+    fake.getpeername = function() return "::1", 81 end
+    assert.same({ "::1", 81 }, { luasocket.new(fake):peer() })
+    fake.getpeername = nil
+    assert.same({ "", 0 }, { luasocket.new(fake):peer() })
+  end)
+
+  it("calls every failure that LuaSocket words otherwise reset", function()
+    local fake = { settimeout = function() end, receive = function() return nil, "Broken pipe", "" end,
+      send = function() return nil, "Broken pipe", 3 end }
+    local transport = luasocket.new(fake)
+    assert.same({ nil, "reset" }, { transport:receive() })
+    assert.same({ nil, "reset", 4 }, { transport:send("abcdef", 2) })
+  end)
+end)
+
+describe("spec.support.memory_transport", function()
+  it("gives one end what the other sent, in its pieces", function()
+    local a, b = memory.pair()
+    assert.equal(4, a:send("abc", 1))
+    assert.equal(4, a:send("xde", 2))
+    assert.is_true(b:pending())
+    assert.same({ "abc", true }, { b:receive() })
+    assert.same({ "de", false }, { b:receive() })
+    assert.same({ nil, "timeout" }, { b:receive() })
+    assert.same({ nil, "timeout" }, { a:receive() })
+    assert.is_false(b:pending())
+  end)
+
+  it("cuts what is sent and received", function()
+    local a, b = memory.pair({ chunk = 2 })
+    assert.same({ nil, "timeout", 3 }, { a:send("abcde", 1) })
+    assert.same({ nil, "timeout", 5 }, { a:send("abcde", 3) })
+    assert.equal(6, a:send("abcde", 5))
+    assert.same({ "ab", true }, { b:receive() })
+    b.script.chunk = 1
+    assert.same({ "c", true }, { b:receive() })
+    assert.same({ "d", true }, { b:receive() })
+    assert.same({ "e", false }, { b:receive() })
+  end)
+
+  it("takes no more than its capacity until that is received", function()
+    local a, b = memory.pair({ capacity = 4 })
+    assert.same({ nil, "timeout", 5 }, { a:send("abcdef", 1) })
+    assert.same({ nil, "timeout", 5 }, { a:send("abcdef", 5) })
+    assert.equal("abcd", (b:receive()))
+    assert.equal(7, a:send("abcdef", 5))
+    assert.equal(2, b:send("x", 1))
+  end)
+
+  it("fails as the script says", function()
+    local a = memory.pair({ send_fails = "reset", receive_fails = "closed" })
+    assert.same({ nil, "reset", 3 }, { a:send("abc", 3) })
+    assert.same({ nil, "closed" }, { a:receive() })
+  end)
+
+  it("ends one direction by shutdown, both by close", function()
+    local a, b = memory.pair()
+    a:send("last", 1)
+    a:shutdown()
+    assert.same({ nil, "closed", 1 }, { a:send("x", 1) })
+    assert.equal("last", (b:receive()))
+    assert.same({ nil, "closed" }, { b:receive() })
+    b:send("answer", 1)
+    assert.equal("answer", (a:receive()))
+    b:close()
+    assert.same({ nil, "closed" }, { a:receive() })
+    assert.same({ nil, "closed" }, { b:receive() })
+    assert.same({ nil, "closed", 1 }, { b:send("x", 1) })
+  end)
+
+  it("has numbers that no select watches, each its own", function()
+    local a, b = memory.pair()
+    assert.is_true(a:getfd() > 65535 and a:getfd() ~= b:getfd())
+    assert.same({ "127.0.0.1", 1 }, { a:peer() })
+    a:close()
+    assert.equal(-1, a:getfd())
+  end)
+end)
