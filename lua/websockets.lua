@@ -3,24 +3,26 @@
 local context = require("websockets.context")
 local credentials = require("websockets.http.credentials")
 local engine = require("websockets.engine.loader")
+local kinds = require("websockets.protocol.kinds")
 
 local websockets = {
   --- Which engine is at work: `"native"` or `"pure"`.
   engine = engine.choose().name,
 
   --- Kinds of message for `ws:write`; these are the numbers of 2012, not opcodes.
-  WRITE_TEXT = 0,
-  WRITE_BINARY = 1,
-  WRITE_CONTINUATION = 2,
-  WRITE_HTTP = 3,
-  WRITE_CLOSE = 4,
-  WRITE_PING = 5,
-  WRITE_PONG = 6,
+  WRITE_TEXT = kinds.TEXT,
+  WRITE_BINARY = kinds.BINARY,
+  WRITE_CONTINUATION = kinds.CONTINUATION,
+  WRITE_HTTP = kinds.HTTP,
+  WRITE_CLOSE = kinds.CLOSE,
+  WRITE_PING = kinds.PING,
+  WRITE_PONG = kinds.PONG,
   --- To be added to a kind: this is not the last fragment.
-  WRITE_NO_FIN = 0x40,
-  WRITE_CLIENT_IGNORE_XOR_MASK = 0x80,
+  WRITE_NO_FIN = kinds.NO_FIN,
+  --- Accepted and without effect.
+  WRITE_CLIENT_IGNORE_XOR_MASK = kinds.IGNORE_MASK,
   --- To be added to a kind: this message is not to be compressed.
-  WRITE_NO_COMPRESSION = 0x100,
+  WRITE_NO_COMPRESSION = kinds.NO_COMPRESSION,
 
   --- What a descriptor is ready for.
   POLLIN = 1,

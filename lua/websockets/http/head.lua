@@ -1,9 +1,11 @@
 --- HTTP/1.x messages without I/O: finding and reading a request head, writing a response head.
 -- @module websockets.http.head
+local fields = require("websockets.http.fields")
+
 local http = {}
 
-local byte, find, match, sub, lower = string.byte, string.find, string.match, string.sub, string.lower
-local concat = table.concat
+local byte, find, sub, concat = string.byte, string.find, string.sub, table.concat
+local has_token = fields.has_token
 
 --- The reason phrase of each status that this library sends.
 http.REASONS = {
@@ -21,22 +23,8 @@ http.REASONS = {
 
 local MAX_PIECES = 256
 
--- What there is most of stands first: a set is gone through for each byte. Ranges, whatever the locale.
-local TCHARS = "a-zA-Z%-0-9!#$%%&'*+.^_`|~"
-local TOKEN = "^[" .. TCHARS .. "]+$"
--- What a request may begin with.
-local BEGINNING = "^[" .. TCHARS .. "\r]"
--- RFC 9112 5, 9110 5.5: no folding, no space before the colon, no control characters. Nothing in it can be matched in
--- more than two ways, or a peer could have it tried in very many.
-local FIELD = "^([" .. TCHARS .. "]+): ?([ -~\128-\255\t]*)\r\n()"
-
---- Tells whether a string is a token.
--- @rfc 9110 5.6.2
--- @tparam string text
--- @treturn boolean
-function http.is_token(text)
-  return find(text, TOKEN) ~= nil
-end
+-- The first byte of a request: of its method, or of an empty line before it.
+local BEGINNING = "^[" .. fields.TCHARS .. "\r]"
 
 local function clear(scanner)
   scanner.pieces, scanner.count, scanner.size = false, 0, 0
@@ -146,15 +134,11 @@ local function read_request_line(request, line)
   if not second then return 400 end
   request.method = sub(line, 1, first - 1)
   local major, minor = sub(line, second + 1):match("^HTTP/(%d)%.(%d)$")
-  if not major or not http.is_token(request.method) then return 400 end
+  if not major or not fields.is_token(request.method) then return 400 end
   if major ~= "1" then return 505 end
   request.minor = minor == "0" and 0 or 1
   if not read_target(request, sub(line, first + 1, second - 1)) then return 400 end
 end
-
-local JOINED_BY = { cookie = "; " }
--- More than one of these could be read in two ways.
-local SINGLE = { host = true, ["content-length"] = true, ["transfer-encoding"] = true }
 
 -- RFC 3986 3.2, without user information.
 local NOT_IN_HOST = "[^%w%.%-_~:%[%]%%!$&'()*+,;=]"
@@ -173,64 +157,12 @@ local function read_framing(request)
   local length, coding = headers["content-length"], headers["transfer-encoding"]
   if coding then
     if length or request.minor == 0 then return 400 end
-    if lower(coding) ~= "chunked" then return 501 end
+    if coding:lower() ~= "chunked" then return 501 end
     request.chunked = true
   elseif length then
     if not find(length, "^%d+$") then return 400 end
     if #length > 15 then return 413 end
     request.length = tonumber(length)
-  end
-end
-
-local function has_token(value, token)
-  if not value then return false end
-  value = lower(value)
-  -- Nearly always it is the token alone, or has nothing of it.
-  if value == token then return true end
-  if not find(value, token, 1, true) then return false end
-  for word in value:gmatch("[^,]+") do
-    if match(word, "^[ \t]*([^ \t]*)") == token and find(word, "^[ \t]*[^ \t]+[ \t]*$") then return true end
-  end
-  return false
-end
-
---- Tells whether a list-valued field holds a token, whatever its case.
--- @tparam ?string value of the field
--- @tparam string token in lower case
--- @treturn boolean
-http.has_token = has_token
-
-local BLANK = { [32] = true, [9] = true }
-
-local function trim(value)
-  local from, upto = find(value, "[^ \t]"), #value
-  while from and BLANK[byte(value, upto)] do upto = upto - 1 end
-  return from and sub(value, from, upto) or ""
-end
-
---- Reads the field lines of a head.
--- @rfc 9112 5
--- @tparam table message `headers` is filled, and `fields` where it is there; see `parse`
--- @tparam string head
--- @tparam integer from position of the first field line
--- @treturn ?integer status 400 where one is wrong
-function http.read_fields(message, head, from)
-  local headers, fields, upto = message.headers, message.fields, #head - 1
-  while from < upto do
-    local name, value, behind = match(head, FIELD, from)
-    if not name then return 400 end
-    if BLANK[byte(value)] or BLANK[byte(value, -1)] then value = trim(value) end
-    name = lower(name)
-    from = behind
-    if fields then fields[#fields + 1] = { name, value } end
-    local known = headers[name]
-    if not known then
-      headers[name] = value
-    elseif SINGLE[name] then
-      return 400
-    else
-      headers[name] = known .. (JOINED_BY[name] or ", ") .. value
-    end
   end
 end
 
@@ -251,7 +183,7 @@ function http.parse(head, has_fields)
   }
   local line_end = find(head, "\r\n", 1, true)
   local status = read_request_line(request, sub(head, 1, line_end - 1))
-    or http.read_fields(request, head, line_end + 2) or check_host(request) or read_framing(request)
+    or fields.read(head, line_end + 2, request.headers, request.fields) or check_host(request) or read_framing(request)
   if status then return nil, status end
   local connection = request.headers.connection
   if request.minor == 1 then
@@ -260,6 +192,17 @@ function http.parse(head, has_fields)
     request.keep_alive = has_token(connection, "keep-alive") and not has_token(connection, "close")
   end
   return request
+end
+
+--- Decides whether a connection goes on after an answer, and what the answer says about it.
+-- @rfc 9112 9.3
+-- @tparam table|boolean request as `parse` gave it; false if it could not be read
+-- @tparam boolean is_last whether this side ends the connection after the answer
+-- @treturn boolean whether another request may follow
+-- @treturn string value of Connection; "" where the version of the request implies it
+function http.persistence(request, is_last)
+  if is_last or not request or not request.keep_alive then return false, "close" end
+  return true, request.minor == 0 and "keep-alive" or ""
 end
 
 --- Writes a response head.
@@ -271,13 +214,7 @@ end
 -- @treturn string bytes, with the last empty line
 function http.response_head(status, headers, length, connection, date)
   local lines = { ("HTTP/1.1 %d %s"):format(status, http.REASONS[status] or "Status") }
-  for name, value in pairs(headers or {}) do
-    if type(value) == "table" then
-      for _, one in ipairs(value) do lines[#lines + 1] = name .. ": " .. one end
-    else
-      lines[#lines + 1] = name .. ": " .. value
-    end
-  end
+  fields.write(lines, headers)
   if date then lines[#lines + 1] = "Date: " .. date end
   if length then lines[#lines + 1] = ("Content-Length: %.0f"):format(length) end
   if connection ~= "" then lines[#lines + 1] = "Connection: " .. connection end

@@ -3,7 +3,8 @@
 local compression = require("websockets.protocol.compression")
 local engine = require("websockets.engine.loader")
 local errors = require("websockets.errors")
-local http = require("websockets.http.head")
+local fields = require("websockets.http.fields")
+local headers = require("websockets.http.headers")
 local options = require("websockets.options.context")
 local url = require("websockets.protocol.url")
 
@@ -17,48 +18,21 @@ local INHERITED = {
   "close_timeout", "idle_timeout", "high_water_bytes", "max_buffered_bytes", "slow_consumer", "compression",
 }
 
-local OURS = {
-  host = true, upgrade = true, connection = true, origin = true, ["content-length"] = true,
-  ["transfer-encoding"] = true,
-}
-
 local function is_protocols(value)
   if type(value) ~= "table" then return false end
   local seen = {}
   for _, name in ipairs(value) do
-    if type(name) ~= "string" or not http.is_token(name) or seen[name] then return false end
+    if not fields.is_token(name) or seen[name] then return false end
     seen[name] = true
   end
   return next(value) == nil or #value > 0
-end
-
-local function is_field_value(value)
-  return (type(value) == "string" or type(value) == "number") and not tostring(value):find("[%z\1-\8\10-\31\127]")
-end
-
-local function is_header(name, value)
-  if type(name) ~= "string" or not http.is_token(name) then return false end
-  local lower = name:lower()
-  if OURS[lower] or lower:find("^sec%-websocket%-") then return false end
-  for _, one in ipairs(type(value) == "table" and value or { value }) do
-    if not is_field_value(one) then return false end
-  end
-  return true
-end
-
-local function is_headers(value)
-  if type(value) ~= "table" then return false end
-  for name, one in pairs(value) do
-    if not is_header(name, one) then return false end
-  end
-  return true
 end
 
 --- The options, by name: `default`, `check(value)`, `expected`.
 client_options.KNOWN = {
   protocols = { check = is_protocols, expected = "list of different subprotocol tokens" },
   headers = {
-    check = is_headers,
+    check = headers.may_request,
     expected = "table of header name -> value or list of values, none that belongs to the handshake, "
       .. "no control characters",
   },

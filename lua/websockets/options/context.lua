@@ -2,6 +2,7 @@
 -- @module websockets.options.context
 local compression = require("websockets.protocol.compression")
 local errors = require("websockets.errors")
+local fields = require("websockets.http.fields")
 local routes = require("websockets.options.routes")
 
 local options = {}
@@ -49,10 +50,7 @@ end
 local function is_protocols(value)
   if type(value) ~= "table" then return false end
   for name, handler in pairs(value) do
-    if type(name) ~= "string" or not name:find("^[!#$%%&'*+%-.^_`|~%w]+$") or name == "http-only"
-      or not is_callable(handler) then
-      return false
-    end
+    if not fields.is_token(name) or name == "http-only" or not is_callable(handler) then return false end
   end
   return true
 end

@@ -1,13 +1,14 @@
 --- The options of `websockets.files`: names, checks, defaults.
 -- @module websockets.options.files
 local errors = require("websockets.errors")
+local fields = require("websockets.http.fields")
 
 local options = {}
 
 local function is_flag(value) return type(value) == "boolean" end
 
 local function is_field(value)
-  return type(value) == "function" or (type(value) == "string" and not value:find("[%z\1-\8\10-\31\127]"))
+  return type(value) == "function" or (type(value) == "string" and fields.is_value(value))
 end
 
 local function are_types(value)

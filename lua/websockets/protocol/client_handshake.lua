@@ -1,7 +1,7 @@
 --- The client's half of the opening handshake: the request, and what the server's answer must be.
 -- @module websockets.protocol.client_handshake
 -- @rfc 6455 4.1
-local http = require("websockets.http.head")
+local fields = require("websockets.http.fields")
 
 local client = {}
 
@@ -22,14 +22,6 @@ function client.key(engine)
   return engine.base64(bytes)
 end
 
-local function add_headers(lines, headers)
-  for name, value in pairs(headers or {}) do
-    for _, one in ipairs(type(value) == "table" and value or { value }) do
-      lines[#lines + 1] = name .. ": " .. one
-    end
-  end
-end
-
 --- Writes the request.
 -- @rfc 6455 4.1
 -- @tparam table place of `websockets.protocol.url`
@@ -47,7 +39,7 @@ function client.request(place, key, asked, extensions)
   end
   if extensions then lines[#lines + 1] = "Sec-WebSocket-Extensions: " .. extensions end
   if asked.origin then lines[#lines + 1] = "Origin: " .. asked.origin end
-  add_headers(lines, asked.headers)
+  fields.write(lines, asked.headers)
   lines[#lines + 1] = "\r\n"
   return concat(lines, "\r\n")
 end
@@ -74,7 +66,7 @@ end
 
 local function check_upgrade(headers, accept_key)
   if (headers.upgrade or ""):lower() ~= "websocket" then return nil, "the answer has no 'Upgrade: websocket'" end
-  if not http.has_token(headers.connection, "upgrade") then return nil, "the answer has no 'Connection: Upgrade'" end
+  if not fields.has_token(headers.connection, "upgrade") then return nil, "the answer has no 'Connection: Upgrade'" end
   if headers["sec-websocket-accept"] ~= accept_key then
     return nil, "the Sec-WebSocket-Accept of the answer is not that of our key"
   end
@@ -94,7 +86,7 @@ function client.check(head, accept_key, protocols)
   local is_good, why, word = read_status(head)
   if not is_good then return nil, why, word or "handshake" end
   local answer = { headers = {} }
-  if http.read_fields(answer, head, head:find("\r\n", 1, true) + 2) then
+  if fields.read(head, head:find("\r\n", 1, true) + 2, answer.headers) then
     return nil, "a header line of the answer is not HTTP", "handshake"
   end
   is_good, why = check_upgrade(answer.headers, accept_key)

@@ -1,11 +1,13 @@
 --- The field Sec-WebSocket-Extensions, read strictly.
 -- @module websockets.protocol.extension
 -- @rfc 6455 9.1
+local fields = require("websockets.http.fields")
+
 local extension = {}
 
 local byte, find, sub = string.byte, string.find, string.sub
 
-local TOKEN = "^([!#$%%&'*+%-.^_`|~%w]+)[ \t]*()"
+local TOKEN = "^([" .. fields.TCHARS .. "]+)[ \t]*()"
 local COMMA, SEMICOLON, EQUALS, QUOTE = 44, 59, 61, 34
 
 local function skip_blanks(text, at)

@@ -1,6 +1,6 @@
 --- The opening handshake: what a client must have asked for, and the answer.
 -- @module websockets.protocol.handshake
-local http = require("websockets.http.head")
+local fields = require("websockets.http.fields")
 
 local handshake = {}
 
@@ -11,7 +11,7 @@ local find, lower = string.find, string.lower
 -- @tparam table request
 -- @treturn boolean
 function handshake.is_upgrade(request)
-  return request.minor == 1 and http.has_token(request.headers.upgrade, "websocket")
+  return request.minor == 1 and fields.has_token(request.headers.upgrade, "websocket")
 end
 
 -- Scheme and port aside, the page must come from the host it talks to. Whatever is more than host and port is no host:
@@ -67,7 +67,7 @@ local UPGRADE = { Upgrade = "websocket", Connection = "Upgrade", ["Sec-WebSocket
 function handshake.check(request)
   local headers = request.headers
   if request.method ~= "GET" then return nil, 405, { Allow = "GET" } end
-  if not http.has_token(headers.connection, "upgrade") then return nil, 426, UPGRADE end
+  if not fields.has_token(headers.connection, "upgrade") then return nil, 426, UPGRADE end
   if headers["sec-websocket-version"] ~= "13" then return nil, 426, VERSION end
   if not is_key(headers["sec-websocket-key"] or "") then return nil, 400 end
   if request.length > 0 or request.chunked then return nil, 400 end
@@ -87,11 +87,8 @@ function handshake.subprotocols(request)
   if not value then return NONE end
   local list, seen = {}, {}
   for item in (value .. ","):gmatch("([^,]*),") do
-    local from = find(item, "[^ \t]")
-    local name = from and item:sub(from, -1):match("^[^ \t]*")
-    if not name or not http.is_token(name) or find(item, "[^ \t]", from + #name) or seen[name] then
-      return nil, 400
-    end
+    local name = fields.trim(item)
+    if not fields.is_token(name) or seen[name] then return nil, 400 end
     seen[name] = true
     list[#list + 1] = name
   end
@@ -123,16 +120,15 @@ end
 -- @tparam ?string extensions value of Sec-WebSocket-Extensions
 -- @treturn string bytes
 function handshake.accept(engine, request, subprotocol, headers, extensions)
-  local bytes = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    .. "Sec-WebSocket-Accept: " .. engine.accept_key(request.headers["sec-websocket-key"]) .. "\r\n"
-  if subprotocol then bytes = bytes .. "Sec-WebSocket-Protocol: " .. subprotocol .. "\r\n" end
-  if extensions then bytes = bytes .. "Sec-WebSocket-Extensions: " .. extensions .. "\r\n" end
-  for name, value in pairs(headers or NONE) do
-    for _, one in ipairs(type(value) == "table" and value or { value }) do
-      bytes = bytes .. name .. ": " .. one .. "\r\n"
-    end
-  end
-  return bytes .. "\r\n"
+  local lines = {
+    "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+    "Sec-WebSocket-Accept: " .. engine.accept_key(request.headers["sec-websocket-key"]),
+  }
+  if subprotocol then lines[#lines + 1] = "Sec-WebSocket-Protocol: " .. subprotocol end
+  if extensions then lines[#lines + 1] = "Sec-WebSocket-Extensions: " .. extensions end
+  fields.write(lines, headers)
+  lines[#lines + 1] = "\r\n"
+  return table.concat(lines, "\r\n")
 end
 
 return handshake

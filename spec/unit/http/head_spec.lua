@@ -145,26 +145,14 @@ describe("http.parse", function()
   end)
 end)
 
-describe("http.has_token", function()
-  it("finds a token in a list, whatever its case", function()
-    for _, value in ipairs({ "upgrade", "Upgrade", "keep-alive, Upgrade", " x ,\tUPGRADE\t, y", ",upgrade," }) do
-      assert.is_true(http.has_token(value, "upgrade"), value)
-    end
-    for _, value in ipairs({ "", "upgraded", "up grade", "upgrade x", "x upgrade", "upgrade;q=1", '"upgrade"', " " }) do
-      assert.is_false(http.has_token(value, "upgrade"), value)
-    end
-    assert.is_false(http.has_token(nil, "upgrade"))
-  end)
-end)
-
-describe("http.is_token", function()
-  it("takes the characters of RFC 9110 and nothing else", function()
-    for code = 0, 255 do
-      local sign = string.char(code)
-      local expected = sign:find("^[%w]$") ~= nil or ("!#$%&'*+-.^_`|~"):find(sign, 1, true) ~= nil
-      assert.equal(expected, http.is_token("a" .. sign), code)
-    end
-    assert.is_false(http.is_token(""))
+describe("http.persistence", function()
+  it("ends where the request, the server or the lack of a request says so", function()
+    local stays, ends = { keep_alive = true, minor = 1 }, { keep_alive = false, minor = 1 }
+    assert.same({ true, "" }, { http.persistence(stays, false) })
+    assert.same({ true, "keep-alive" }, { http.persistence({ keep_alive = true, minor = 0 }, false) })
+    assert.same({ false, "close" }, { http.persistence(stays, true) })
+    assert.same({ false, "close" }, { http.persistence(ends, false) })
+    assert.same({ false, "close" }, { http.persistence(false, false) })
   end)
 end)
 

@@ -1,0 +1,120 @@
+--- HTTP field lines: which names and values they have, how they are read and written, and what lists of tokens hold.
+-- @module websockets.http.fields
+-- @rfc 9110 5
+local fields = {}
+
+local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
+
+--- The characters of a token, to be put into a set of a pattern. Ranges, because `%w` depends on the locale; the
+-- frequent characters come first, because a set is searched for each byte.
+-- @rfc 9110 5.6.2
+fields.TCHARS = "a-zA-Z%-0-9!#$%%&'*+.^_`|~"
+
+-- RFC 9110 5.5: no control characters but the tab.
+local VALUE_CHARS = " -~\128-\255\t"
+
+local TOKEN = "^[" .. fields.TCHARS .. "]+$"
+local NOT_IN_VALUE = "[^" .. VALUE_CHARS .. "]"
+-- RFC 9112 5: no line folding and no space before the colon. No part of it can match in two ways, so that a peer cannot
+-- cause backtracking.
+local FIELD = "^([" .. fields.TCHARS .. "]+): ?([" .. VALUE_CHARS .. "]*)\r\n()"
+
+local BLANK = { [32] = true, [9] = true }
+
+local JOINED_BY = { cookie = "; " }
+-- If one of these is repeated, two readers could understand the message differently.
+local SINGLE = { host = true, ["content-length"] = true, ["transfer-encoding"] = true }
+
+--- Tells whether a value is a token.
+-- @rfc 9110 5.6.2
+-- @param value
+-- @treturn boolean
+function fields.is_token(value)
+  return type(value) == "string" and find(value, TOKEN) ~= nil
+end
+
+--- Tells whether a value can be sent as a field value: a string or number without control characters.
+-- @rfc 9110 5.5
+-- @param value
+-- @treturn boolean
+function fields.is_value(value)
+  return (type(value) == "string" or type(value) == "number") and not find(value, NOT_IN_VALUE)
+end
+
+--- Tells whether a value is a field value or a list of field values.
+-- @param value
+-- @treturn boolean
+function fields.are_values(value)
+  if type(value) ~= "table" then return fields.is_value(value) end
+  for _, one in ipairs(value) do
+    if not fields.is_value(one) then return false end
+  end
+  return true
+end
+
+--- Tells whether a comma-separated list holds a token, in any case.
+-- @rfc 9110 5.6.1
+-- @tparam ?string list value of a field
+-- @tparam string token in lower case
+-- @treturn boolean
+function fields.has_token(list, token)
+  if not list then return false end
+  list = lower(list)
+  -- Most lists are the token alone or do not contain it at all.
+  if list == token then return true end
+  if not find(list, token, 1, true) then return false end
+  for item in list:gmatch("[^,]+") do
+    if match(item, "^[ \t]*([^ \t]+)[ \t]*$") == token then return true end
+  end
+  return false
+end
+
+--- Removes spaces and tabs at both ends.
+-- @tparam string value
+-- @treturn string
+function fields.trim(value)
+  local first, last = find(value, "[^ \t]"), #value
+  while first and BLANK[byte(value, last)] do last = last - 1 end
+  return first and sub(value, first, last) or ""
+end
+
+--- Reads the field lines of a head.
+-- @rfc 9112 5
+-- @tparam string head with its empty line
+-- @tparam integer from position of the first field line
+-- @tparam table headers filled: lower-case name -> value; repeated fields are joined
+-- @tparam ?table list filled with pairs of lower-case name and value, in their order
+-- @treturn ?integer status 400 if a line is malformed
+function fields.read(head, from, headers, list)
+  local empty_line = #head - 1
+  while from < empty_line do
+    local name, value, next_line = match(head, FIELD, from)
+    if not name then return 400 end
+    if BLANK[byte(value)] or BLANK[byte(value, -1)] then value = fields.trim(value) end
+    name, from = lower(name), next_line
+    if list then list[#list + 1] = { name, value } end
+    local known = headers[name]
+    if not known then
+      headers[name] = value
+    elseif SINGLE[name] then
+      return 400
+    else
+      headers[name] = known .. (JOINED_BY[name] or ", ") .. value
+    end
+  end
+end
+
+--- Writes field lines; a list of values becomes one line for each.
+-- @tparam {string,...} lines to which they are appended, without line ends
+-- @tparam ?table headers name -> value or list of values, already checked
+function fields.write(lines, headers)
+  for name, value in pairs(headers or {}) do
+    if type(value) == "table" then
+      for _, one in ipairs(value) do lines[#lines + 1] = name .. ": " .. one end
+    else
+      lines[#lines + 1] = name .. ": " .. value
+    end
+  end
+end
+
+return fields

@@ -1,0 +1,33 @@
+--- The payload of close frames.
+-- @module spec.close_spec
+
+local close = require "websockets.engine.close"
+
+describe("close.may_send", function()
+  it("takes the codes that RFC 6455 lets into a frame", function()
+    for code = 0, 70000 do
+      local expected = (code >= 1000 and code <= 1014 and (code < 1004 or code > 1006))
+        or (code >= 3000 and code < 5000)
+      if close.may_send(code) ~= expected then error("close code " .. code) end
+    end
+    for _, code in ipairs({ 1000.5, -1000, "1000", 0 / 0, math.huge, true }) do
+      assert.is_false(close.may_send(code))
+    end
+    assert.is_false(close.may_send(nil))
+  end)
+end)
+
+describe("close.payload and close.read", function()
+  it("write and read code and reason", function()
+    assert.equal("\3\232bye", close.payload(1000, "bye"))
+    assert.equal("\19\135", close.payload(4999))
+    assert.equal("", close.payload(nil))
+    assert.same({ 1000, "bye" }, { close.read("\3\232bye") })
+    assert.same({ 4999, "" }, { close.read("\19\135") })
+  end)
+
+  it("read 1005 from an empty payload and nothing from one byte", function()
+    assert.same({ 1005, "" }, { close.read("") })
+    assert.is_nil((close.read("\3")))
+  end)
+end)
