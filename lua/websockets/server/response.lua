@@ -3,7 +3,7 @@
 local agenda = require("websockets.connection.agenda")
 local descriptor = require("websockets.connection.descriptor")
 local ending = require("websockets.connection.ending")
-local errors = require("websockets.errors")
+local headers_of = require("websockets.http.headers")
 local http = require("websockets.http.head")
 local validators = require("websockets.http.validators")
 
@@ -79,38 +79,10 @@ function response.respond(ws, status, headers, text)
   return 0
 end
 
-local OURS = { ["content-length"] = true, ["transfer-encoding"] = true, connection = true }
-local OURS_IN_HANDSHAKE = {
-  upgrade = true, ["sec-websocket-accept"] = true, ["sec-websocket-protocol"] = true,
-  ["sec-websocket-extensions"] = true, ["sec-websocket-version"] = true,
-}
-
 --- Checks response headers that the application gives.
--- @rfc 9110 5.5
--- @tparam ?table headers name -> value or list of values
--- @tparam string name of the public function
--- @tparam integer position of the argument
--- @tparam[opt=3] integer level whose fault a mistake is, as for `error`
--- @tparam[opt] boolean in_handshake whether they go into the answer that accepts a WebSocket
--- @raise naming the header
-function response.check_headers(headers, name, position, level, in_handshake)
-  if headers == nil then return end
-  level = level or 3
-  if type(headers) ~= "table" then errors.argument(position, name, "table of headers", headers, level + 1) end
-  for field, value in pairs(headers) do
-    if type(field) ~= "string" or not http.is_token(field) then
-      errors.argument(position, name, "header names that are tokens", field, level + 1)
-    end
-    if OURS[lower(field)] or (in_handshake and OURS_IN_HANDSHAKE[lower(field)]) then
-      error(("header '%s' is set by this library"):format(field), level)
-    end
-    for _, one in ipairs(type(value) == "table" and value or { value }) do
-      if (type(one) ~= "string" and type(one) ~= "number") or tostring(one):find("[%z\1-\8\10-\31\127]") then
-        error(("header '%s' must be a string without control characters"):format(field), level)
-      end
-    end
-  end
-end
+-- @function response.check_headers
+-- @see websockets.http.headers
+response.check_headers = headers_of.check
 
 --- Refuses a request and ends the connection.
 -- @tparam table self the HTTP phase
