@@ -2,7 +2,7 @@
 -- @classmod websockets.context
 local agenda = require("websockets.connection.agenda")
 local clock = require("websockets.connection.clock")
-local compression = require("websockets.protocol.compression")
+local compression = require("websockets.options.compression")
 local engine = require("websockets.engine.loader")
 local errors = require("websockets.errors")
 local group = require("websockets.connection.group")

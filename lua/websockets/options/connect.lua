@@ -1,6 +1,7 @@
 --- What `context:connect` can be told: names, checks, and what a client has instead of the context's own settings.
 -- @module websockets.options.connect
-local compression = require("websockets.protocol.compression")
+local compression = require("websockets.options.compression")
+local definition = require("websockets.options.definition")
 local engine = require("websockets.engine.loader")
 local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
@@ -58,7 +59,7 @@ function client_options.read(context, given, level)
   -- These are the context's as a server, not this connection's.
   made.protocols, made.headers, made.origin = false, false, false
   for name, value in pairs(given or {}) do
-    options.check(client_options.KNOWN, name, value, level + 1)
+    definition.check(client_options.KNOWN, name, value, level + 1)
     made[name] = value
   end
   if made.compression ~= settings.compression or made.slow_consumer ~= settings.slow_consumer then

@@ -1,9 +1,12 @@
 --- The options of `websockets.files`: names, checks, defaults.
 -- @module websockets.options.files
+local definition = require("websockets.options.definition")
 local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
 
 local options = {}
+
+local define = definition.new
 
 local function is_flag(value) return type(value) == "boolean" end
 
@@ -25,11 +28,11 @@ local function is_name(value)
 end
 
 local OPTIONS = {
-  index = { default = "index.html", check = is_name, expected = "file name, or false" },
-  types = { check = are_types, expected = "table of extension in lower case -> media type" },
-  cache_control = { check = is_field, expected = "string without control characters, or function" },
-  precompressed = { default = true, check = is_flag, expected = "boolean" },
-  hidden = { default = false, check = is_flag, expected = "boolean" },
+  index = define("index.html", is_name, "file name, or false"),
+  types = define(nil, are_types, "table of extension in lower case -> media type"),
+  cache_control = define(nil, is_field, "string without control characters, or function"),
+  precompressed = define(true, is_flag, "boolean"),
+  hidden = define(false, is_flag, "boolean"),
 }
 
 --- Checks what the caller gave and fills in the defaults.
@@ -38,14 +41,11 @@ local OPTIONS = {
 -- @treturn table option name -> value, complete
 -- @raise for an unknown name or a wrong value
 function options.read(given, level)
-  local settings = {}
-  for name, known in pairs(OPTIONS) do settings[name] = known.default end
+  local settings = definition.defaults(OPTIONS)
   if given == nil then return settings end
   if type(given) ~= "table" then errors.argument(2, "files", "table of options", given, level + 1) end
   for name, value in pairs(given) do
-    local known = OPTIONS[name]
-    if not known then error(("unknown option '%s'"):format(tostring(name)), level) end
-    if not known.check(value) then errors.option(name, known.expected, value, level + 1) end
+    definition.check(OPTIONS, name, value, level + 1)
     settings[name] = value
   end
   return settings

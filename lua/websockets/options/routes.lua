@@ -1,9 +1,11 @@
 --- What each route of a context says for itself, checked and completed by what the context says.
 -- @module websockets.options.routes
-local errors = require("websockets.errors")
+local definition = require("websockets.options.definition")
 local router = require("websockets.http.router")
 
 local routes = {}
+
+local copy = definition.copy
 
 -- What a route may say; the rest has its say before a path is known, or counts over all connections.
 local OF_ROUTES = {}
@@ -11,23 +13,13 @@ for name in ([[protocols default on_http on_handshake origins max_message_bytes 
   body_timeout response_timeout ping_interval ping_timeout close_timeout idle_timeout high_water_bytes
   max_buffered_bytes slow_consumer]]):gmatch("%S+") do OF_ROUTES[name] = true end
 
-local function copy(map)
-  local made = {}
-  for key, value in pairs(map) do made[key] = value end
-  return made
-end
-
 local function check(options, label, name, value, level)
-  local known = options.KNOWN[name]
   if options.UNAVAILABLE[name] then
     error(("option '%s' is not available in this version"):format(label), level)
-  elseif not known then
-    error(("unknown option '%s'"):format(label), level)
-  elseif not OF_ROUTES[name] then
+  elseif options.KNOWN[name] and not OF_ROUTES[name] then
     error(("option '%s' is for the whole context: no route can have its own"):format(label), level)
-  elseif not known.check(value) then
-    errors.option(label, known.expected, value, level + 1)
   end
+  definition.check(options.KNOWN, name, value, level + 1, label)
 end
 
 local function read_route(options, settings, pattern, level)

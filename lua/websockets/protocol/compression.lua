@@ -9,67 +9,14 @@ local min, max = math.min, math.max
 
 local NAME = "permessage-deflate"
 
--- A deflater cannot make use of a window of 2^8 bytes; an inflater of the next size reads what one made.
-local LEAST_BITS, MOST_BITS = 9, 15
+-- zlib's deflate cannot use a window of 2^8 bytes; its inflate with the next size reads what such a window made.
+local MIN_BITS, MAX_BITS = 9, 15
 
-local DEFAULTS = {
-  level = 6, threshold = 32, server_no_context_takeover = false, client_no_context_takeover = false,
-  server_max_window_bits = MOST_BITS, client_max_window_bits = MOST_BITS,
-}
+--- The smallest window that this library uses, in bits.
+compression.MIN_BITS = MIN_BITS
 
-local function is_integer(value, low, high)
-  return type(value) == "number" and value % 1 == 0 and value >= low and value <= high
-end
-
-local function is_bits(value) return is_integer(value, LEAST_BITS, MOST_BITS) end
-local function is_boolean(value) return type(value) == "boolean" end
-
-local CHECKS = {
-  level = function(value) return is_integer(value, 1, 9) end,
-  threshold = function(value) return type(value) == "number" and value >= 0 end,
-  server_no_context_takeover = is_boolean, client_no_context_takeover = is_boolean,
-  server_max_window_bits = is_bits, client_max_window_bits = is_bits,
-}
-
---- What the option takes, for `websockets.options.context`.
-compression.EXPECTED = "boolean, or table of level 1 to 9, threshold in bytes, server_no_context_takeover and "
-  .. "client_no_context_takeover true or false, server_max_window_bits and client_max_window_bits 9 to 15"
-
---- Checks the option.
--- @param value what was given
--- @treturn boolean
-function compression.check(value)
-  if type(value) == "boolean" then return true end
-  if type(value) ~= "table" then return false end
-  for name, one in pairs(value) do
-    if not CHECKS[name] or not CHECKS[name](one) then return false end
-  end
-  return true
-end
-
---- Fills in the defaults, where the engine can compress at all.
--- @tparam boolean|table value of the option, checked
--- @tparam table settings `slow_consumer`
--- @tparam table engine
--- @tparam integer level whose fault a mistake is, as for `error`
--- @treturn table|boolean false for none
--- @raise where the option asks for what cannot be had
-function compression.settle(value, settings, engine, level)
-  if not value then return false end
-  local is_able, why = false, "the engine cannot"
-  if engine.can_compress then is_able, why = engine.can_compress() end
-  if not is_able then error("option 'compression' cannot be had: " .. why, level) end
-  local made = {}
-  for name, default in pairs(DEFAULTS) do
-    local given = type(value) == "table" and value[name]
-    if given == nil or given == false then given = default end
-    made[name] = given
-  end
-  -- A message that is dropped would be missing from the context of those behind it.
-  made.keeps = settings.slow_consumer == "close"
-  made.agreed = {}
-  return made
-end
+--- The largest window, in bits.
+compression.MAX_BITS = MAX_BITS
 
 local function read_bits(value)
   return value and (value:find("^[89]$") or value:find("^1[0-5]$")) and tonumber(value)
@@ -85,7 +32,7 @@ local function read_parameters(list, is_offer)
       if value then return nil end
       read[name] = true
     elseif name == "server_max_window_bits" or name == "client_max_window_bits" then
-      read[name] = read_bits(value) or (is_offer and not value and name == "client_max_window_bits" and MOST_BITS)
+      read[name] = read_bits(value) or (is_offer and not value and name == "client_max_window_bits" and MAX_BITS)
       if not read[name] then return nil end
     else
       return nil
@@ -96,7 +43,7 @@ end
 
 -- The same way of compressing is the same table, whatever the peer's is: connections share what has no state of theirs.
 local function deflate_as(settings, role, ours)
-  if ours.bits < LEAST_BITS then return false end
+  if ours.bits < MIN_BITS then return false end
   local forgets = ours.forgets or not settings.keeps
   local key = ("%s %d %s"):format(role, ours.bits, tostring(forgets))
   local known = settings.agreed[key]
@@ -116,7 +63,7 @@ local function agree(settings, role, key, server, client)
   if role == "server" then ours, theirs = server, client end
   known = {
     deflate = deflate_as(settings, role, ours),
-    inflate = { window_bits = max(theirs.bits, LEAST_BITS), no_context_takeover = theirs.forgets },
+    inflate = { window_bits = max(theirs.bits, MIN_BITS), no_context_takeover = theirs.forgets },
   }
   settings.agreed[key] = known
   return known
@@ -130,32 +77,32 @@ local function write(is_offer, server, client)
   if not client.says then return text end
   text = text .. "; client_max_window_bits"
   -- In an offer the name alone says that the client knows it.
-  return is_offer and client.bits == MOST_BITS and text or text .. "=" .. client.bits
+  return is_offer and client.bits == MAX_BITS and text or text .. "=" .. client.bits
 end
 
 -- 7.1.1, 7.1.2: what we answer to one offer; nil where it cannot be met.
 local function answer_to(settings, offer, keeps)
   local server = {
-    bits = min(settings.server_max_window_bits, offer.server_max_window_bits or MOST_BITS),
+    bits = min(settings.server_max_window_bits, offer.server_max_window_bits or MAX_BITS),
     forgets = settings.server_no_context_takeover or offer.server_no_context_takeover
       or not (settings.keeps and keeps),
   }
-  if server.bits < LEAST_BITS then return nil end
-  server.says = offer.server_max_window_bits ~= nil or server.bits < MOST_BITS
+  if server.bits < MIN_BITS then return nil end
+  server.says = offer.server_max_window_bits ~= nil or server.bits < MAX_BITS
   local hint, limit = offer.client_max_window_bits, settings.client_max_window_bits
-  if limit < MOST_BITS and not hint then return nil end
+  if limit < MAX_BITS and not hint then return nil end
   local client = {
-    bits = min(limit, hint or MOST_BITS),
+    bits = min(limit, hint or MAX_BITS),
     forgets = settings.client_no_context_takeover or offer.client_no_context_takeover or false,
   }
-  client.says = client.bits < MOST_BITS
+  client.says = client.bits < MAX_BITS
   local text = write(false, server, client)
   return agree(settings, "server", text, server, client), text
 end
 
 --- Answers a client's offers: the first that can be met.
 -- @rfc 7692 5
--- @tparam table|boolean settings of `settle`; false: none can be met
+-- @tparam table|boolean settings of `websockets.options.compression`; false: none can be met
 -- @tparam ?string value of Sec-WebSocket-Extensions
 -- @tparam boolean keeps false where messages of this connection may be dropped, whatever the context's settings are
 -- @treturn[1] table|boolean what the wire is to do: `deflate`, `inflate`; false: no compression
@@ -178,11 +125,11 @@ end
 
 --- Writes a client's offers.
 -- @rfc 7692 7.1
--- @tparam table settings of `settle`
+-- @tparam table settings of `websockets.options.compression`
 -- @treturn string for Sec-WebSocket-Extensions
 function compression.offer(settings)
   local server = {
-    bits = settings.server_max_window_bits, says = settings.server_max_window_bits < MOST_BITS,
+    bits = settings.server_max_window_bits, says = settings.server_max_window_bits < MAX_BITS,
     forgets = settings.server_no_context_takeover,
   }
   local client = { bits = settings.client_max_window_bits, says = true, forgets = true }
@@ -196,14 +143,14 @@ end
 -- 7.1.1, 7.1.2: what an answer may say to our offer.
 local function meets(settings, answer)
   local bits = settings.server_max_window_bits
-  if bits < MOST_BITS and (answer.server_max_window_bits or MOST_BITS) > bits then return false end
+  if bits < MAX_BITS and (answer.server_max_window_bits or MAX_BITS) > bits then return false end
   if settings.server_no_context_takeover and not answer.server_no_context_takeover then return false end
   return (answer.client_max_window_bits or 0) <= settings.client_max_window_bits
 end
 
 --- Judges the server's answer.
 -- @rfc 7692 7.1
--- @tparam table|boolean settings of `settle`; false: nothing was offered
+-- @tparam table|boolean settings of `websockets.options.compression`; false: nothing was offered
 -- @tparam ?string value of Sec-WebSocket-Extensions
 -- @treturn[1] table|boolean what the wire is to do: `deflate` (false: to send plain only), `inflate`; false: no
 -- compression
@@ -221,10 +168,10 @@ function compression.accept(settings, value)
     return nil, "the server chose parameters of the extension permessage-deflate that were not offered"
   end
   local server = {
-    bits = answer.server_max_window_bits or MOST_BITS, forgets = answer.server_no_context_takeover or false,
+    bits = answer.server_max_window_bits or MAX_BITS, forgets = answer.server_no_context_takeover or false,
   }
   local client = {
-    bits = min(settings.client_max_window_bits, answer.client_max_window_bits or MOST_BITS),
+    bits = min(settings.client_max_window_bits, answer.client_max_window_bits or MAX_BITS),
     forgets = settings.client_no_context_takeover or answer.client_no_context_takeover or false,
   }
   local key = ("client %d %s %d %s"):format(server.bits, tostring(server.forgets), client.bits,

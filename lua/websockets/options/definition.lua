@@ -1,0 +1,88 @@
+--- Definitions of options: the default, the check and what it expects; and the checking of values by them.
+-- @module websockets.options.definition
+local errors = require("websockets.errors")
+
+local definition = {}
+
+--- Tells whether a value is an integer within limits.
+-- @param value
+-- @tparam number low
+-- @tparam number high
+-- @treturn boolean
+function definition.is_integer(value, low, high)
+  return type(value) == "number" and value >= low and value <= high and value % 1 == 0
+end
+
+--- Defines an option.
+-- @param default nil for none
+-- @tparam function check `check(value)` tells whether the value is allowed
+-- @tparam string expected what is allowed, for the error message
+-- @treturn table `default`, `check`, `expected`
+function definition.new(default, check, expected)
+  return { default = default, check = check, expected = expected }
+end
+
+--- Defines an option that is a number.
+-- @tparam ?number default
+-- @tparam number low the smallest value allowed
+-- @tparam string unit with the limit in words: "bytes above 0"
+-- @treturn table `default`, `check`, `expected`
+function definition.number(default, low, unit)
+  return definition.new(default, function(value) return type(value) == "number" and value >= low end,
+    "number of " .. unit)
+end
+
+--- Tells whether a value is a finite number of seconds above 0.
+-- @param value
+-- @treturn boolean
+function definition.is_seconds(value)
+  return type(value) == "number" and value > 0 and value < math.huge
+end
+
+--- Defines an option that is a time and can be switched off.
+-- @tparam number|boolean default seconds, or false
+-- @treturn table `default`, `check`, `expected`
+function definition.seconds(default)
+  return definition.new(default, function(value) return value == false or definition.is_seconds(value) end,
+    "number of seconds above 0, or false")
+end
+
+--- Defines an option that is a function.
+-- @treturn table `check`, `expected`
+function definition.callback()
+  return definition.new(nil, function(value) return type(value) == "function" end, "function")
+end
+
+--- Copies a table without its metatable.
+-- @tparam table map
+-- @treturn table
+function definition.copy(map)
+  local made = {}
+  for key, value in pairs(map) do made[key] = value end
+  return made
+end
+
+--- Collects the defaults.
+-- @tparam table definitions name -> definition
+-- @treturn table name -> default
+function definition.defaults(definitions)
+  local settings = {}
+  for name, one in pairs(definitions) do settings[name] = one.default end
+  return settings
+end
+
+--- Checks one option.
+-- @tparam table definitions name -> definition
+-- @tparam string name
+-- @param value
+-- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam[opt=name] string label how the message names the option
+-- @raise for an unknown name or a wrong value
+function definition.check(definitions, name, value, level, label)
+  local one = definitions[name]
+  label = label or tostring(name)
+  if not one then error(("unknown option '%s'"):format(label), level) end
+  if not one.check(value) then errors.option(label, one.expected, value, level + 1) end
+end
+
+return definition
