@@ -1,37 +1,13 @@
 --- What is offered, answered and accepted about permessage-deflate; what each side then does.
 -- @module spec.unit.protocol.compression_spec
 local compression = require("websockets.protocol.compression")
+local option = require("websockets.options.compression")
 
 local ENGINE = { can_compress = function() return true end }
 
 local function settings(given, slow_consumer)
-  return compression.settle(given or true, { slow_consumer = slow_consumer or "close" }, ENGINE, 1)
+  return option.settle(given or true, { slow_consumer = slow_consumer or "close" }, ENGINE, 1)
 end
-
-describe("the option compression", function()
-  it("is true, false, or a table of what RFC 7692 names, level and threshold", function()
-    for _, value in ipairs({ true, false, {}, { level = 1 }, { level = 9, threshold = 0 },
-      { server_no_context_takeover = true, client_no_context_takeover = false },
-      { server_max_window_bits = 9, client_max_window_bits = 15 } }) do
-      assert.is_true(compression.check(value))
-    end
-    for _, value in ipairs({ 1, "true", { level = 0 }, { level = 10 }, { level = 1.5 }, { threshold = -1 },
-      { threshold = "1" }, { server_max_window_bits = 8 }, { server_max_window_bits = 16 },
-      { client_max_window_bits = 8 }, { client_max_window_bits = true }, { server_no_context_takeover = 1 },
-      { window_bits = 10 }, { true } }) do
-      assert.is_false(compression.check(value))
-    end
-  end)
-
-  it("raises where there is nothing to compress with, saying why", function()
-    local unable = { can_compress = function() return nil, "lua-zlib is not installed" end }
-    local is_good, err = pcall(compression.settle, true, {}, unable, 1)
-    assert.is_false(is_good)
-    assert.matches("option 'compression' cannot be had: lua%-zlib is not installed", err)
-    assert.is_false(pcall(compression.settle, true, {}, {}, 1))
-    assert.is_false(compression.settle(false, {}, unable, 1))
-  end)
-end)
 
 describe("a server's answer", function()
   local PMD = "permessage-deflate"

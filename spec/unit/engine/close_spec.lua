@@ -1,5 +1,5 @@
 --- The payload of close frames.
--- @module spec.close_spec
+-- @module spec.unit.engine.close_spec
 
 local close = require "websockets.engine.close"
 

@@ -1,5 +1,5 @@
 --- HTTP field lines: names, values, lists of tokens, reading and writing.
--- @module spec.fields_spec
+-- @module spec.unit.http.fields_spec
 
 local fields = require "websockets.http.fields"
 

@@ -1,5 +1,5 @@
 --- Kinds of message and their opcodes.
--- @module spec.kinds_spec
+-- @module spec.unit.protocol.kinds_spec
 
 local kinds = require "websockets.protocol.kinds"
 local websockets = require "websockets"
