@@ -49,10 +49,10 @@ end
 
 --- Makes a handler for `on_http` that serves the files of a folder.
 -- @tparam string root path of the folder
--- @tparam[opt] table settings see `websockets.server.directory`
+-- @tparam[opt] table settings see `websockets.files`
 -- @treturn function
 -- @raise for a folder that is not there, a wrong option, and where nobody can be asked about files
--- @see websockets.server.directory
+-- @see websockets.files
 function websockets.files(root, settings)
   -- Loaded when it is used: each collection passes over all that is there.
   local handler = require("websockets.files").new(root, settings)

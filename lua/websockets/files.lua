@@ -1,10 +1,10 @@
 --- A folder whose files answer HTTP requests. Called as `websockets.files`.
 -- @module websockets.files
-local directory = require("websockets.server.directory")
 local engine = require("websockets.engine.loader")
 local errors = require("websockets.errors")
 local facts = require("websockets.http.facts")
 local options = require("websockets.options.files")
+local server_files = require("websockets.server.files")
 local turn = require("websockets.turn.turn")
 
 local files = {}
@@ -30,7 +30,7 @@ function files.new(root, settings)
   if not known or known.kind ~= "directory" then errors.argument(1, "files", "path of a folder", root, 4) end
   if #root > 1 then root = root:gsub("/+$", "") end
   return function(ws, target)
-    return turn.within(ws.context, directory.serve, ws, target or ws.exchange and ws.exchange.request.uri, root, settings)
+    return turn.within(ws.context, server_files.serve_folder, ws, target, root, settings)
   end
 end
 

@@ -194,6 +194,16 @@ function http.parse(head, has_fields)
   return request
 end
 
+--- Makes an answer whose body names its status.
+-- @tparam integer status
+-- @tparam ?table headers further ones; Content-Type is set in it
+-- @treturn table answer: `status`, `headers`, `body`
+function http.plain_answer(status, headers)
+  headers = headers or {}
+  headers["Content-Type"] = "text/plain; charset=utf-8"
+  return { status = status, headers = headers, body = ("%d %s\n"):format(status, http.REASONS[status] or "Status") }
+end
+
 --- Decides whether a connection goes on after an answer, and what the answer says about it.
 -- @rfc 9112 9.3
 -- @tparam table|boolean request as `parse` gave it; false if it could not be read

@@ -1,108 +1,55 @@
 --- Files as answers to HTTP requests.
 -- @module websockets.server.files
-local facts = require("websockets.http.facts")
-local http = require("websockets.http.head")
-local mime = require("websockets.http.mime")
+local file_answers = require("websockets.http.files")
+local folder = require("websockets.http.folder")
 local response = require("websockets.server.response")
-local validators = require("websockets.http.validators")
+local uri = require("websockets.http.uri")
 
 local files = {}
 
-local PLAIN = "text/plain; charset=utf-8"
-
---- Answers that there is no such file, or why else none is sent.
--- @tparam table ws
--- @tparam integer status 400, 404, 405 or 412
--- @treturn[1] integer -1
--- @treturn[2] integer -1
--- @treturn[2] string `closed` or `type`: no request waits for an answer
-function files.decline(ws, status)
-  local headers = { ["Content-Type"] = PLAIN, Allow = status == 405 and "GET, HEAD" or nil }
-  local _, why = response.respond(ws, status, headers, ("%d %s\n"):format(status, http.REASONS[status]))
-  return -1, why
+local function carry_out(ws, answer)
+  if answer.file then
+    return response.respond_file(ws, answer.status, answer.headers, answer.file, answer.length)
+  end
+  response.respond(ws, answer.status, answer.headers, answer.body)
+  return answer.status < 400 and 0 or -1
 end
 
--- Opening what is no file may wait for ever (a pipe), so it is not even tried where that can be known. Where it cannot,
--- a directory opens like a file on most systems, and only reading tells.
-local function open_file(engine, path)
-  if path:find("%z") then return nil end
-  local known = facts.of(engine, path)
-  if known and known.kind ~= "file" then return nil end
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local first, why = file:read(1)
-  local length = file:seek("end")
-  if (not first and why) or not length then
-    file:close()
-    return nil
-  end
-  -- What changes at this moment has no version that could be named.
-  if known and known.size ~= length then known = nil end
-  return file, length, known
-end
-
-local function refuse_range(ws, headers, length)
-  local kept = { ["Content-Range"] = ("bytes */%.0f"):format(length), ["Content-Type"] = PLAIN }
-  for name, value in pairs(headers) do
-    if name ~= "Content-Type" and name ~= "Content-Encoding" then kept[name] = value end
-  end
-  response.respond(ws, 416, kept, "416 Range Not Satisfiable\n")
-  return -1
-end
-
-local function send(ws, file, length, headers, etag, mtime)
-  local request, first, last = ws.exchange.request, nil, nil
-  -- RFC 9110 14.2: ranges are for GET.
-  if request.method == "GET" then
-    first, last = validators.range(request.headers, length, etag, mtime, os.time())
-  end
-  if first == false then
-    file:close()
-    return refuse_range(ws, headers, length)
-  end
-  if not first then
-    file:seek("set", 0)
-    return response.respond_file(ws, 200, headers, file, length)
-  end
-  headers["Content-Range"] = ("bytes %.0f-%.0f/%.0f"):format(first, last, length)
-  file:seek("set", first)
-  return response.respond_file(ws, 206, headers, file, last - first + 1)
+-- Says why no file can be the answer; nil inside `on_http`, before the answer.
+local function unavailable(ws)
+  if ws.state == "http" and ws.exchange.phase == "answer" and ws.exchange.calling then return nil end
+  return ws.state == "closed" and "closed" or "type"
 end
 
 --- Answers the request that is due with a file, a part of it, or that the client has it already.
--- @rfc 9110 13, 14
 -- @tparam table ws
 -- @tparam string path
--- @tparam ?string content_type guessed when left out
--- @tparam ?table more headers
--- @treturn[1] integer 0
--- @treturn[2] integer -1
--- @treturn[2] string `closed` or `type`; nil when a 404, 405, 412 or 416 has been sent
-function files.serve(ws, path, content_type, more)
-  local phase = ws.exchange
-  if ws.state ~= "http" or phase.phase ~= "answer" or not phase.calling then
-    return -1, ws.state == "closed" and "closed" or "type"
-  end
-  local method = phase.request.method
-  if method ~= "GET" and method ~= "HEAD" then return files.decline(ws, 405) end
-  local file, length, known = open_file(ws.context.engine, path)
-  if not file then return files.decline(ws, 404) end
-  local headers = { ["Accept-Ranges"] = "bytes" }
-  for name, value in pairs(more or {}) do headers[name] = value end
-  local etag, mtime
-  if known then
-    etag, mtime = validators.etag(known), known.mtime
-    headers.ETag, headers["Last-Modified"] = etag, validators.format_date(mtime)
-  end
-  local status = validators.precondition(phase.request.headers, etag, mtime)
-  if status ~= 200 then
-    file:close()
-    if status == 412 then return files.decline(ws, 412) end
-    headers["Content-Encoding"] = nil
-    return response.respond(ws, 304, headers, "")
-  end
-  headers["Content-Type"] = content_type or mime.guess(path)
-  return send(ws, file, length, headers, etag, mtime)
+-- @tparam ?string content_type guessed by the name if left out
+-- @treturn[1] integer 0: a 200, 206 or 304 is being sent
+-- @treturn[2] integer -1: a 404, 405, 412 or 416 is being sent, or no request waits for an answer
+-- @treturn[2] ?string `closed` or `type` if no request waits
+function files.serve(ws, path, content_type)
+  local why = unavailable(ws)
+  if why then return -1, why end
+  return carry_out(ws, file_answers.answer(ws.context.engine, ws.exchange.request, path, content_type))
+end
+
+--- Answers the request that is due with a file of a folder. On a route that ends with `*`, the path is what the star
+-- stands for.
+-- @tparam table ws
+-- @tparam ?string target whose path names the file; nil: that of the request
+-- @tparam string root path of the folder
+-- @tparam table settings of `websockets.options.files`
+-- @treturn[1] integer 0: a 200, 206, 301 or 304 is being sent
+-- @treturn[2] integer -1: a 400, 404, 405, 412 or 416 is being sent, or no request waits for an answer
+-- @treturn[2] ?string `closed` or `type` if no request waits
+function files.serve_folder(ws, target, root, settings)
+  local why = unavailable(ws)
+  if why then return -1, why end
+  local request, router = ws.exchange.request, ws.context.settings.router
+  target = target or request.uri
+  local match = router and target == request.uri and router:match((uri.split(target)))
+  return carry_out(ws, folder.answer(ws.context.engine, request, target, match and match.rest, root, settings))
 end
 
 return files

@@ -1,0 +1,90 @@
+--- A file as the answer to a request: which status and headers, and which part of the file.
+-- @module websockets.http.files
+-- @rfc 9110 13, 14
+local facts = require("websockets.http.facts")
+local http = require("websockets.http.head")
+local mime = require("websockets.http.mime")
+local validators = require("websockets.http.validators")
+
+local files = {}
+
+-- Opening a pipe may block, so nothing is opened that is known not to be a file. Where nothing is known, a directory
+-- opens like a file on most systems, and only reading fails.
+local function open_file(engine, path)
+  if path:find("%z") then return nil end
+  local known = facts.of(engine, path)
+  if known and known.kind ~= "file" then return nil end
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local first, why = file:read(1)
+  local length = file:seek("end")
+  if (not first and why) or not length then
+    file:close()
+    return nil
+  end
+  -- The file is being changed: no entity tag can name this state of it.
+  if known and known.size ~= length then known = nil end
+  return file, length, known
+end
+
+local function decide(request, headers, length, mtime)
+  local etag = headers.ETag
+  local status, first, last = validators.precondition(request.headers, etag, mtime), nil, nil
+  if status == 412 then return http.plain_answer(412) end
+  if status == 304 then
+    headers["Content-Type"], headers["Content-Encoding"] = nil, nil
+    return { status = 304, headers = headers, body = "" }
+  end
+  -- RFC 9110 14.2: ranges are for GET.
+  if request.method == "GET" then
+    first, last = validators.range(request.headers, length, etag, mtime, os.time())
+  end
+  if first == nil then return { status = 200, headers = headers, from = 0, length = length } end
+  if first == false then
+    headers["Content-Encoding"], headers["Content-Range"] = nil, ("bytes */%.0f"):format(length)
+    return http.plain_answer(416, headers)
+  end
+  headers["Content-Range"] = ("bytes %.0f-%.0f/%.0f"):format(first, last, length)
+  return { status = 206, headers = headers, from = first, length = last - first + 1 }
+end
+
+--- Refuses the methods for which there are no files.
+-- @rfc 9110 15.5.6
+-- @tparam table request `method`
+-- @treturn ?table answer 405; nil for GET and HEAD
+function files.refuse_method(request)
+  if request.method ~= "GET" and request.method ~= "HEAD" then
+    return http.plain_answer(405, { Allow = "GET, HEAD" })
+  end
+end
+
+--- Decides the answer to a request for a file, and opens the file.
+-- @tparam table engine asked for facts about the file
+-- @tparam table request `method`, `headers`
+-- @tparam string path
+-- @tparam ?string content_type guessed by the name if left out
+-- @tparam ?table more further headers, name -> value
+-- @treturn[1] table answer of the file: `status` (200 or 206), `headers`, `file` (open, at the first byte to send),
+-- `length` in bytes
+-- @treturn[2] table answer without the file: `status` (304, 404, 405, 412 or 416), `headers`, `body`
+function files.answer(engine, request, path, content_type, more)
+  local refusal = files.refuse_method(request)
+  if refusal then return refusal end
+  local file, length, known = open_file(engine, path)
+  if not file then return http.plain_answer(404) end
+  local headers = { ["Accept-Ranges"] = "bytes", ["Content-Type"] = content_type or mime.guess(path) }
+  for name, value in pairs(more or {}) do headers[name] = value end
+  if known then
+    headers.ETag, headers["Last-Modified"] = validators.etag(known), validators.format_date(known.mtime)
+  end
+  local answer = decide(request, headers, length, known and known.mtime)
+  if answer.body then
+    file:close()
+  else
+    file:seek("set", answer.from)
+    answer.file = file
+  end
+  return answer
+end
+
+return files
