@@ -1,4 +1,4 @@
---- What a client proves itself with: Basic credentials, and a comparison that gives nothing away.
+--- Basic credentials, and a comparison of secrets in constant time.
 -- @module websockets.http.credentials
 local errors = require("websockets.errors")
 
@@ -6,7 +6,7 @@ local credentials = {}
 
 local byte, find, sub = string.byte, string.find, string.sub
 
---- Compares two strings in a time that depends on their lengths only, so that a secret cannot be guessed bit by bit.
+--- Compares two strings in a time that depends only on their lengths, so that timing tells nothing about a secret.
 -- @tparam string a
 -- @tparam string b
 -- @treturn boolean whether they are equal
@@ -17,7 +17,7 @@ function credentials.constant_time_equal(a, b)
   local difference = #a - size
   difference = difference * difference
   for i = 1, #a do
-    -- Where b is shorter some byte is compared in its place: the result is known, the time must not be.
+    -- If b is shorter, its bytes are compared again: the result is known already, but the time must stay the same.
     local step = byte(a, i) - (byte(b, (i - 1) % (size > 0 and size or 1) + 1) or 0)
     difference = difference + step * step
   end
@@ -26,11 +26,11 @@ end
 
 --- Reads the credentials of the Basic scheme.
 -- @rfc 7617 2
--- @tparam ?string value of the field Authorization
--- @tparam function unbase64 of the engine
+-- @tparam ?string value of Authorization
+-- @tparam function unbase64 decodes Base64, as `unbase64` of the engine
 -- @treturn[1] string user
 -- @treturn[1] string password
--- @treturn[2] nil none, or not well formed
+-- @treturn[2] nil no credentials, or malformed ones
 function credentials.basic(value, unbase64)
   local scheme, token = (value or ""):match("^(%a+) +([%w+/]+=*)$")
   if not scheme or scheme:lower() ~= "basic" then return nil end

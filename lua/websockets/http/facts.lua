@@ -1,10 +1,10 @@
---- What the system knows of a file, by the accelerator or lua-filesystem, whichever is there.
+--- Facts about files, from the accelerator or from lua-filesystem.
 -- @module websockets.http.facts
 local facts = {}
 
 local lfs
 
--- Looked for once: a module that is not there would be searched on the disk each time.
+-- Kept, because a `require` that fails searches the disk each time.
 local function filesystem()
   if lfs == nil then
     local found, module = pcall(require, "lfs")
@@ -21,24 +21,24 @@ local function by_filesystem(path)
   }
 end
 
---- Tells what is known of a file, symbolic links followed.
--- @tparam table engine asked first, where it has `file_facts`
+--- Gives the facts about a file; symbolic links are followed.
+-- @tparam table engine asked first, if it has `file_facts`
 -- @tparam string path
 -- @treturn[1] table `kind` ("file", "directory" …), `size`, `mtime`, `inode`, `device`
 -- @treturn[2] nil
--- @treturn[2] ?string message; nil where nobody can be asked
+-- @treturn[2] ?string message; nil if there is no source of facts
 function facts.of(engine, path)
   if engine.file_facts then return engine.file_facts(path) end
   if filesystem() then return by_filesystem(path) end
   return nil
 end
 
---- Tells what a name itself is, where it is a symbolic link.
--- @tparam table engine asked first, where it has `link_facts`
+--- Gives the kind of a directory entry itself; symbolic links are not followed.
+-- @tparam table engine asked first, if it has `link_facts`
 -- @tparam string path
 -- @treturn[1] string kind: "file", "directory", "link" …
--- @treturn[1] ?string where a link points, if that can be told
--- @treturn[2] nil nothing has that name, or nobody can be asked
+-- @treturn[1] ?string the target of a link, if it is known
+-- @treturn[2] nil there is no such entry, or no source of facts
 function facts.link(engine, path)
   if engine.link_facts then
     local known = engine.link_facts(path)
@@ -47,12 +47,12 @@ function facts.link(engine, path)
   if not filesystem() then return nil end
   local kind = lfs.symlinkattributes(path, "mode")
   if kind ~= "link" then return kind end
-  -- Old versions of lua-filesystem know no "target" and raise.
+  -- Old versions of lua-filesystem do not know "target" and raise.
   local told, target = pcall(lfs.symlinkattributes, path, "target")
   return kind, told and target or nil
 end
 
---- Tells whether anybody can be asked about files and links.
+--- Tells whether there is a source of facts about files and links.
 -- @tparam table engine
 -- @treturn boolean
 function facts.are_known(engine)

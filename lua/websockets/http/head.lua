@@ -1,4 +1,4 @@
---- HTTP/1.x messages without I/O: finding and reading a request head, writing a response head.
+--- Heads of HTTP/1.x messages, without I/O: finding and reading a request head, writing a response head.
 -- @module websockets.http.head
 local fields = require("websockets.http.fields")
 
@@ -32,13 +32,13 @@ local function clear(scanner)
   return scanner
 end
 
---- Starts looking for the end of a head; once one was found, for the next.
--- @treturn table scanner: what `scan` keeps between two pieces
+--- Makes a scanner, which finds one head after the other.
+-- @treturn table what `scan` keeps between two pieces
 function http.scanner()
   return clear({})
 end
 
--- The last byte of what has been kept.
+-- The last byte that was kept.
 local function last_byte(scanner)
   local piece = scanner.pieces and scanner.pieces[scanner.count]
   return piece and byte(piece, -1)
@@ -60,22 +60,22 @@ local function keep(scanner, bytes, from)
   scanner.count = scanner.count + 1
   scanner.pieces[scanner.count] = from == 1 and bytes or sub(bytes, from)
   scanner.size = scanner.size + #bytes - from + 1
-  -- A head that comes byte by byte must not keep a place for each.
+  -- A head that comes byte by byte must not keep one piece for each byte.
   if scanner.count >= MAX_PIECES then
     scanner.pieces = { concat(scanner.pieces) }
     scanner.count = 1
   end
 end
 
---- Looks for the end of a head in the bytes that have come, each byte once however they are cut.
+--- Looks for the end of a head in the next bytes. It looks at each byte once, however the bytes are cut.
 -- @rfc 9112 2.2
 -- @tparam table scanner
 -- @tparam string bytes
--- @tparam integer from position of the first byte not scanned yet
+-- @tparam integer from position of the first byte that was not scanned yet
 -- @tparam table limits `max_header_bytes`, `max_header_lines`, `max_request_line_bytes`
--- @treturn[1] string head, with its last empty line
--- @treturn[1] integer position behind it
--- @treturn[2] nil more is needed; the bytes are kept
+-- @treturn[1] string head, with its empty line
+-- @treturn[1] integer position after it
+-- @treturn[2] nil the head is not complete; the bytes are kept
 -- @treturn[3] boolean false
 -- @treturn[3] integer status 400, 414 or 431
 function http.scan(scanner, bytes, from, limits)
@@ -96,7 +96,7 @@ function http.scan(scanner, bytes, from, limits)
     elseif lines > 0 then
       return finish(scanner, bytes, start, position)
     else
-      -- RFC 9112 2.2: one empty line before the request line is passed over.
+      -- RFC 9112 2.2: one empty line before the request line is ignored.
       if scanner.skipped then return false, 400 end
       scanner.skipped, scanner.pieces, scanner.count, scanner.size = true, false, 0, 0
       start, size_before = before, 1 - before
@@ -114,10 +114,10 @@ end
 local function read_target(request, target)
   if find(target, "[^\33-\126]") or find(target, "#", 1, true) then return nil end
   if byte(target) ~= 47 then
-    local authority, behind = target:match("^[hH][tT][tT][pP][sS]?://([^/?]+)()")
+    local authority, after = target:match("^[hH][tT][tT][pP][sS]?://([^/?]+)()")
     if authority then
       request.authority = authority
-      local rest = sub(target, behind)
+      local rest = sub(target, after)
       target = byte(rest) == 47 and rest or "/" .. rest
     elseif not (target == "*" and request.method == "OPTIONS") then
       return nil
@@ -140,10 +140,10 @@ local function read_request_line(request, line)
   if not read_target(request, sub(line, first + 1, second - 1)) then return 400 end
 end
 
--- RFC 3986 3.2, without user information.
-local NOT_IN_HOST = "[^%w%.%-_~:%[%]%%!$&'()*+,;=]"
+-- RFC 3986 3.2; user information is not allowed.
+local NOT_IN_HOST = "[^a-zA-Z0-9%.%-_~:%[%]%%!$&'()*+,;=]"
 
--- RFC 9112 3.2: exactly one Host in HTTP/1.1; 3.2.2: the one in the target counts more.
+-- RFC 9112 3.2: HTTP/1.1 needs one Host; 3.2.2: the host of an absolute target takes precedence.
 local function check_host(request)
   local host, authority = request.headers.host, request.authority
   if not host and request.minor == 1 then return 400 end
@@ -151,7 +151,7 @@ local function check_host(request)
   if authority then request.headers.host = authority end
 end
 
--- RFC 9112 6.1, 6.3: where the body ends; whatever two readers could see differently is refused.
+-- RFC 9112 6.1, 6.3: how the body is delimited; what two readers could understand differently is refused.
 local function read_framing(request)
   local headers = request.headers
   local length, coding = headers["content-length"], headers["transfer-encoding"]
@@ -169,14 +169,14 @@ end
 --- Reads a request head.
 -- @rfc 9112 2 to 6
 -- @tparam string head as `scan` gave it
--- @tparam ?boolean has_fields whether `fields` is wanted
+-- @tparam ?boolean has_fields whether `fields` is to be filled
 -- @treturn[1] table request: `method`, `uri` (path and query), `minor` (HTTP version 1.minor), `headers` (lower-case
--- name -> value, repeats joined), `fields` (pairs of name and value), `length` or `chunked` where a body follows,
+-- name -> value, repeated fields joined), `fields` (pairs of name and value), `length` or `chunked` if a body follows,
 -- `keep_alive`
 -- @treturn[2] nil
 -- @treturn[2] integer status 400, 413, 501 or 505
 function http.parse(head, has_fields)
-  -- All of it at once: a table that grows is made anew each time.
+  -- All fields at once: a table is reallocated when it grows.
   local request = {
     method = false, uri = false, authority = false, minor = 0, headers = {}, fields = has_fields and {},
     length = 0, chunked = false, keep_alive = false,
@@ -217,7 +217,7 @@ end
 
 --- Writes a response head.
 -- @tparam integer status 100 to 599
--- @tparam ?table headers name -> value or list of values; trusted here
+-- @tparam ?table headers name -> value or list of values, already checked
 -- @tparam ?integer length for Content-Length, nil for none
 -- @tparam string connection `close`, `keep-alive`, or "" for neither
 -- @tparam ?string date for Date

@@ -19,7 +19,7 @@ local RESERVED_IN_HANDSHAKE = {
 -- @param given nil, or table of name -> value or list of values
 -- @tparam string function_name the public function
 -- @tparam integer position of the argument
--- @tparam[opt=3] integer level whose fault a mistake is, as for `error`
+-- @tparam[opt=3] integer level of the caller, as for `error`
 -- @tparam[opt] boolean in_handshake whether the answer accepts a WebSocket
 -- @raise naming the header
 function headers.check(given, function_name, position, level, in_handshake)

@@ -1,4 +1,4 @@
---- The media type of a file, by the end of its name.
+--- The media type of a file, guessed by its extension.
 -- @module websockets.http.mime
 local mime = {}
 
@@ -22,12 +22,12 @@ mime.TYPES = {
   ttf = "font/ttf", otf = "font/otf",
 }
 
---- What a file is called of which nothing is known.
+--- The media type of files with an unknown extension.
 mime.UNKNOWN = "application/octet-stream"
 
 --- Guesses the media type of a file.
 -- @tparam string path
--- @tparam[opt] table types further ones, extension in lower case -> type; they win
+-- @tparam[opt] table types further ones, extension in lower case -> media type; they take precedence
 -- @treturn string
 function mime.guess(path, types)
   local extension = path:match("[^/\\]%.([%w_-]+)$")

@@ -1,4 +1,4 @@
---- Which route a path belongs to: the most specific one.
+--- Finds the most specific route of a path.
 -- @classmod websockets.http.router
 local uri = require("websockets.http.uri")
 
@@ -10,7 +10,7 @@ local function new_node() return { static = {}, param = false, route = false, wi
 --- Splits a pattern: `/chat/:room`, `/static/*`.
 -- @tparam string pattern
 -- @treturn[1] {string,...} segments, ":" for a parameter, "*" for all that follows
--- @treturn[1] {string,...} names of the parameters, in their order
+-- @treturn[1] {string,...} names of the parameters, in order
 -- @treturn[2] nil
 -- @treturn[2] string what is wrong
 function router.read_pattern(pattern)
@@ -22,7 +22,7 @@ function router.read_pattern(pattern)
     if segments[#segments] == "*" then return nil, "may have '*' at its end only" end
     if segment:sub(1, 1) == ":" then
       local name = segment:sub(2)
-      if not name:find("^[%a_][%w_]*$") then return nil, "needs a name behind ':'" end
+      if not name:find("^[%a_][%w_]*$") then return nil, "needs a name after ':'" end
       if seen[name] then return nil, ("has '%s' twice"):format(name) end
       seen[name] = true
       names[#names + 1] = name
@@ -53,7 +53,7 @@ function router.new()
 end
 
 --- Adds a route.
--- @tparam string pattern static segments as they are decoded, `:name` for one segment, `*` for all that follows
+-- @tparam string pattern decoded static segments, `:name` for one segment, `*` for all that follows
 -- @tparam table settings what `match` gives
 -- @treturn[1] boolean true
 -- @treturn[2] nil
@@ -75,7 +75,7 @@ function router:add(pattern, settings)
   return true
 end
 
--- As deep as the longest pattern at most, and no node twice: the cost is bounded by the routes, not by the peer.
+-- No deeper than the longest pattern, and no node twice: the routes bound the cost, not the peer.
 local function walk(node, segments, at, values)
   local segment = segments[at]
   if not segment then return node.route, at end
@@ -94,19 +94,19 @@ local function walk(node, segments, at, values)
   return node.wildcard, at
 end
 
--- The path behind so many of its slashes, as it came.
+-- The path from the slash before a segment on, not decoded.
 local function path_from(path, segment)
   local position = 1
   for _ = 2, segment do position = path:find("/", position + 1, true) end
   return path:sub(position)
 end
 
---- Finds the route of a path: segment by segment, a static one before a parameter before `*`.
--- @tparam string path as it came
--- @treturn[1] table `settings`, `params` (name -> decoded value; `*`: all that follows), `rest`: what `*` stands for,
--- as it came, with its slash
--- @treturn[2] nil no route
--- @treturn[3] boolean false: badly encoded, or with a segment "." or ".."
+--- Finds the route of a path. In each segment a static name comes before a parameter, a parameter before `*`.
+-- @tparam string path not decoded
+-- @treturn[1] table `settings`, `pattern`, `params` (name -> decoded value; `*`: all that follows), `rest` (what `*`
+-- stands for, not decoded, with its slash)
+-- @treturn[2] nil there is no route
+-- @treturn[3] boolean false: the path is badly encoded, or has a segment "." or ".."
 function router:match(path)
   if path:sub(1, 1) ~= "/" then return nil end
   local segments = uri.segments(path)

@@ -1,4 +1,4 @@
---- What a client already has, and which part it wants: dates, entity tags, preconditions and ranges.
+--- Conditional requests and range requests: dates, entity tags, preconditions, ranges.
 -- @module websockets.http.validators
 local validators = {}
 
@@ -10,10 +10,10 @@ local MONTH_NUMBERS = {}
 for number, name in ipairs(MONTHS) do MONTH_NUMBERS[name] = number end
 
 local DAY_SECONDS = 86400
--- A second date in the same second could stand for other bytes.
+-- A file that was changed this recently may change again without getting another date.
 local SETTLED_SECONDS = 1
 
---- Writes a date as HTTP has it, whatever the locale.
+--- Writes a date in the form of HTTP, in any locale.
 -- @rfc 9110 5.6.7
 -- @tparam number seconds since 1970
 -- @treturn string
@@ -32,7 +32,7 @@ end
 
 local function full_year(year)
   if #year == 4 then return tonumber(year) end
-  -- RFC 9110 5.6.7: two digits never mean a year more than 50 years ahead.
+  -- RFC 9110 5.6.7: two digits never mean a year more than 50 years in the future.
   local now = tonumber(os.date("!%Y"))
   local guess = now - now % 100 + tonumber(year)
   return guess > now + 50 and guess - 100 or guess
@@ -41,7 +41,7 @@ end
 --- Reads a date in any of the three forms of HTTP.
 -- @rfc 9110 5.6.7
 -- @tparam ?string text
--- @treturn ?number seconds since 1970; nil where it is none
+-- @treturn ?number seconds since 1970; nil if it is not a date
 function validators.parse_date(text)
   if not text then return nil end
   local day, month, year, hour, minute, second =
@@ -61,12 +61,12 @@ end
 -- @tparam table known facts of the file: `size`, `mtime`, `inode`
 -- @treturn string with its quotes
 function validators.etag(known)
-  -- Fractions of a second count where the system tells them.
+  -- Fractions of a second count if the system gives them.
   local mtime = known.mtime % 1 == 0 and "%.0f" or "%.9f"
   return ('"%.0f-%.0f-' .. mtime .. '"'):format(known.inode or 0, known.size, known.mtime)
 end
 
--- RFC 9110 8.8.3.2: whether a list of tags has this one; weak tags only count where weak comparison will do.
+-- RFC 9110 8.8.3.2: whether a list has this tag; weak tags count only in a weak comparison.
 local function has_tag(list, etag, is_weak)
   if find(list, "^[ \t]*%*[ \t]*$") then return true end
   for prefix, tag in list:gmatch('(W?/?)("[^"]*")') do
@@ -75,7 +75,7 @@ local function has_tag(list, etag, is_weak)
   return false
 end
 
---- Judges the preconditions of a GET or HEAD request.
+--- Evaluates the preconditions of a GET or HEAD request.
 -- @rfc 9110 13.2.2
 -- @tparam table headers of the request
 -- @tparam ?string etag of what would be sent
@@ -99,7 +99,7 @@ function validators.precondition(headers, etag, mtime)
   return 200
 end
 
--- RFC 9110 13.1.5: a part is only of use to who has the rest of the very same bytes.
+-- RFC 9110 13.1.5: a part is useful only to a client that has the rest of the same bytes.
 local function is_same(condition, etag, mtime, now)
   if not condition then return true end
   if sub(condition, 1, 1) == '"' then return etag ~= nil and condition == etag end
@@ -107,7 +107,7 @@ local function is_same(condition, etag, mtime, now)
   return validators.parse_date(condition) == floor(mtime)
 end
 
--- RFC 9110 14.1.2; digits beyond 15 would not be exact, and mean "past the end" of any file.
+-- RFC 9110 14.1.2. A number of more than 15 digits is not exact, but past the end of any file.
 local function number_of(digits)
   if #digits > 15 then return 1e15 end
   return tonumber(digits)
@@ -122,8 +122,8 @@ end
 -- @tparam number now seconds since 1970
 -- @treturn[1] number position of the first byte, from 0
 -- @treturn[1] number position of the last byte
--- @treturn[2] nil the whole file: no range, several, not understood, or of another version of the file
--- @treturn[3] boolean false: no byte of the range is there, 416
+-- @treturn[2] nil the whole file: no range, several ranges, an unknown unit, or a range of another version of the file
+-- @treturn[3] boolean false: the range has no byte of the file, 416
 function validators.range(headers, size, etag, mtime, now)
   local first, last = (headers.range or ""):match("^[bB][yY][tT][eE][sS]=[ \t]*(%d*)%-(%d*)[ \t]*$")
   if not first or (first == "" and last == "") then return nil end
@@ -136,7 +136,7 @@ function validators.range(headers, size, etag, mtime, now)
   end
   first, last = number_of(first), last ~= "" and number_of(last) or size - 1
   if first >= size then
-    -- A range that runs backwards is none at all.
+    -- A range whose last byte is before its first is ignored.
     if last < first and last ~= size - 1 then return nil end
     return false
   end

@@ -42,7 +42,7 @@ end
 -- @tparam boolean|table value of the option, checked
 -- @tparam table settings `slow_consumer`
 -- @tparam table engine
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @treturn[1] table settings for `websockets.protocol.compression`: the fields of the option; `keeps`, whether contexts
 -- may be kept; `agreed`, filled with what was agreed
 -- @treturn[2] boolean false: no compression

@@ -49,7 +49,7 @@ for _, name in ipairs(INHERITED) do client_options.KNOWN[name] = options.KNOWN[n
 --- Checks what the caller gave; what is not given is as the context has it.
 -- @tparam table context
 -- @tparam ?table given option name -> value
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @treturn table option name -> value
 function client_options.read(context, given, level)
   local settings = context.settings
@@ -72,7 +72,7 @@ end
 -- @tparam table context
 -- @param text the URL
 -- @param given the options
--- @tparam integer level whose mistake it is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @treturn table place of `websockets.protocol.url`
 -- @treturn table option name -> value
 -- @raise for a wrong URL, a wrong or unknown option

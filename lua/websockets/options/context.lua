@@ -128,7 +128,7 @@ end
 
 --- Checks what the caller gave and fills in the defaults.
 -- @tparam table given option name -> value
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @treturn table option name -> value, complete
 function options.read(given, level)
   local settings = definition.defaults(options.KNOWN)

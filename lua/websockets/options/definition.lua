@@ -75,7 +75,7 @@ end
 -- @tparam table definitions name -> definition
 -- @tparam string name
 -- @param value
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @tparam[opt=name] string label how the message names the option
 -- @raise for an unknown name or a wrong value
 function definition.check(definitions, name, value, level, label)

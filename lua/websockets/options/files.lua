@@ -37,7 +37,7 @@ local OPTIONS = {
 
 --- Checks what the caller gave and fills in the defaults.
 -- @tparam ?table given option name -> value
--- @tparam integer level whose mistake it is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @treturn table option name -> value, complete
 -- @raise for an unknown name or a wrong value
 function options.read(given, level)

@@ -37,7 +37,7 @@ end
 --- Reads the option `routes`.
 -- @tparam table options the module that knows all options: `KNOWN`, `UNAVAILABLE`
 -- @tparam table settings of the context, complete; a route has its own where it says so
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @treturn router
 -- @raise naming the route and its option
 function routes.read(options, settings, level)
