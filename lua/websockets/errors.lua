@@ -1,35 +1,35 @@
---- The words that say why something failed, and the errors raised for a caller's mistake.
+--- The code words that say why something failed, and the errors that are raised for a caller's mistake.
 -- @module websockets.errors
 local errors = {}
 
---- Every code word that this library returns or hands to `on_closed`, with its meaning.
+--- Every code word that this library returns or passes to `on_closed`, with its meaning.
 errors.WORDS = {
   closed = "the connection has ended",
   closing = "the closing handshake has begun; nothing more can be sent",
   destroyed = "the context was destroyed",
   entropy = "the operating system gives no random bytes",
   error = "a callback raised an error",
-  fragment = "a continuation without a fragmented message, or a second message inside one",
+  fragment = "a continuation without a fragmented message, or another message inside one",
   full = "the peer does not read fast enough; nothing was queued",
   handshake = "the server's answer to the opening handshake breaks RFC 6455",
   host = "the host name cannot be resolved",
-  idle = "no message came or went for idle_timeout",
-  limit = "no more connections can be taken",
+  idle = "no message was sent or received for idle_timeout",
+  limit = "the limit of connections is reached",
   protocol = "the peer broke a rule of RFC 6455",
-  refused = "nobody listens there",
+  refused = "no program listens at the address",
   reset = "the operating system ended the connection",
-  slow = "the peer did not read fast enough and was closed",
+  slow = "the peer did not read fast enough, so the connection was closed",
   status = "the server answered the opening handshake with another HTTP status than 101",
-  timeout = "no sign of life, or no answer, in time",
-  too_big = "a message passed a limit",
+  timeout = "no data or no answer came in time",
+  too_big = "a message is larger than a limit",
   type = "this kind of message cannot be sent in this state",
-  unreachable = "there is no way to the host",
-  utf8 = "text that is not UTF-8",
+  unreachable = "the host cannot be reached",
+  utf8 = "a text is not UTF-8",
 }
 
 local LEVEL_OF_CALLER = 3
 
--- Lua's own name for what came: numbers and short strings are shown, so that the message says what to change.
+-- Numbers and short strings are shown themselves, so that the message says what to change; else the type.
 local function describe(value)
   local kind = type(value)
   if kind == "number" or kind == "boolean" then return tostring(value) end
@@ -37,20 +37,20 @@ local function describe(value)
   return value == nil and "no value" or kind
 end
 
---- Raises for a wrong option of `websockets.context`.
+--- Raises for a wrong option.
 -- @tparam string name the option
--- @tparam string expected what it takes
--- @param value what came
+-- @tparam string expected what is allowed
+-- @param value that was given
 -- @tparam[opt] integer level as for `error`
 function errors.option(name, expected, value, level)
   error(("bad option '%s' (%s expected, got %s)"):format(name, expected, describe(value)), level or LEVEL_OF_CALLER)
 end
 
 --- Raises for a wrong argument of a public function.
--- @tparam integer position of the argument, the object of a method not counted
+-- @tparam integer position of the argument; the object of a method does not count
 -- @tparam string name the function
--- @tparam string expected what it takes
--- @param value what came
+-- @tparam string expected what is allowed
+-- @param value that was given
 -- @tparam[opt] integer level as for `error`
 function errors.argument(position, name, expected, value, level)
   error(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, name, expected, describe(value)),

@@ -1,4 +1,4 @@
---- The option `compression`: what it may be, its defaults, and what follows from it.
+--- The option `compression`: its checks and defaults.
 -- @module websockets.options.compression
 -- @rfc 7692 7
 local agreement = require("websockets.protocol.compression")
@@ -22,7 +22,7 @@ local FIELDS = {
   server_max_window_bits = WINDOW_BITS, client_max_window_bits = WINDOW_BITS,
 }
 
---- What the option takes, in words.
+--- What the option may be, in words.
 compression.EXPECTED = "boolean, or table of level 1 to 9, threshold in bytes, server_no_context_takeover and "
   .. "client_no_context_takeover true or false, server_max_window_bits and client_max_window_bits 9 to 15"
 
@@ -43,19 +43,19 @@ end
 -- @tparam table settings `slow_consumer`
 -- @tparam table engine
 -- @tparam integer level of the caller, as for `error`
--- @treturn[1] table settings for `websockets.protocol.compression`: the fields of the option; `keeps`, whether contexts
--- may be kept; `agreed`, filled with what was agreed
+-- @treturn[1] table settings for `websockets.protocol.compression`: the fields of the option; `keeps_context`, whether a
+-- compression context may be kept; `agreed`, which `websockets.protocol.compression` fills
 -- @treturn[2] boolean false: no compression
 -- @raise if compression is asked for and the engine cannot do it
 function compression.settle(value, settings, engine, level)
   if not value then return false end
   local is_able, why = false, "the engine cannot"
   if engine.can_compress then is_able, why = engine.can_compress() end
-  if not is_able then error("option 'compression' cannot be had: " .. why, level) end
+  if not is_able then error("option 'compression' is not available: " .. why, level) end
   local made = definition.defaults(FIELDS)
   for name, given in pairs(type(value) == "table" and value or {}) do made[name] = given end
   -- A dropped message would be missing from the context in which the messages after it were compressed.
-  made.keeps = settings.slow_consumer == "close"
+  made.keeps_context = settings.slow_consumer == "close"
   made.agreed = {}
   return made
 end

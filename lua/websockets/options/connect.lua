@@ -1,4 +1,4 @@
---- What `context:connect` can be told: names, checks, and what a client has instead of the context's own settings.
+--- The options of `context:connect`: names and checks. The others are inherited from the context.
 -- @module websockets.options.connect
 local compression = require("websockets.options.compression")
 local definition = require("websockets.options.definition")
@@ -11,9 +11,11 @@ local url = require("websockets.protocol.url")
 
 local client_options = {}
 
+local define = definition.new
+
 local MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
--- What a connection may have otherwise than its context.
+-- The options of the context that a connection may have its own of.
 local INHERITED = {
   "max_message_bytes", "max_fragments", "max_header_bytes", "max_header_lines", "ping_interval", "ping_timeout",
   "close_timeout", "idle_timeout", "high_water_bytes", "max_buffered_bytes", "slow_consumer", "compression",
@@ -29,34 +31,31 @@ local function is_protocols(value)
   return next(value) == nil or #value > 0
 end
 
---- The options, by name: `default`, `check(value)`, `expected`.
+local function is_origin(value) return type(value) == "string" and value:find("^[\33-\126]+$") ~= nil end
+
+--- The options, by name: `check(value)`, `expected`.
 client_options.KNOWN = {
-  protocols = { check = is_protocols, expected = "list of different subprotocol tokens" },
-  headers = {
-    check = headers.may_request,
-    expected = "table of header name -> value or list of values, none that belongs to the handshake, "
-      .. "no control characters",
-  },
-  origin = {
-    check = function(value) return type(value) == "string" and value:find("^[\33-\126]+$") ~= nil end,
-    expected = "origin like https://example.com",
-  },
+  protocols = define(nil, is_protocols, "list of different subprotocol tokens"),
+  headers = define(nil, headers.may_request, "table of header name -> value or list of values, none that belongs to "
+    .. "the handshake, no control characters"),
+  origin = define(nil, is_origin, "origin like https://example.com"),
   timeout = options.KNOWN.handshake_timeout,
 }
 
 for _, name in ipairs(INHERITED) do client_options.KNOWN[name] = options.KNOWN[name] end
 
---- Checks what the caller gave; what is not given is as the context has it.
+--- Checks the options; those that are not given are inherited from the context.
 -- @tparam table context
 -- @tparam ?table given option name -> value
 -- @tparam integer level of the caller, as for `error`
 -- @treturn table option name -> value
+-- @raise for an unknown name or a wrong value
 function client_options.read(context, given, level)
   local settings = context.settings
   local made = setmetatable({ max_message_bytes = MAX_MESSAGE_BYTES, timeout = settings.handshake_timeout }, {
     __index = settings,
   })
-  -- These are the context's as a server, not this connection's.
+  -- In the settings of the context, these are options of the server.
   made.protocols, made.headers, made.origin = false, false, false
   for name, value in pairs(given or {}) do
     definition.check(client_options.KNOWN, name, value, level + 1)
@@ -70,12 +69,12 @@ end
 
 --- Checks the arguments of `context:connect`.
 -- @tparam table context
--- @param text the URL
--- @param given the options
+-- @param text the URL, as the caller gave it
+-- @param given the options, as the caller gave them
 -- @tparam integer level of the caller, as for `error`
 -- @treturn table place of `websockets.protocol.url`
 -- @treturn table option name -> value
--- @raise for a wrong URL, a wrong or unknown option
+-- @raise for a wrong URL, an unknown option or a wrong value
 function client_options.arguments(context, text, given, level)
   if type(text) ~= "string" then errors.argument(1, "connect", "ws:// URL", text, level + 1) end
   local place, expected, is_secure = url.parse(text)

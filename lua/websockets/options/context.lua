@@ -1,4 +1,4 @@
---- What `websockets.context` can be told: names, checks, defaults.
+--- The options of `websockets.context`: names, defaults, checks.
 -- @module websockets.options.context
 local compression = require("websockets.options.compression")
 local definition = require("websockets.options.definition")
@@ -12,17 +12,17 @@ local callback, number, seconds = definition.callback, definition.number, defini
 
 local MIB = 1024 * 1024
 
--- The system reads the number above this as "none", and those past 32 bits as others: 2^32 as 0, which is root.
+-- The system takes 2^32 - 1 as "no change", and larger numbers modulo 2^32: 2^32 would be 0, which is root.
 local MAX_ID = 2 ^ 32 - 2
 
---- Option names that mean another one (the README of 2012 named files so).
+--- Other names of options, which the README of 2012 had.
 options.ALIASES = {
   ssl_cert_path = "ssl_cert_filepath",
   ssl_private_key_path = "ssl_private_key_filepath",
   ssl_ca_path = "ssl_ca_filepath",
 }
 
---- Options known by name whose work this version does not do yet: giving one raises.
+--- Options that this version does not support yet: giving one raises.
 options.UNAVAILABLE = {
   ssl_cert_filepath = true, ssl_private_key_filepath = true, ssl_ca_filepath = true,
 }
@@ -59,7 +59,7 @@ end
 
 local function method_of(value, name) return value[name] end
 
--- A userdata without a metatable raises when it is indexed.
+-- Protected, because indexing a userdata without a metatable raises.
 local function has_method(value, name)
   local found, method = pcall(method_of, value, name)
   return found and type(method) == "function"
@@ -126,10 +126,11 @@ local function check(name, value, level)
   return true
 end
 
---- Checks what the caller gave and fills in the defaults.
+--- Checks the options and fills in the defaults.
 -- @tparam table given option name -> value
 -- @tparam integer level of the caller, as for `error`
--- @treturn table option name -> value, complete
+-- @treturn table option name -> value, for every option; `router` if there are routes
+-- @raise for an unknown name or a wrong value
 function options.read(given, level)
   local settings = definition.defaults(options.KNOWN)
   for name, value in pairs(given) do
@@ -139,7 +140,7 @@ function options.read(given, level)
     end
     if check(real, value, level + 1) then settings[real] = value end
   end
-  -- A copy: the groups of a context are made once, from the same names.
+  -- A copy, because the groups of a context are made once, from these names.
   if settings.protocols then settings.protocols = copy(settings.protocols) end
   if settings.options % 4 >= 2 then
     error("option 'options' 2 (client certificates) is not available in this version", level)

@@ -35,10 +35,10 @@ local OPTIONS = {
   hidden = define(false, is_flag, "boolean"),
 }
 
---- Checks what the caller gave and fills in the defaults.
+--- Checks the options and fills in the defaults.
 -- @tparam ?table given option name -> value
 -- @tparam integer level of the caller, as for `error`
--- @treturn table option name -> value, complete
+-- @treturn table option name -> value, for every option
 -- @raise for an unknown name or a wrong value
 function options.read(given, level)
   local settings = definition.defaults(OPTIONS)

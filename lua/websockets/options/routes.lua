@@ -1,4 +1,4 @@
---- What each route of a context says for itself, checked and completed by what the context says.
+--- The options of each route: those that it has itself, and the context's for the rest.
 -- @module websockets.options.routes
 local definition = require("websockets.options.definition")
 local router = require("websockets.http.router")
@@ -7,7 +7,7 @@ local routes = {}
 
 local copy = definition.copy
 
--- What a route may say; the rest has its say before a path is known, or counts over all connections.
+-- The options that a route may have. The others act before the path is known, or concern all connections.
 local OF_ROUTES = {}
 for name in ([[protocols default on_http on_handshake origins max_message_bytes max_fragments max_body_bytes
   body_timeout response_timeout ping_interval ping_timeout close_timeout idle_timeout high_water_bytes
@@ -24,7 +24,7 @@ end
 
 local function read_route(options, settings, pattern, level)
   local route, given = copy(settings), settings.routes[pattern]
-  -- The two say together whom a WebSocket goes to.
+  -- The two belong together: they choose the handler of a WebSocket.
   if given.protocols ~= nil or given.default ~= nil then route.protocols, route.default = nil, nil end
   for name, value in pairs(given) do
     check(options, ("routes['%s'].%s"):format(pattern, tostring(name)), name, value, level + 1)
@@ -35,15 +35,15 @@ local function read_route(options, settings, pattern, level)
 end
 
 --- Reads the option `routes`.
--- @tparam table options the module that knows all options: `KNOWN`, `UNAVAILABLE`
--- @tparam table settings of the context, complete; a route has its own where it says so
+-- @tparam table options the module `websockets.options.context`: `KNOWN`, `UNAVAILABLE`
+-- @tparam table settings of the context, for every option
 -- @tparam integer level of the caller, as for `error`
--- @treturn router
+-- @treturn router whose routes have settings for every option
 -- @raise naming the route and its option
 function routes.read(options, settings, level)
   local patterns, made = {}, router.new()
   for pattern in pairs(settings.routes) do patterns[#patterns + 1] = pattern end
-  -- Sorted, so that of two routes which mean the same it is always the same one that is named.
+  -- Sorted, so that the message about two patterns for the same paths is always the same.
   table.sort(patterns)
   for _, pattern in ipairs(patterns) do
     local added, why = made:add(pattern, read_route(options, settings, pattern, level + 1))
@@ -52,9 +52,9 @@ function routes.read(options, settings, level)
   return made
 end
 
---- Collects the subprotocols of a context, on whatever route.
+--- Collects the subprotocols of a context and its routes.
 -- @tparam table settings as `options.read` gave them
--- @treturn table set of names
+-- @treturn table subprotocol -> true
 function routes.subprotocols(settings)
   local names = {}
   for name in pairs(settings.protocols or {}) do names[name] = true end

@@ -1,4 +1,4 @@
---- The client's half of the opening handshake: the request, and what the server's answer must be.
+--- The client's side of the opening handshake: the request, and what the answer must have.
 -- @module websockets.protocol.client_handshake
 -- @rfc 6455 4.1
 local fields = require("websockets.http.fields")
@@ -9,12 +9,12 @@ local concat = table.concat
 
 local KEY_BYTES = 16
 
---- Makes the key of one request.
+--- Makes the key of a request.
 -- @rfc 6455 4.1
 -- @tparam table engine
 -- @treturn[1] string 16 random bytes in Base64
 -- @treturn[2] nil
--- @treturn[2] string what failed
+-- @treturn[2] string message
 -- @treturn[2] string `entropy`
 function client.key(engine)
   local bytes, why, code = engine.random(KEY_BYTES)
@@ -27,8 +27,8 @@ end
 -- @tparam table place of `websockets.protocol.url`
 -- @tparam string key
 -- @tparam table asked `protocols` (list), `origin`, `headers` (name -> value or list of values); each may be false
--- @tparam ?string extensions that are offered
--- @treturn string bytes
+-- @tparam ?string extensions value of Sec-WebSocket-Extensions
+-- @treturn string bytes of the head
 function client.request(place, key, asked, extensions)
   local lines = {
     "GET " .. place.target .. " HTTP/1.1", "Host: " .. place.authority, "Upgrade: websocket", "Connection: Upgrade",
@@ -73,15 +73,15 @@ local function check_upgrade(headers, accept_key)
   return true
 end
 
---- Reads the answer and judges it.
+--- Reads and checks the answer.
 -- @rfc 6455 4.1
 -- @tparam string head as `http.scan` gave it
--- @tparam string accept_key what Sec-WebSocket-Accept has to be
+-- @tparam string accept_key the value that Sec-WebSocket-Accept must have
 -- @tparam ?{string,...} protocols that were offered
 -- @treturn[1] table answer: `headers`, lower-case name -> value
 -- @treturn[2] nil
--- @treturn[2] string what is wrong
--- @treturn[2] string `status` where the server refused, else `handshake`
+-- @treturn[2] string message
+-- @treturn[2] string `status` if the server refused, else `handshake`
 function client.check(head, accept_key, protocols)
   local is_good, why, word = read_status(head)
   if not is_good then return nil, why, word or "handshake" end

@@ -1,4 +1,4 @@
---- What two sides agree on about permessage-deflate: offers, answers, and what follows from them for each direction.
+--- The negotiation of permessage-deflate: offers, answers, and what was agreed for each direction.
 -- @module websockets.protocol.compression
 -- @rfc 7692 7
 local extension = require("websockets.protocol.extension")
@@ -22,7 +22,7 @@ local function read_bits(value)
   return value and (value:find("^[89]$") or value:find("^1[0-5]$")) and tonumber(value)
 end
 
--- 7.1: unknown names, names given twice and values out of place make an offer or answer invalid.
+-- RFC 7692 7.1: an unknown name, a repeated name or a wrong value makes an offer or answer invalid.
 local function read_parameters(list, is_offer)
   local read = {}
   for _, one in ipairs(list) do
@@ -41,74 +41,68 @@ local function read_parameters(list, is_offer)
   return read
 end
 
--- The same way of compressing is the same table, whatever the peer's is: connections share what has no state of theirs.
+-- The same settings for sending are the same table, so that connections can share a compressor without a context.
 local function deflate_as(settings, role, ours)
   if ours.bits < MIN_BITS then return false end
-  local forgets = ours.forgets or not settings.keeps
-  local key = ("%s %d %s"):format(role, ours.bits, tostring(forgets))
-  local known = settings.agreed[key]
-  if known then return known end
-  known = {
-    window_bits = ours.bits, level = settings.level, threshold = settings.threshold, no_context_takeover = forgets,
+  local agreed, no_takeover = settings.agreed, ours.no_takeover or not settings.keeps_context
+  local key = ("%s %d %s"):format(role, ours.bits, tostring(no_takeover))
+  agreed[key] = agreed[key] or {
+    window_bits = ours.bits, level = settings.level, threshold = settings.threshold, no_context_takeover = no_takeover,
   }
-  settings.agreed[key] = known
-  return known
+  return agreed[key]
 end
 
--- The same agreement is the same table.
+-- The same agreement is the same table, too.
 local function agree(settings, role, key, server, client)
-  local known = settings.agreed[key]
-  if known then return known end
-  local ours, theirs = client, server
+  local agreed, ours, theirs = settings.agreed, client, server
   if role == "server" then ours, theirs = server, client end
-  known = {
+  agreed[key] = agreed[key] or {
     deflate = deflate_as(settings, role, ours),
-    inflate = { window_bits = max(theirs.bits, MIN_BITS), no_context_takeover = theirs.forgets },
+    inflate = { window_bits = max(theirs.bits, MIN_BITS), no_context_takeover = theirs.no_takeover },
   }
-  settings.agreed[key] = known
-  return known
+  return agreed[key]
 end
 
 local function write(is_offer, server, client)
   local text = NAME
-  if server.forgets then text = text .. "; server_no_context_takeover" end
-  if client.forgets then text = text .. "; client_no_context_takeover" end
-  if server.says then text = text .. "; server_max_window_bits=" .. server.bits end
-  if not client.says then return text end
+  if server.no_takeover then text = text .. "; server_no_context_takeover" end
+  if client.no_takeover then text = text .. "; client_no_context_takeover" end
+  if server.is_named then text = text .. "; server_max_window_bits=" .. server.bits end
+  if not client.is_named then return text end
   text = text .. "; client_max_window_bits"
-  -- In an offer the name alone says that the client knows it.
+  -- RFC 7692 7.1.2.2: in an offer, the name alone says that the client supports the parameter.
   return is_offer and client.bits == MAX_BITS and text or text .. "=" .. client.bits
 end
 
--- 7.1.1, 7.1.2: what we answer to one offer; nil where it cannot be met.
-local function answer_to(settings, offer, keeps)
+-- RFC 7692 7.1.1, 7.1.2: the answer to one offer; nil if the offer cannot be met.
+local function answer_to(settings, offer, keeps_context)
   local server = {
     bits = min(settings.server_max_window_bits, offer.server_max_window_bits or MAX_BITS),
-    forgets = settings.server_no_context_takeover or offer.server_no_context_takeover
-      or not (settings.keeps and keeps),
+    no_takeover = settings.server_no_context_takeover or offer.server_no_context_takeover
+      or not (settings.keeps_context and keeps_context),
   }
   if server.bits < MIN_BITS then return nil end
-  server.says = offer.server_max_window_bits ~= nil or server.bits < MAX_BITS
+  server.is_named = offer.server_max_window_bits ~= nil or server.bits < MAX_BITS
   local hint, limit = offer.client_max_window_bits, settings.client_max_window_bits
   if limit < MAX_BITS and not hint then return nil end
   local client = {
     bits = min(limit, hint or MAX_BITS),
-    forgets = settings.client_no_context_takeover or offer.client_no_context_takeover or false,
+    no_takeover = settings.client_no_context_takeover or offer.client_no_context_takeover or false,
   }
-  client.says = client.bits < MAX_BITS
+  client.is_named = client.bits < MAX_BITS
   local text = write(false, server, client)
   return agree(settings, "server", text, server, client), text
 end
 
---- Answers a client's offers: the first that can be met.
+--- Answers the first offer of a client that can be met.
 -- @rfc 7692 5
--- @tparam table|boolean settings of `websockets.options.compression`; false: none can be met
+-- @tparam table|boolean settings of `websockets.options.compression`; false: the server does not compress
 -- @tparam ?string value of Sec-WebSocket-Extensions
--- @tparam boolean keeps false where messages of this connection may be dropped, whatever the context's settings are
--- @treturn[1] table|boolean what the wire is to do: `deflate`, `inflate`; false: no compression
--- @treturn[1] ?string the answer's Sec-WebSocket-Extensions
--- @treturn[2] nil the value is not what RFC 6455 9.1 allows
-function compression.answer(settings, value, keeps)
+-- @tparam boolean keeps_context false if messages of this connection may be dropped: then the server keeps no context
+-- @treturn[1] table|boolean settings of the wire: `deflate`, `inflate`; false: no compression
+-- @treturn[1] ?string value of Sec-WebSocket-Extensions in the answer
+-- @treturn[2] nil the value is malformed
+function compression.answer(settings, value, keeps_context)
   if not value then return false end
   local offers = extension.parse(value)
   if not offers then return nil end
@@ -116,31 +110,31 @@ function compression.answer(settings, value, keeps)
   for _, one in ipairs(offers) do
     local offer = one.name == NAME and read_parameters(one.parameters, true)
     if offer then
-      local agreed, text = answer_to(settings, offer, keeps)
+      local agreed, text = answer_to(settings, offer, keeps_context)
       if agreed then return agreed, text end
     end
   end
   return false
 end
 
---- Writes a client's offers.
+--- Writes the offers of a client.
 -- @rfc 7692 7.1
 -- @tparam table settings of `websockets.options.compression`
--- @treturn string for Sec-WebSocket-Extensions
+-- @treturn string value of Sec-WebSocket-Extensions
 function compression.offer(settings)
   local server = {
-    bits = settings.server_max_window_bits, says = settings.server_max_window_bits < MAX_BITS,
-    forgets = settings.server_no_context_takeover,
+    bits = settings.server_max_window_bits, is_named = settings.server_max_window_bits < MAX_BITS,
+    no_takeover = settings.server_no_context_takeover,
   }
-  local client = { bits = settings.client_max_window_bits, says = true, forgets = true }
+  local client = { bits = settings.client_max_window_bits, is_named = true, no_takeover = true }
   local fallback = write(true, server, client)
-  if settings.client_no_context_takeover or not settings.keeps then return fallback end
-  client.forgets = false
-  -- Some servers that want us to keep no context say so only where it was offered.
+  if settings.client_no_context_takeover or not settings.keeps_context then return fallback end
+  client.no_takeover = false
+  -- Some servers ask a client to keep no context only if the client has offered it.
   return write(true, server, client) .. ", " .. fallback
 end
 
--- 7.1.1, 7.1.2: what an answer may say to our offer.
+-- RFC 7692 7.1.1, 7.1.2: whether an answer fits our offer.
 local function meets(settings, answer)
   local bits = settings.server_max_window_bits
   if bits < MAX_BITS and (answer.server_max_window_bits or MAX_BITS) > bits then return false end
@@ -148,14 +142,14 @@ local function meets(settings, answer)
   return (answer.client_max_window_bits or 0) <= settings.client_max_window_bits
 end
 
---- Judges the server's answer.
+--- Checks the answer of a server.
 -- @rfc 7692 7.1
 -- @tparam table|boolean settings of `websockets.options.compression`; false: nothing was offered
 -- @tparam ?string value of Sec-WebSocket-Extensions
--- @treturn[1] table|boolean what the wire is to do: `deflate` (false: to send plain only), `inflate`; false: no
--- compression
+-- @treturn[1] table|boolean settings of the wire: `deflate` (false: send uncompressed only), `inflate`; false:
+-- no compression
 -- @treturn[2] nil
--- @treturn[2] string what is wrong
+-- @treturn[2] string message
 function compression.accept(settings, value)
   if not value then return false end
   local list = extension.parse(value)
@@ -168,14 +162,14 @@ function compression.accept(settings, value)
     return nil, "the server chose parameters of the extension permessage-deflate that were not offered"
   end
   local server = {
-    bits = answer.server_max_window_bits or MAX_BITS, forgets = answer.server_no_context_takeover or false,
+    bits = answer.server_max_window_bits or MAX_BITS, no_takeover = answer.server_no_context_takeover or false,
   }
   local client = {
     bits = min(settings.client_max_window_bits, answer.client_max_window_bits or MAX_BITS),
-    forgets = settings.client_no_context_takeover or answer.client_no_context_takeover or false,
+    no_takeover = settings.client_no_context_takeover or answer.client_no_context_takeover or false,
   }
-  local key = ("client %d %s %d %s"):format(server.bits, tostring(server.forgets), client.bits,
-    tostring(client.forgets))
+  local key = ("client %d %s %d %s"):format(server.bits, tostring(server.no_takeover), client.bits,
+    tostring(client.no_takeover))
   return agree(settings, "client", key, server, client)
 end
 

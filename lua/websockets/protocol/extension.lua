@@ -1,4 +1,4 @@
---- The field Sec-WebSocket-Extensions, read strictly.
+--- Reads the field Sec-WebSocket-Extensions strictly.
 -- @module websockets.protocol.extension
 -- @rfc 6455 9.1
 local fields = require("websockets.http.fields")
@@ -15,18 +15,18 @@ local function skip_blanks(text, at)
 end
 
 local function read_token(text, at)
-  local _, _, token, behind = find(text, TOKEN, at)
-  return token, behind
+  local _, _, token, after = find(text, TOKEN, at)
+  return token, after
 end
 
--- 9.1: what is quoted has to be a token once the quotes are off.
+-- RFC 6455 9.1: a quoted value must be a token without its quotes.
 local function read_value(text, at)
   if byte(text, at) ~= QUOTE then return read_token(text, at) end
   local stop = find(text, '"', at + 1, true)
   if not stop then return nil end
   local inside = sub(text, at + 1, stop - 1):gsub("\\(.)", "%1")
-  local token, behind = read_token(inside, 1)
-  if not token or behind <= #inside or find(inside, "[ \t]") then return nil end
+  local token, after = read_token(inside, 1)
+  if not token or after <= #inside or find(inside, "[ \t]") then return nil end
   return token, skip_blanks(text, stop + 1)
 end
 
@@ -45,19 +45,19 @@ local function read_parameters(text, at, parameters)
 end
 
 --- Reads a list of extensions with their parameters.
--- @tparam string text the field's value
--- @treturn[1] {table,...} in their order: `name`, `parameters` (list of `name` and `value`, false for none)
--- @treturn[2] nil where it is not such a list
+-- @tparam string text value of the field
+-- @treturn[1] {table,...} extensions in order: `name`, `parameters` (list of `name` and `value`; false for no value)
+-- @treturn[2] nil the value is malformed
 function extension.parse(text)
   local list, at = {}, skip_blanks(text, 1)
   while at <= #text do
     if byte(text, at) == COMMA then
-      -- An empty element is allowed and means nothing.
+      -- RFC 9110 5.6.1: an empty element is ignored.
       at = skip_blanks(text, at + 1)
     else
       local parameters = {}
-      local name, behind = read_token(text, at)
-      at = name and read_parameters(text, behind, parameters)
+      local name, after = read_token(text, at)
+      at = name and read_parameters(text, after, parameters)
       if not at or (at <= #text and byte(text, at) ~= COMMA) then return nil end
       list[#list + 1] = { name = name, parameters = parameters }
     end

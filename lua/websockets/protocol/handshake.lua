@@ -1,4 +1,4 @@
---- The opening handshake: what a client must have asked for, and the answer.
+--- The server's side of the opening handshake: what a request must have, and the answer.
 -- @module websockets.protocol.handshake
 local fields = require("websockets.http.fields")
 
@@ -14,12 +14,12 @@ function handshake.is_upgrade(request)
   return request.minor == 1 and fields.has_token(request.headers.upgrade, "websocket")
 end
 
--- Scheme and port aside, the page must come from the host it talks to. Whatever is more than host and port is no host:
--- two origins in one line, user information.
+-- Only hosts are compared, not schemes and ports. Anything but a host with a port is refused: two origins in one field,
+-- user information.
 local function host_of(authority)
-  local host, behind = authority:match("^(%[[%x:.]+%])()")
-  if not host then host, behind = authority:match("^([%w._~%%-]+)()") end
-  return host and find(authority, "^:?%d*$", behind) and lower(host)
+  local host, after = authority:match("^(%[[%x:.]+%])()")
+  if not host then host, after = authority:match("^([a-zA-Z0-9._~%%-]+)()") end
+  return host and find(authority, "^:?%d*$", after) and lower(host)
 end
 
 local function origin_host(origin)
@@ -27,9 +27,10 @@ local function origin_host(origin)
   return authority and host_of(authority)
 end
 
---- Decides whether a page from some origin may connect.
+--- Decides whether a page of the origin in the request may connect.
 -- @rfc 6455 10.2
--- @tparam ?string|table|function origins the option: nil for "same host", `"*"`, list, or `function(origin, request)`
+-- @tparam ?string|table|function origins the option: nil (the host of the request only), `"*"`, list of origins, or
+-- `function(origin, request)`
 -- @tparam table request
 -- @treturn boolean
 function handshake.allows_origin(origins, request)
@@ -48,7 +49,7 @@ function handshake.allows_origin(origins, request)
   return host ~= nil and host == origin_host(origin)
 end
 
--- RFC 6455 4.2.1 (5): 24 characters that stand for 16 bytes.
+-- RFC 6455 4.2.1 (5): the Base64 of 16 bytes has 24 characters.
 local function is_key(key)
   return #key == 24 and find(key, "^[a-zA-Z0-9+/]*==$") ~= nil
 end
@@ -63,7 +64,7 @@ local UPGRADE = { Upgrade = "websocket", Connection = "Upgrade", ["Sec-WebSocket
 -- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] integer status 400, 405 or 426
--- @treturn[2] ?table headers of the answer
+-- @treturn[2] ?table further headers of the answer
 function handshake.check(request)
   local headers = request.headers
   if request.method ~= "GET" then return nil, 405, { Allow = "GET" } end
@@ -76,12 +77,12 @@ end
 
 local NONE = {}
 
---- Reads the subprotocols that the client offers, in its order.
+--- Reads the subprotocols that a client offers.
 -- @rfc 6455 4.1
 -- @tparam table request
--- @treturn[1] {string,...} empty when none is offered
+-- @treturn[1] {string,...} in the client's order; empty if none is offered
 -- @treturn[2] nil
--- @treturn[2] integer status 400: not a list of different tokens
+-- @treturn[2] integer status 400: this is not a list of different tokens
 function handshake.subprotocols(request)
   local value = request.headers["sec-websocket-protocol"]
   if not value then return NONE end
@@ -95,14 +96,14 @@ function handshake.subprotocols(request)
   return list
 end
 
---- Picks the subprotocol and its handler.
+--- Chooses the subprotocol and its handler.
 -- @rfc 6455 4.2.2
 -- @tparam {string,...} offered in the client's order
 -- @tparam ?table protocols name -> handler
--- @tparam ?function default handler where no name fits
+-- @tparam ?function default handler if no name matches
 -- @treturn[1] function handler
 -- @treturn[1] ?string subprotocol, nil with the default handler
--- @treturn[2] nil
+-- @treturn[2] nil no handler matches
 function handshake.choose(offered, protocols, default)
   for _, name in ipairs(offered) do
     local handler = protocols and protocols[name]
@@ -111,14 +112,14 @@ function handshake.choose(offered, protocols, default)
   return default
 end
 
---- Writes the answer that accepts.
+--- Writes the answer that accepts a WebSocket.
 -- @rfc 6455 4.2.2
 -- @tparam table engine
 -- @tparam table request
 -- @tparam ?string subprotocol
--- @tparam ?table headers further ones, name -> value or list of values
+-- @tparam ?table headers further headers, name -> value or list of values
 -- @tparam ?string extensions value of Sec-WebSocket-Extensions
--- @treturn string bytes
+-- @treturn string bytes of the head
 function handshake.accept(engine, request, subprotocol, headers, extensions)
   local lines = {
     "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",

@@ -1,4 +1,4 @@
---- WebSocket URLs: where to connect, and what to ask for there.
+--- Reads WebSocket URLs.
 -- @module websockets.protocol.url
 -- @rfc 6455 3
 local url = {}
@@ -7,8 +7,8 @@ local find = string.find
 
 local DEFAULT_PORT = 80
 
--- RFC 3986 3.3, 3.4: what may stand in a path, and behind the question mark.
-local NOT_IN_TARGET = "[^%w%-._~!$&'()*+,;=:@/?%%]"
+-- RFC 3986 3.3, 3.4: the characters of a path and a query.
+local NOT_IN_TARGET = "[^a-zA-Z0-9%-._~!$&'()*+,;=:@/?%%]"
 
 local function is_ipv4(host)
   local count = 0
@@ -19,9 +19,9 @@ local function is_ipv4(host)
   return count == 4
 end
 
--- A last label of digits alone would be a number to some readers and a name to others.
+-- Some readers take a name whose last label has only digits for a number.
 local function is_name(host)
-  if #host > 253 or not find(host, "^[%w_-][%w._-]*$") or find(host, "..", 1, true) then return false end
+  if #host > 253 or not find(host, "^[a-zA-Z0-9_-][a-zA-Z0-9._-]*$") or find(host, "..", 1, true) then return false end
   return not find(host, "^%d+%.?$") and not find(host, "%.%d+%.?$")
 end
 
@@ -58,7 +58,7 @@ function url.parse(text)
   local made = {}
   local expected = read_authority(made, authority)
   if expected then return nil, expected end
-  -- RFC 6455 3: there is no place for a fragment.
+  -- RFC 6455 3: a fragment is not allowed.
   if find(target, "#", 1, true) then return nil, "a URL without '#'" end
   if find(target, NOT_IN_TARGET) or find(target:gsub("%%%x%x", ""), "%", 1, true) then
     return nil, "a path of URL characters, others as %XX"

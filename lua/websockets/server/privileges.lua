@@ -1,8 +1,8 @@
---- Giving up root after binding.
+--- Gives up the rights of root after binding.
 -- @module websockets.server.privileges
 local privileges = {}
 
--- LuaJIT can call the system itself.
+-- LuaJIT can call the operating system directly.
 local function by_ffi(gid, uid)
   local found, ffi = pcall(require, "ffi")
   if not found then return nil end
@@ -16,7 +16,7 @@ local function by_ffi(gid, uid)
   return true
 end
 
--- lua-posix cannot set supplementary groups: where there are others than gid, going on would keep their rights.
+-- lua-posix cannot set supplementary groups: if the process has others than gid, it would keep their rights.
 local function by_posix(gid, uid)
   local found, posix = pcall(require, "posix.unistd")
   if not found then return nil end
@@ -34,10 +34,10 @@ local function by_posix(gid, uid)
   return true
 end
 
---- Sets group and user.
--- @tparam integer gid with its supplementary groups; -1 leaves it
--- @tparam integer uid -1 leaves it
--- @tparam ?function by_engine the accelerator's way
+--- Sets the group and the user of the process.
+-- @tparam integer gid group id, also the only supplementary group; -1: no change
+-- @tparam integer uid user id; -1: no change
+-- @tparam ?function by_engine the accelerator's function for this
 -- @treturn[1] boolean true
 -- @treturn[2] boolean false
 -- @treturn[2] string what failed

@@ -1,9 +1,9 @@
---- Bytes over a LuaSocket TCP object, without ever waiting.
+--- Bytes in and out of a LuaSocket TCP object, without blocking.
 -- @module websockets.transport.luasocket
 local luasocket = {}
 luasocket.__index = luasocket
 
--- A multiple of LuaSocket's own 8 KiB buffer, so that a flood leaves nothing behind in it.
+-- A multiple of LuaSocket's own 8 KiB buffer, so that nothing stays in that buffer after a full read.
 local CHUNK_BYTES = 65536
 local floor = math.floor
 
@@ -17,48 +17,48 @@ function luasocket.new(socket)
   return setmetatable({ socket = socket }, luasocket)
 end
 
---- Takes what has come.
+--- Receives the bytes that have come.
 -- @treturn[1] string bytes, at least one
--- @treturn[1] boolean whether more may be waiting that polling would not show
+-- @treturn[1] boolean whether there may be more that polling does not show
 -- @treturn[2] nil
--- @treturn[2] string `timeout` (nothing there), `closed` or `reset`
+-- @treturn[2] string `timeout` (no bytes have come), `closed` or `reset`
 function luasocket:receive()
   local bytes, why, partial = self.socket:receive(CHUNK_BYTES)
-  -- What the kernel still holds shows in polling; only what LuaSocket has read ahead does not.
+  -- Polling shows bytes in the kernel, but not those that LuaSocket has read ahead.
   if bytes then return bytes, self.socket:dirty() end
   if partial and partial ~= "" then return partial, false end
   if why == "timeout" or why == "closed" then return nil, why end
   return nil, "reset"
 end
 
---- Gives bytes to the operating system.
+--- Sends as many bytes as the operating system takes.
 -- @tparam string bytes
 -- @tparam integer from position of the first to send
--- @treturn[1] integer position behind the last that was taken: all of them
+-- @treturn[1] integer position after the last byte: all were taken
 -- @treturn[2] nil
--- @treturn[2] string `timeout` (full), `closed` or `reset`
--- @treturn[2] integer position behind the last that was taken
+-- @treturn[2] string `timeout` (the socket is full), `closed` or `reset`
+-- @treturn[2] integer position after the last byte that was taken
 function luasocket:send(bytes, from)
   local last, why, partial = self.socket:send(bytes, from)
   if last then return #bytes + 1 end
   if why ~= "timeout" and why ~= "closed" then why = "reset" end
-  -- LuaSocket counts in floats.
+  -- LuaSocket gives floats.
   return nil, why, floor(partial or from - 1) + 1
 end
 
---- Tells whether bytes have been read ahead that polling would not show.
+--- Tells whether LuaSocket has read bytes ahead, which polling does not show.
 -- @treturn boolean
 function luasocket:pending()
   return self.socket:dirty()
 end
 
---- Names the descriptor.
--- @treturn integer -1 once closed
+--- Gives the descriptor.
+-- @treturn integer -1 after `close`
 function luasocket:getfd()
   return floor(self.socket:getfd())
 end
 
---- Names the peer.
+--- Gives the address of the peer.
 -- @treturn string IP address, without the prefix of an IPv4 address inside IPv6; "" when unknown
 -- @treturn integer port, 0 when unknown
 function luasocket:peer()
@@ -67,7 +67,7 @@ function luasocket:peer()
   return (ip:gsub("^::[fF][fF][fF][fF]:", "")), floor(tonumber(port) or 0)
 end
 
---- Ends the sending direction: the peer reads to the end and then sees it.
+--- Ends the sending direction: the peer reads all that was sent, then the end.
 function luasocket:shutdown()
   self.socket:shutdown("send")
 end

@@ -21,7 +21,7 @@ describe("the option compression", function()
     local unable = { can_compress = function() return nil, "lua-zlib is not installed" end }
     local is_good, err = pcall(compression.settle, true, {}, unable, 1)
     assert.is_false(is_good)
-    assert.matches("option 'compression' cannot be had: lua%-zlib is not installed", err)
+    assert.matches("option 'compression' is not available: lua%-zlib is not installed", err)
     assert.is_false(pcall(compression.settle, true, {}, {}, 1))
     assert.is_false(compression.settle(false, {}, unable, 1))
   end)
