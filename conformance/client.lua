@@ -1,9 +1,9 @@
 --- The echo client that a conformance suite tests: it runs every case of the suite's server.
 -- @script client
 --
--- `lua conformance/client.lua PORT`: asks how many cases there are, runs them, a few at a time, and has the report
--- written; then it writes its engine and that number. Each case is a connection on which every message goes back as it
--- came.
+-- `lua conformance/client.lua PORT`: asks how many cases there are, runs a few of them at a time, and asks the suite to
+-- write the report. Then it prints its engine and the number of cases. A case is a connection on which every message is
+-- sent back.
 package.path = "./?.lua;" .. package.path
 
 local peer = require("conformance.peer")

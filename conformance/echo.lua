@@ -1,4 +1,4 @@
---- The echo server that a conformance suite tests: every message comes back as it was.
+--- The echo server that a conformance suite tests: it sends every message back.
 -- @script echo
 --
 -- `lua conformance/echo.lua [PORT]`: prints its engine and its port on one line; without a port the system chooses.

@@ -1,24 +1,25 @@
---- What a run of the Autobahn cases has to show. Every case that is not listed has to be OK, its close too.
+--- The verdicts that the Autobahn cases must give. Every case that is not listed must be OK, and its close too.
 -- @module conformance.expected
-local LATE_CLOSE = "a close frame right behind 256 KiB and a ping after it: what is still answered is left open"
-local LARGE_CODE = "close codes from 5000 on: the standard gives them no meaning"
+local LATE_CLOSE = "a close frame directly after 256 KiB, and a ping after it: what is still answered is left open"
+local LARGE_CODE = "close codes from 5000 on: the standard does not define them"
 
--- RFC 7692 6 lets each message go plain. Here a text that does stops the suite in itself: it takes a hash of what it
--- has decoded already ("Strings must be encoded before hashing") and calls the case ERROR, its close FAILED.
--- In these twelve no context is kept and messages have 16, 64 or 256 bytes: a peer that compresses such messages from
--- 1,024 bytes on (Node's ws) ends so. Ours are started with `threshold = 0`, send nothing plain and have to be OK.
-local STOPS_ITSELF = "an ERROR of the suite's own for a peer that sends small texts plain"
+-- RFC 7692 6 allows uncompressed messages. In these twelve cases the runner (kosoku) fails by its own fault if a text
+-- comes uncompressed: it hashes text that it has decoded already ("Strings must be encoded before hashing"), and gives
+-- ERROR, and FAILED for the close. The messages have 16, 64 or 256 bytes, so that a peer that compresses from 1,024
+-- bytes on (Node's ws) gets this verdict. Our peers are started with `threshold = 0`, compress everything, and must be
+-- OK.
+local FAULT_OF_RUNNER = "the runner fails if small texts come uncompressed"
 
 local function informational(why)
   return { behavior = "INFORMATIONAL", close = "INFORMATIONAL", why = why }
 end
 
 local function faulty()
-  return { behavior = "OK", close = "OK", why = STOPS_ITSELF, plain = { behavior = "ERROR", close = "FAILED" } }
+  return { behavior = "OK", close = "OK", why = FAULT_OF_RUNNER, plain = { behavior = "ERROR", close = "FAILED" } }
 end
 
 return {
-  --- How many cases there are in each part, and in each group of the long ones.
+  --- Number of cases in each part, and in each group of the long parts.
   counts = {
     ["1"] = 16, ["2"] = 11, ["3"] = 7, ["4"] = 10, ["5"] = 20, ["6"] = 145, ["7"] = 37, ["9"] = 54, ["10"] = 1,
     ["12"] = 90, ["13"] = 126,

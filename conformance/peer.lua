@@ -1,4 +1,4 @@
---- What both peers under test are set to: the limits that the suite needs, and compression where it asks for it.
+--- The options of both peers under test: the limits that the suite needs, and compression if it is asked for.
 -- @module conformance.peer
 local engines = require("websockets.engine.loader")
 
@@ -6,13 +6,13 @@ local peer = {}
 
 local MIB = 1024 * 1024
 
--- Quick, for the level is no matter of the protocol.
+-- The fastest level: the protocol does not depend on it.
 local LEVEL = 1
 
---- Gives the options of one peer. By the environment: `THRESHOLD`, bytes from which messages are compressed; without
--- it nothing is compressed.
+--- Gives the options of a peer. The environment variable `THRESHOLD` is the size in bytes from which messages are
+-- compressed; without it nothing is compressed.
 -- @treturn table options that `websockets.context` and `context:connect` share
--- @raise where the engine at work would leave compression to another one
+-- @raise if the engine in use cannot compress
 function peer.options()
   local threshold = tonumber(os.getenv("THRESHOLD") or "")
   local chosen = engines.choose()

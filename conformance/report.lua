@@ -1,4 +1,4 @@
---- Reads the report of a conformance suite and judges it: both verdicts of each case, against what is expected of it.
+--- Reads the report of a conformance suite and compares both verdicts of each case with the expected ones.
 -- @module conformance.report
 local expected = require("conformance.expected")
 
@@ -6,7 +6,7 @@ local report = {}
 
 --- Reads `index.json` of a run: one agent, its cases, two verdicts each.
 -- @tparam string text the file
--- @treturn table case -> `{ behavior, close }`; a verdict that is not there is nil
+-- @treturn table case -> `{ behavior, close }`; a missing verdict is nil
 function report.read(text)
   local cases = {}
   for case, fields in text:gmatch('"(%d+%.[%d.]+)"%s*:%s*(%b{})') do
@@ -18,7 +18,7 @@ function report.read(text)
   return cases
 end
 
---- Orders case numbers as a reader would.
+--- Compares case numbers, number by number.
 -- @tparam string a
 -- @tparam string b
 -- @treturn boolean whether `a` comes first
@@ -36,7 +36,7 @@ local function names_of(cases)
   return names
 end
 
---- Takes those cases that belong to some parts.
+--- Selects the cases of some parts.
 -- @tparam table cases as `read` gave them
 -- @tparam {string,...} parts "1" to "13", or as "12.3"
 -- @treturn table case -> `{ behavior, close }`
@@ -60,10 +60,10 @@ local function check_counts(cases, parts, problems)
   end
 end
 
---- Judges a report.
+--- Compares a report with the expected verdicts.
 -- @tparam table cases as `read` gave them
--- @tparam {string,...} parts that were asked for, all their cases have to be there
--- @treturn {string,...} what differs from what is expected, a line each
+-- @tparam {string,...} parts that were asked for; all their cases must be in the report
+-- @treturn {string,...} the differences, one line each
 function report.judge(cases, parts)
   local problems = {}
   for _, case in ipairs(names_of(cases)) do
@@ -82,9 +82,9 @@ local function verdict_of(found)
   return found.close == "OK" and "OK" or "close " .. (found.close or "nothing")
 end
 
---- Counts verdicts: `OK` where both are, else the one that is not, with the names of its cases.
+--- Counts verdicts: `OK` if both are, else the one that is not, with the names of its cases.
 -- @tparam table cases as `read` gave them
--- @treturn string as "244 OK, 1 INFORMATIONAL (7.1.6)"; "none" where there are no cases
+-- @treturn string as "244 OK, 1 INFORMATIONAL (7.1.6)"; "none" if there are no cases
 function report.summary(cases)
   local lists, order = { OK = {} }, { "OK" }
   for _, case in ipairs(names_of(cases)) do

@@ -1,9 +1,9 @@
---- Runs the conformance suite in both roles, under each engine and some Luas, and prints a table of the verdicts.
+--- Runs the conformance suite in both roles, with each engine and some Luas, and prints a table of the verdicts.
 -- @script run
 --
--- `make conformance`. By the environment: `LUAS`, `ROLES` (server client), `ENGINES` (pure, and native where it is
--- there), `PARTS` ("1" to "13", or as "12.3"), `JOBS` (how many parts run at a time). The exit code is 0 where every
--- case is what `expected.lua` says.
+-- `make conformance`. Environment variables: `LUAS`, `ROLES` (server client), `ENGINES` (pure, and native if it is
+-- built), `PARTS` ("1" to "13", or as "12.3"), `JOBS` (how many parts run at a time). The exit code is 0 if every case
+-- has the verdicts of `expected.lua`.
 
 package.path = "./?.lua;" .. package.path
 
@@ -32,7 +32,7 @@ local function say(...)
   io.stdout:flush()
 end
 
--- The long ones in their groups: what has ended is seen, and the roles can run side by side.
+-- The long parts by their groups, so that progress shows and both roles can run at the same time.
 local function in_groups(parts)
   local list = {}
   for part in pairs(expected.counts) do
@@ -55,7 +55,7 @@ local function is_compressed(part)
   return part:find("^1[23]") ~= nil
 end
 
--- One after the other of each role's parts, the roles side by side.
+-- Both roles of a part come one after the other, so that they run at the same time.
 local function plan(parts)
   local rows, runs = {}, {}
   for _, lua in ipairs(words(os.getenv("LUAS"), { "lua5.4", "luajit" })) do

@@ -1,4 +1,4 @@
---- Runs the Autobahn cases against our echo server, or has our echo client run them against the suite's server.
+--- Runs the Autobahn cases against our echo server, or our echo client against the server of the suite.
 -- @module conformance.suite
 local child = require("spec.support.child")
 
@@ -15,14 +15,14 @@ function suite.is_here()
   return code == 0
 end
 
---- Gives what a program of ours is started with.
+--- Gives the environment with which our programs are started.
 -- @tparam string lua interpreter
 -- @tparam string engine "native" or "pure"
 -- @treturn string assignments for the shell
 function suite.environment(lua, engine)
   local text = "LUA_PATH='lua/?.lua;lua/?/init.lua;;' WEBSOCKETS_NATIVE="
   if engine ~= "native" then return text .. "off" end
-  -- An accelerator that `make native` built, else one that is installed.
+  -- The accelerator that `make native` built, else an installed one.
   return text .. "on LUA_CPATH=" .. child.quote(BUILT:format(lua:match("[^/]+$")) .. (os.getenv("LUA_CPATH") or ";"))
 end
 
@@ -67,13 +67,13 @@ end
 
 function ends.client(run, job)
   local text = job.ours:rest()
-  -- The suite waits for who has not done it to the end.
+  -- The suite would wait for a client that has not run all cases.
   if not text:find("^" .. run.engine .. " %d+\n$") then return text .. job.suite:stop() end
   return text .. job.suite:rest()
 end
 
---- Starts the cases; they run beside the caller.
--- @tparam table run `role` ("server" or "client": ours), `lua` (its interpreter), `engine`, `select` (list of cases or
+--- Starts the cases; they run while the caller goes on.
+-- @tparam table run `role` (ours: "server" or "client"), `lua` (its interpreter), `engine`, `select` (list of cases or
 -- patterns: "12.*"), `threshold` (bytes from which messages are compressed, nil for no compression), `seconds` at most
 -- @treturn table job for `finish`
 function suite.start(run)
@@ -83,10 +83,10 @@ function suite.start(run)
   return job
 end
 
---- Waits for the end of the cases.
+--- Waits until the cases have ended.
 -- @tparam table job
--- @treturn string `index.json` of the report; "" where there is none
--- @treturn string what the programs wrote
+-- @treturn string `index.json` of the report; "" if there is none
+-- @treturn string output of the programs
 function suite.finish(job)
   local output = job.failure
   if output then

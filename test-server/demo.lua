@@ -1,9 +1,9 @@
---- What the test servers serve: the page and the two protocols of 2012, whatever loop drives them.
+--- The page and the two subprotocols of 2012, which both test servers serve.
 -- @module test-server.demo
 
 local demo = {}
 
---- Seconds between two steps of the counter.
+--- Seconds between two ticks of the counter.
 demo.TICK_SECONDS = 0.1
 
 local DEFAULT_PORT = 8002
@@ -75,9 +75,9 @@ local function read_port(text)
   return port
 end
 
---- Read the arguments of a test server: `[directory/ [port [address]]]`.
+--- Reads the arguments of a test server: `[directory/ [port [address]]]`.
 -- @tparam table arguments the global `arg`
--- @tparam string here directory of the script, with its slash: where the page is by default
+-- @tparam string here directory of the script, with its slash; the page is there by default
 -- @treturn table `directory`, `port`, `interf` for `demo.context`
 function demo.arguments(arguments, here)
   return {
@@ -87,10 +87,10 @@ function demo.arguments(arguments, here)
   }
 end
 
---- Listen and print the link; where that fails, say why in one line and end the program.
+--- Listens and prints the link. If that fails, it prints the reason in one line and ends the program.
 -- @tparam table websockets the library
--- @tparam table place what `demo.arguments` gave
--- @tparam[opt] table hooks `on_add_fd` and `on_del_fd` of an outside loop
+-- @tparam table place as `demo.arguments` gave it
+-- @tparam[opt] table hooks `on_add_fd` and `on_del_fd` for an outside loop
 -- @treturn table the context
 function demo.context(websockets, place, hooks)
   hooks = hooks or {}
@@ -112,19 +112,19 @@ function demo.context(websockets, place, hooks)
   return context
 end
 
---- One step of the counter on every page.
--- @tparam table context what `demo.context` gave
+--- Increments the counter on every page.
+-- @tparam table context as `demo.context` gave it
 function demo.tick(context)
-  -- Not empty, because libwebsockets promised the callback for non-empty data only.
+  -- Not empty, because libwebsockets promised the callback only for data that is not empty.
   context:broadcast("dumb-increment-protocol", "x")
 end
 
---- Run a loop until it ends or Ctrl-C interrupts it, then destroy the context.
--- @tparam table context what `demo.context` gave
--- @tparam function loop runs for ever
+--- Runs a loop until it ends or Ctrl-C interrupts it, then destroys the context.
+-- @tparam table context as `demo.context` gave it
+-- @tparam function loop runs until it is interrupted
 function demo.run(context, loop)
   local ended, why = pcall(loop)
-  -- Ctrl-C may strike in the middle of a turn: what destroying says then is of no interest.
+  -- Ctrl-C may interrupt a turn: then an error of destroy is not reported.
   local destroyed, why_not = pcall(context.destroy, context)
   if not ended and not tostring(why):find("interrupted!", 1, true) then
     error(why, 0)

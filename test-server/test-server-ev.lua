@@ -1,5 +1,5 @@
 --- Test server under lua-ev: `lua test-server/test-server-ev.lua [test-server/ [port [address]]]`.
--- It watches sockets for reading only, as the programs of 2012 did.
+-- It watches sockets only for reading, as the programs of 2012 did.
 -- @script test-server-ev
 
 local here = arg[0]:match("^.*[/\\]") or "./"
@@ -12,7 +12,7 @@ local demo = dofile(here .. "demo.lua")
 
 local loop = ev.Loop.default
 local watchers = {}
--- Declared first: on_add_fd hears of the listening socket while the context is still being made.
+-- Declared first, because on_add_fd is called for the listening socket before `context` is assigned.
 local context
 
 local function on_add_fd(fd)

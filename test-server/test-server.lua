@@ -1,5 +1,5 @@
---- Test server with a loop of its own: `lua test-server/test-server.lua [test-server/ [port [address]]]`.
--- The port is 8002, or one that the system chooses for `any`; without an address it listens on all of them.
+--- Test server with its own loop: `lua test-server/test-server.lua [test-server/ [port [address]]]`.
+-- The default port is 8002; for `any` the system chooses one. Without an address it listens on all interfaces.
 -- @script test-server
 
 local here = arg[0]:match("^.*[/\\]") or "./"
@@ -16,7 +16,7 @@ demo.run(context, function()
   local next_tick = socket.gettime() + demo.TICK_SECONDS
   while true do
     local remaining = next_tick - socket.gettime()
-    -- More than two ticks ahead means that the clock of the machine was set back.
+    -- If the next tick is more than two ticks away, the clock of the machine was set back.
     if remaining <= 0 or remaining > 2 * demo.TICK_SECONDS then
       demo.tick(context)
       next_tick = socket.gettime() + demo.TICK_SECONDS

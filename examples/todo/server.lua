@@ -1,5 +1,5 @@
---- A shared to-do list: pages, a small REST interface, a login by cookie and two WebSockets, all on one port.
--- `lua examples/todo/server.lua [port [address]]`; the port is 8003, or one that the system chooses for `any`.
+--- A shared to-do list: pages, a small REST interface, a login by cookie and two WebSockets on one port.
+-- `lua examples/todo/server.lua [port [address]]`; the default port is 8003; for `any` the system chooses one.
 -- @script todo
 
 local here = arg[0]:match("^.*[/\\]") or "./"
@@ -16,7 +16,7 @@ local sessions, session_count = {}, 0 -- token -> name
 local items, last_id = {}, 0
 local online = {} -- name -> how many connections
 
--- ---- what goes over the wire
+-- JSON
 
 local function quote(text)
   return '"' .. text:gsub('[%c"\\]', function(c) return ("\\u%04x"):format(c:byte()) end) .. '"'
@@ -38,11 +38,11 @@ local function people_json()
   return "[" .. table.concat(names, ",") .. "]"
 end
 
-local function answer_json(ws, status, text)
+local function respond_json(ws, status, text)
   ws:respond(status, { ["Content-Type"] = "application/json", ["Cache-Control"] = "no-store" }, text)
 end
 
--- ---- who it is
+-- Users
 
 local function new_token()
   local source = assert(io.open("/dev/urandom", "rb"))
@@ -63,41 +63,41 @@ local function login(ws, _, method, _, body)
   ws:respond(204, { ["Set-Cookie"] = "session=" .. token .. "; Path=/; HttpOnly; SameSite=Strict" })
 end
 
--- ---- the REST interface
+-- REST interface
 
-local function tell_items() context:broadcast("todo.items", items_json()) end
+local function broadcast_items() context:broadcast("todo.items", items_json()) end
 
 local function serve_items(ws, _, method, _, body)
   local user = user_of(ws:request())
-  if not user then return answer_json(ws, 401, '{"error":"log in first"}') end
-  if method == "GET" then return answer_json(ws, 200, items_json()) end
+  if not user then return respond_json(ws, 401, '{"error":"log in first"}') end
+  if method == "GET" then return respond_json(ws, 200, items_json()) end
   if method ~= "POST" then return ws:respond(405, { Allow = "GET, POST" }) end
   if body == "" or #body > MAX_TEXT_BYTES or not is_utf8(body) or #items >= MAX_ITEMS then
-    return answer_json(ws, 422, '{"error":"empty, too long, no text or too many"}')
+    return respond_json(ws, 422, '{"error":"empty, too long, not UTF-8, or too many items"}')
   end
   last_id = last_id + 1
   items[#items + 1] = { id = last_id, text = body, by = user }
-  answer_json(ws, 201, ('{"id":%d}'):format(last_id))
-  tell_items()
+  respond_json(ws, 201, ('{"id":%d}'):format(last_id))
+  broadcast_items()
 end
 
 local function serve_item(ws, _, method)
   local request = ws:request()
-  if not user_of(request) then return answer_json(ws, 401, '{"error":"log in first"}') end
+  if not user_of(request) then return respond_json(ws, 401, '{"error":"log in first"}') end
   if method ~= "DELETE" then return ws:respond(405, { Allow = "DELETE" }) end
   for i, item in ipairs(items) do
     if tostring(item.id) == request.params.id then
       table.remove(items, i)
       ws:respond(204)
-      return tell_items()
+      return broadcast_items()
     end
   end
-  answer_json(ws, 404, '{"error":"no such item"}')
+  respond_json(ws, 404, '{"error":"no such item"}')
 end
 
--- ---- the sockets
+-- WebSockets
 
--- Only who has logged in gets one, and is known by name from then on.
+-- Only users who have logged in get a WebSocket; `ws.user` is their name.
 local function check_login(request)
   local user = user_of(request)
   if not user then return false, 401 end
@@ -112,21 +112,21 @@ local function live_people(ws)
   online[ws.user] = (online[ws.user] or 0) + 1
   context:broadcast("todo.people", people_json())
   ws:on_closed(function()
-    local left = online[ws.user] - 1
-    online[ws.user] = left > 0 and left or nil
+    local remaining = online[ws.user] - 1
+    online[ws.user] = remaining > 0 and remaining or nil
     context:broadcast("todo.people", people_json())
   end)
 end
 
-local function complain(level, message)
+local function log(level, message)
   io.stderr:write("todo: ", level, ": ", tostring(message), "\n")
 end
 
 context = websockets.context{
   port = arg[1] == "any" and "any" or tonumber(arg[1] or 8003),
   interf = arg[2] or "127.0.0.1",
-  log = complain,
-  on_error = function(err) complain("error", err) end,
+  log = log,
+  on_error = function(err) log("error", err) end,
   on_http = websockets.files(here .. "site", { cache_control = "no-cache" }),
   on_handshake = check_login,
   max_message_bytes = 1024,
@@ -141,6 +141,6 @@ context = websockets.context{
 }
 
 print(("http://%s:%d/"):format(arg[2] or "127.0.0.1", context:get_port()))
--- Ctrl-C ends it.
+-- Ctrl-C raises inside run; then the context is destroyed.
 pcall(context.run, context)
 pcall(context.destroy, context)

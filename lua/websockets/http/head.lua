@@ -79,27 +79,28 @@ end
 -- @treturn[3] boolean false
 -- @treturn[3] integer status 400, 414 or 431
 function http.scan(scanner, bytes, from, limits)
-  local most, most_first, most_lines = limits.max_header_bytes, limits.max_request_line_bytes, limits.max_header_lines
-  local start, before, lines, line_end = from, from, scanner.lines, scanner.line_end
+  local max_bytes, max_first, max_lines =
+    limits.max_header_bytes, limits.max_request_line_bytes, limits.max_header_lines
+  local start, next_byte, lines, line_end = from, from, scanner.lines, scanner.line_end
   local size_before = scanner.size - start + 1
   while true do
-    local position = find(bytes, "\n", before, true)
+    local position = find(bytes, "\n", next_byte, true)
     local size = size_before + (position or #bytes)
-    if size > most or lines == 0 and size > most_first then return false, lines == 0 and 414 or 431 end
+    if size > max_bytes or lines == 0 and size > max_first then return false, lines == 0 and 414 or 431 end
     if not position then break end
     if (position > start and byte(bytes, position - 1) or last_byte(scanner)) ~= 13 then return false, 400 end
-    before = position + 1
+    next_byte = position + 1
     if size - line_end > 2 then
       line_end = size
       lines = lines + 1
-      if lines > most_lines + 1 then return false, 431 end
+      if lines > max_lines + 1 then return false, 431 end
     elseif lines > 0 then
       return finish(scanner, bytes, start, position)
     else
       -- RFC 9112 2.2: one empty line before the request line is ignored.
       if scanner.skipped then return false, 400 end
       scanner.skipped, scanner.pieces, scanner.count, scanner.size = true, false, 0, 0
-      start, size_before = before, 1 - before
+      start, size_before = next_byte, 1 - next_byte
     end
   end
   if scanner.size == 0 and #bytes >= start and not find(bytes, BEGINNING, start) then

@@ -43,8 +43,8 @@ end
 -- @tparam table settings `slow_consumer`
 -- @tparam table engine
 -- @tparam integer level of the caller, as for `error`
--- @treturn[1] table settings for `websockets.protocol.compression`: the fields of the option; `keeps_context`, whether a
--- compression context may be kept; `agreed`, which `websockets.protocol.compression` fills
+-- @treturn[1] table settings for `websockets.protocol.compression`: the fields of the option; `keeps_context`, whether
+-- a compression context may be kept; `agreed`, a table that is filled there
 -- @treturn[2] boolean false: no compression
 -- @raise if compression is asked for and the engine cannot do it
 function compression.settle(value, settings, engine, level)
