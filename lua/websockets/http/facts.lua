@@ -48,8 +48,8 @@ function facts.link(engine, path)
   local kind = lfs.symlinkattributes(path, "mode")
   if kind ~= "link" then return kind end
   -- Old versions of lua-filesystem do not know "target" and raise.
-  local told, target = pcall(lfs.symlinkattributes, path, "target")
-  return kind, told and target or nil
+  local is_known, target = pcall(lfs.symlinkattributes, path, "target")
+  return kind, is_known and target or nil
 end
 
 --- Tells whether there is a source of facts about files and links.

@@ -30,7 +30,7 @@ local function push_target(stack, target)
 end
 
 -- Goes down name by name and follows symbolic links itself, so that none leads out of the folder. The root may be a
--- link. Gives the path, and the facts of what is there.
+-- link. Gives the path and the facts about the file or folder found.
 local function locate(engine, root, segments)
   local names, stack, link_count = {}, {}, 0
   for i = #segments, 1, -1 do stack[#stack + 1] = segments[i] end

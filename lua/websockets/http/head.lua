@@ -187,11 +187,8 @@ function http.parse(head, has_fields)
     or fields.read(head, line_end + 2, request.headers, request.fields) or check_host(request) or read_framing(request)
   if status then return nil, status end
   local connection = request.headers.connection
-  if request.minor == 1 then
-    request.keep_alive = not has_token(connection, "close")
-  else
-    request.keep_alive = has_token(connection, "keep-alive") and not has_token(connection, "close")
-  end
+  -- RFC 9112 9.3
+  request.keep_alive = not has_token(connection, "close") and (request.minor == 1 or has_token(connection, "keep-alive"))
   return request
 end
 
@@ -210,7 +207,7 @@ end
 -- @tparam table|boolean request as `parse` gave it; false if it could not be read
 -- @tparam boolean is_last whether this side ends the connection after the answer
 -- @treturn boolean whether another request may follow
--- @treturn string value of Connection; "" where the version of the request implies it
+-- @treturn string value of Connection; "" if the version of the request implies it
 function http.persistence(request, is_last)
   if is_last or not request or not request.keep_alive then return false, "close" end
   return true, request.minor == 0 and "keep-alive" or ""

@@ -1,7 +1,7 @@
 --- Kinds of message: the numbers that `ws:write` takes, and the opcodes that stand for them.
 -- @module websockets.protocol.kinds
 local kinds = {
-  --- Kinds.
+  --- Numbers of the kinds.
   TEXT = 0, BINARY = 1, CONTINUATION = 2, HTTP = 3, CLOSE = 4, PING = 5, PONG = 6,
 
   --- Numbers that may be added to a kind.
