@@ -186,9 +186,9 @@ function http.parse(head, has_fields)
   local status = read_request_line(request, sub(head, 1, line_end - 1))
     or fields.read(head, line_end + 2, request.headers, request.fields) or check_host(request) or read_framing(request)
   if status then return nil, status end
-  local connection = request.headers.connection
+  local options = request.headers.connection
   -- RFC 9112 9.3
-  request.keep_alive = not has_token(connection, "close") and (request.minor == 1 or has_token(connection, "keep-alive"))
+  request.keep_alive = not has_token(options, "close") and (request.minor == 1 or has_token(options, "keep-alive"))
   return request
 end
 
