@@ -13,6 +13,7 @@ local RESERVED_IN_HANDSHAKE = {
   upgrade = true, ["sec-websocket-accept"] = true, ["sec-websocket-protocol"] = true,
   ["sec-websocket-extensions"] = true, ["sec-websocket-version"] = true,
 }
+local RESERVED_IN_REQUEST = { host = true, upgrade = true, origin = true }
 
 --- Checks the headers of an answer.
 -- @rfc 9110 5.5
@@ -45,10 +46,8 @@ function headers.may_request(given)
   if type(given) ~= "table" then return false end
   for name, value in pairs(given) do
     if not fields.is_token(name) or not fields.are_values(value) then return false end
-    name = lower(name)
-    if RESERVED[name] or name == "host" or name == "upgrade" or name == "origin" or name:find("^sec%-websocket%-") then
-      return false
-    end
+    local field = lower(name)
+    if RESERVED[field] or RESERVED_IN_REQUEST[field] or field:find("^sec%-websocket%-") then return false end
   end
   return true
 end
