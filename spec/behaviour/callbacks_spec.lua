@@ -2,6 +2,7 @@
 -- @module spec.behaviour.callbacks_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 
 local KINDS = {
   "connect", "on_receive", "on_closed", "on_broadcast", "on_http", "on_drain", "on_pong", "on_add_fd", "on_del_fd",
@@ -65,7 +66,7 @@ local function start(kind, action)
     },
     on_http = function(ws)
       act("on_http", ws)
-      if not s.context.destroyed then ws:respond(200) end
+      if not inside.is_destroyed(s.context) then ws:respond(200) end
     end,
     on_add_fd = function() act("on_add_fd") end,
     on_del_fd = function() act("on_del_fd") end,
@@ -83,14 +84,14 @@ end
 local function provoke(s, state, is_full)
   local peers = {}
   local function turns()
-    for _ = 1, 6 do if not s.context.destroyed then s:turn(0) end end
+    for _ = 1, 6 do if not inside.is_destroyed(s.context) then s:turn(0) end end
   end
   for i = 1, 3 do
     local c = client.connect(s)
     c.connection:send(client.upgrade({ protocol = "a" }))
     peers[i] = c
     if i == 1 then turns() end
-    if s.context.destroyed then return end
+    if inside.is_destroyed(s.context) then return end
   end
   local h = client.connect(s)
   h.connection:send(client.request("/"))
@@ -99,7 +100,7 @@ local function provoke(s, state, is_full)
     c.connection:send(c:frame(1, "1") .. c:frame(10, "2") .. c:frame(1, "3"))
   end
   turns()
-  if not s.context.destroyed then s.context:broadcast("a", "x") end
+  if not inside.is_destroyed(s.context) then s.context:broadcast("a", "x") end
   local _, _, first = state()
   if is_full then
     first:write(FULL, 1)
@@ -131,8 +132,8 @@ describe("inside a callback", function()
         for _, times in pairs(closed) do assert.equal(1, times, label) end
         assert.equal("before", log.messages[1][2], label)
         if what == "destroy" then
-          assert.is_true(s.context.destroyed, label)
-          assert.equal(0, s.context.connection_count, label)
+          assert.is_true(inside.is_destroyed(s.context), label)
+          assert.equal(0, inside.connections(s.context), label)
           assert.equal(1, #log.closed, label)
         else
           witness:text("after")
@@ -182,7 +183,7 @@ describe("a message behind one whose callback", function()
     s:settle()
     assert.same({ { 1006, "", false, "closed" } }, closed)
     assert.same({ "1" }, got)
-    assert.equal(0, s.context.connection_count)
+    assert.equal(0, inside.connections(s.context))
   end)
 
   it("ended it at once is not delivered, and a breach behind does not end it twice", function()
@@ -219,9 +220,9 @@ describe("a message behind one whose callback", function()
     local accepted = listening:accept()
     listening:close()
     local s, c, got
-    s, c, got = run(function(ws)
+    s, c, got = run(function()
       local upgrade = client.upgrade({ protocol = "a" })
-      ws.context:adopt(accepted, upgrade .. c:frame(1, "a") .. c:frame(1, "b"))
+      s.context:adopt(accepted, upgrade .. c:frame(1, "a") .. c:frame(1, "b"))
     end, function(it) return it:frame(1, "2") .. it:frame(1, "3") end)
     s:pump(function() return #got == 5 end)
     s:settle()

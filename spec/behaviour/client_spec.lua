@@ -1,3 +1,4 @@
+local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
 local server = require("spec.support.server")
 local socket = require("socket")
@@ -227,20 +228,18 @@ describe("connect", function()
 
   it("without random bytes fails with a clear error", function()
     local s, p = start()
-    local real = s.context.engine
-    s.context.engine = setmetatable({ random = function() return nil, "no random bytes: gone", "entropy" end },
-      { __index = real })
+    local undo = inside.replace(s.context, "engine",
+      { random = function() return nil, "no random bytes: gone", "entropy" end })
     local _, log = p:connect()
     assert.same({ 1006, "no random bytes: gone", false, "entropy" }, closed(s, log))
-    s.context.engine = real
+    undo()
   end)
 
   it("gives nil, message and 'limit' where no descriptor can be watched", function()
     local s, p = start()
-    local poller = s.context.poller
-    s.context.poller = setmetatable({ can_watch = function() return false end }, { __index = poller })
+    local undo = inside.replace(s.context, "poller", { can_watch = function() return false end })
     local ws, message, code = s.context:connect("ws://127.0.0.1:" .. p.port)
-    s.context.poller = poller
+    undo()
     assert.is_nil(ws)
     assert.equal("no more connections can be watched", message)
     assert.equal("limit", code)

@@ -97,15 +97,15 @@ describe("context", function()
   end)
 
   it("run serves until stop is called in a callback", function()
-    local s = server.start({})
+    local s
     local rounds = 0
-    local c = client.connect(s)
-    c.connection:send(client.request("/"))
-    s.context.settings.on_http = function(ws)
+    s = server.start({ on_http = function(ws)
       ws:respond(200)
       rounds = rounds + 1
       s.context:stop()
-    end
+    end })
+    local c = client.connect(s)
+    c.connection:send(client.request("/"))
     s.context:run()
     assert.equal(1, rounds)
     assert.equal(200, (c:response()))
@@ -123,10 +123,10 @@ describe("context", function()
     for _ = 1, 2 do client.connect(s).connection:send(client.request("/")) end
     s.context:run()
     assert.same({ "oops", "oops" }, heard)
-    s.context.settings.on_error = nil
+    s = server.start({ on_http = function() error("oops", 0) end })
     client.connect(s).connection:send(client.request("/"))
     assert.error_matches(function() s.context:run() end, "^oops$")
-    assert.is_false(s.context.busy)
+    assert.equal(0, s.context:service(0))
   end)
 
   it("run inside a callback is refused, with the caller's line, and takes back no stop", function()

@@ -2,6 +2,7 @@
 -- @module spec.behaviour.delivery_spec
 local child = require("spec.support.child")
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local server = require("spec.support.server")
 
 local unpack = table.unpack or unpack
@@ -91,7 +92,7 @@ describe("delivery", function()
     s:pump(function() return #closed == PEERS - 1 end, "the others' ends")
     assert.equal(2, #seen)
     assert.equal(seen[1]:sub(2), seen[2]:sub(2))
-    assert.equal(1, s.context.connection_count)
+    assert.equal(1, inside.connections(s.context))
   end)
 
   it("keeps what is behind a pause for later, and gives the others theirs", function()
@@ -163,13 +164,13 @@ describe("hub:read", function()
     local peers = open_all(s, "a")
     s:settle()
     for _, c in ipairs(peers) do c:send(c:frame(1, ("x"):rep(bytes))) end
-    for i = 1, PEERS do readable[i] = { plain = all[i].wire } end
-    local stranger = { plain = false }
+    for i = 1, PEERS do readable[i] = inside.readable(all[i]) end
+    local stranger = inside.readable(nil)
     readable[PEERS + 1] = stranger
     local listed, calls, place, seen = { unpack(readable, 1, PEERS + 1) }, 0, 1, {}
     while place <= PEERS + 1 do
       local count
-      count, place = s.context.hub.read(s.context.hub.source, readable, place, PEERS + 1, owners, opcodes, payloads)
+      count, place = inside.read(s.context, readable, place, PEERS + 1, owners, opcodes, payloads)
       calls = calls + 1
       for i = 1, count do seen[#seen + 1] = { owners[i], opcodes[i], payloads[i] } end
     end
@@ -202,18 +203,15 @@ describe("hub:read", function()
   end)
 
   it("tells why nothing more comes", function()
-    local s = server.start({ protocols = { a = function() end } })
+    local handler, log = server.recorder()
+    local s = server.start({ protocols = { a = handler } })
     local c = client.open(s, "a")
     s:settle()
-    local ws
-    for _, owner in pairs(s.context.owners) do
-      if owner.state == "open" then ws = owner end
-    end
     c:close()
     local owners, opcodes, payloads = {}, {}, {}
     local count
     for _ = 1, 1000 do
-      count = s.context.hub.read(s.context.hub.source, { { plain = ws.wire } }, 1, 1, owners, opcodes, payloads)
+      count = inside.read(s.context, { inside.readable(log.ws[1]) }, 1, 1, owners, opcodes, payloads)
       if count > 0 then break end
     end
     assert.equal(1, count)

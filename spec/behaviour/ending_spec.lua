@@ -2,6 +2,7 @@
 -- @module spec.behaviour.ending_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 
 local function pair(options)
   local handler, log = server.recorder()
@@ -132,16 +133,16 @@ describe("ws:close", function()
 
   it("of 0 inside a callback ends at the end of the turn, and what was written in it leaves", function()
     local s, c, log = pair()
-    local inside
+    local found
     log.ws[1]:on_receive(function(ws)
       ws:write("last words")
       ws:close(0)
-      inside = { #log.closed, ws:get_socket_fd() > 0, ws:write("x") }
+      found = { #log.closed, ws:get_socket_fd() > 0, ws:write("x") }
     end)
     c:text("go")
     assert.same({ 1, "last words" }, { c:message() })
     s:settle()
-    assert.same({ 0, true, -1, "closed" }, inside)
+    assert.same({ 0, true, -1, "closed" }, found)
     assert.equal(1, #log.closed)
   end)
 
@@ -188,7 +189,7 @@ describe("ws:close", function()
     ws:close()
     s:advance(5.1)
     assert.equal("timeout", log.closed[1][5])
-    assert.equal(0, s.context.hub.buffered)
+    assert.equal(0, inside.buffered(s.context))
   end)
 end)
 

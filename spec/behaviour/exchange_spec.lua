@@ -1,6 +1,7 @@
 --- HTTP as a hostile reader sees it: requests cut and pipelined, the status of each that is wrong.
 -- @module spec.behaviour.exchange_spec
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local server = require("spec.support.server")
 
 local request = client.request
@@ -96,7 +97,7 @@ describe("HTTP requests", function()
     peer:send(table.concat(all))
     run:settle()
     assert.is_true(calls < 100)
-    assert.is_true(run.context.hub.buffered < 2 * #piece)
+    assert.is_true(inside.buffered(run.context) < 2 * #piece)
     for i = 1, 100 do
       local _, _, body = peer:response()
       assert.equal(("/%03d"):format(i), body:sub(1, 4))
@@ -108,7 +109,7 @@ describe("HTTP requests", function()
     local calls, turn, in_turn, most = 0, 0, 0, 0
     local run, peer
     run, peer = start({ on_http = function(ws)
-      if run.context.turn ~= turn then turn, in_turn = run.context.turn, 0 end
+      if run.turn_count ~= turn then turn, in_turn = run.turn_count, 0 end
       calls, in_turn = calls + 1, in_turn + 1
       most = math.max(most, in_turn)
       ws:respond(204)

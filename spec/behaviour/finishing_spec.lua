@@ -27,7 +27,7 @@ describe("the end of a turn", function()
     local fds = { all[1]:get_socket_fd(), all[2]:get_socket_fd() }
     for i = 1, 2 do
       all[i]:on_closed(function()
-        told[#told + 1] = { i, s.context.turn, all[1]:get_socket_fd(), all[2]:get_socket_fd() }
+        told[#told + 1] = { i, s.turn_count, all[1]:get_socket_fd(), all[2]:get_socket_fd() }
         if i == 1 then all[2]:close(0) end
       end)
     end

@@ -1,6 +1,7 @@
 --- Clients that end their sending direction and wait for the answers.
 -- @module spec.behaviour.half_closed_spec
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local server = require("spec.support.server")
 
 local request = client.request
@@ -31,7 +32,7 @@ describe("a half-closed client", function()
     assert.equal("closed", peer:await_end())
     -- Both directions have ended: there is nothing to wait for.
     run:settle()
-    assert.equal(0, run.context.connection_count)
+    assert.equal(0, inside.connections(run.context))
   end)
 
   it("still gets a later answer", function()
@@ -61,10 +62,10 @@ describe("a half-closed client", function()
       local run, peer = start()
       peer:send(bytes)
       run:settle()
-      assert.equal(1, run.context.connection_count)
+      assert.equal(1, inside.connections(run.context))
       peer.connection:shutdown("send")
       run:settle()
-      assert.equal(0, run.context.connection_count)
+      assert.equal(0, inside.connections(run.context))
     end
   end)
 end)

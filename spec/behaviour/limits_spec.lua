@@ -1,6 +1,7 @@
 --- Attacks on messages and requests: each limit, at and one past, while another connection goes on.
 -- @module spec.behaviour.limits_spec
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local server = require("spec.support.server")
 
 local BINARY = 2
@@ -119,7 +120,7 @@ describe("limits of messages", function()
     assert_failed(run, log, second, witness, 1009, "too_big")
     first:write(0, "z")
     assert.same({ BINARY, rep("a", 2000) .. "z" }, { first:message() })
-    assert.equal(0, run.context.budget.used)
+    assert.equal(0, inside.budget(run.context))
   end)
 
   it("max_unfinished_total_bytes: a retained piece is charged at least 128 bytes", function()
@@ -128,7 +129,7 @@ describe("limits of messages", function()
     if server.is_native then
       -- One buffer takes all pieces: there is one to charge for.
       peer:send(peer:frame(BINARY, "a", false))
-      run:pump(function() return run.context.budget.used == 129 end, "the charge for one byte")
+      run:pump(function() return inside.budget(run.context) == 129 end, "the charge for one byte")
       peer:send(rep(peer:frame(0, "a", false), 896))
       peer:send(peer:frame(0, "a", false))
     else
@@ -144,11 +145,11 @@ describe("limits of messages", function()
     assert.equal(1000000, #select(2, first:message()))
     second:write(BINARY, rep("b", 60000), false)
     run:settle()
-    local used = run.context.budget.used
+    local used = inside.budget(run.context)
     assert.is_true(used >= (server.is_native and 1000000 or 60000), used .. " bytes")
     second:write(0, "z")
     assert.equal(60001, #select(2, second:message()))
-    assert.equal(0, run.context.budget.used)
+    assert.equal(0, inside.budget(run.context))
   end)
 
   it("max_unfinished_total_bytes: what a vanished peer held is free again", function()
@@ -157,11 +158,11 @@ describe("limits of messages", function()
       local peer = client.open(run, "echo")
       peer:write(BINARY, rep("a", 3000), false)
       run:settle()
-      assert.is_true(run.context.budget.used >= 3000)
+      assert.is_true(inside.budget(run.context) >= 3000)
       peer:reset()
       run:pump(function() return #log.closed == round end, "on_closed")
       assert.equal(1006, log.closed[round][2])
-      assert.equal(0, run.context.budget.used)
+      assert.equal(0, inside.budget(run.context))
     end
   end)
 

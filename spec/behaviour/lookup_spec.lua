@@ -2,6 +2,7 @@
 -- @module spec.behaviour.lookup_spec
 
 local child = require "spec.support.child"
+local inside = require "spec.support.inside"
 local resolver = require "websockets.client.resolver"
 local server = require "spec.support.server"
 
@@ -34,7 +35,7 @@ describe("a look-up beside the loop", function()
   it("asks the system, and hears what LuaSocket would", function()
     finally(server.stop_all)
     local s = server.start({})
-    local wire = s.context.wire_class.look_up(s.context.hub, "localhost")
+    local wire = inside.look_up(s.context, "localhost")
     local answer, ended = "", nil
     s:pump(function()
       local bytes, why = wire:receive()
@@ -62,8 +63,9 @@ describe("a look-up beside the loop", function()
       quoted, "spec/fixtures/resolver.c", HEADERS, quoted, "spec/fixtures/states.c", quoted))
     assert(code == 0, text)
     local path = child.quote(folder .. "/?.so;" .. package.cpath)
+    local version = _VERSION:match("%d+%.%d+"):gsub("%.", "_")
     environment = ("LUA_PATH=%s LUA_CPATH=%s LUA_CPATH_%s=%s RESOLVER_GATE=%s/gate LD_PRELOAD=%s/resolver.so"):format(
-      child.quote("lua/?.lua;lua/?/init.lua;;"), path, _VERSION:match("%d+%.%d+"):gsub("%.", "_"), path, quoted, quoted)
+      child.quote("lua/?.lua;lua/?/init.lua;./?.lua;;"), path, version, path, quoted, quoted)
   end)
   lazy_teardown(function() child.remove_folder(folder) end)
 

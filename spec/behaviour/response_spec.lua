@@ -1,6 +1,7 @@
 --- Answers: respond, raw bytes, files, HEAD.
 -- @module spec.behaviour.response_spec
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local server = require("spec.support.server")
 
 local request = client.request
@@ -250,7 +251,7 @@ describe("serve_http_file", function()
       witness:text(tostring(i))
       assert.equal(tostring(i), select(2, witness:message()))
     end
-    assert.is_true(run.context.hub.buffered <= 128 * 1024)
+    assert.is_true(inside.buffered(run.context) <= 128 * 1024)
   end)
 
   it("a peer that vanishes in the middle leaves no open file", function()
@@ -262,9 +263,9 @@ describe("serve_http_file", function()
     end)
     peer:send(request("/"))
     run:pump(function() return found end)
-    local file = found.exchange.file
+    local file = inside.sent_file(found)
     peer:reset()
-    run:pump(function() return run.context.connection_count == 0 end)
+    run:pump(function() return inside.connections(run.context) == 0 end)
     assert.equal("closed file", io.type(file))
   end)
 
@@ -283,21 +284,21 @@ describe("serve_http_file", function()
 
   it("no file eats a turn: so many pieces each, the rest in the next", function()
     local path = temporary(("a"):rep(8 * 1024 * 1024))
-    local phase
+    local left
     local run, peer = start(function(ws)
       ws:serve_http_file(path)
-      phase = ws.exchange
+      left = inside.file_bytes_left(ws)
     end)
     peer:send(request("/"))
-    run:pump(function() return phase end)
+    run:pump(function() return left end)
     local turns = 0
-    while phase.left > 0 and turns < 1000 do
-      local before = phase.left
+    while left() > 0 and turns < 1000 do
+      local before = left()
       run:turns(1)
       peer:poll()
-      assert.is_true(before - phase.left <= 4 * 65536)
+      assert.is_true(before - left() <= 4 * 65536)
       turns = turns + 1
     end
-    assert.equal(0, phase.left)
+    assert.equal(0, left())
   end)
 end)

@@ -1,6 +1,7 @@
 --- Peers that do not read: what is queued for them, the policies when that is too much, and on_drain.
 -- @module spec.behaviour.slow_consumer_spec
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local server = require("spec.support.server")
 
 local unpack = table.unpack or unpack
@@ -78,7 +79,7 @@ describe("high_water_bytes", function()
 
   it("the default is 64 KiB", function()
     local run = start({})
-    assert.equal(64 * KIB, run.context.settings.high_water_bytes)
+    assert.equal(64 * KIB, inside.settings(run.context).high_water_bytes)
   end)
 end)
 
@@ -118,7 +119,7 @@ describe("max_buffered_bytes and slow_consumer", function()
     assert.equal("slow", log.closed[1][5])
     assert.equal(-1, ws:get_socket_fd())
     assert_served(witness)
-    assert.is_true(run.context.hub.buffered < 64 * KIB)
+    assert.is_true(inside.buffered(run.context) < 64 * KIB)
     peer:await_end()
   end)
 
@@ -216,7 +217,7 @@ describe("max_buffered_bytes and slow_consumer", function()
 
   it("the default limit is 16 MiB, 256 MiB for all", function()
     local run = server.start({})
-    local settings = run.context.settings
+    local settings = inside.settings(run.context)
     assert.same({ 16 * KIB * KIB, 256 * KIB * KIB, "close" },
       { settings.max_buffered_bytes, settings.max_buffered_total_bytes, settings.slow_consumer })
   end)
@@ -241,7 +242,7 @@ describe("max_buffered_total_bytes", function()
       log.ws[2]:write(PIECE:rep(4), WRITE_BINARY)
       for _ = 1, 64 do log.ws[1]:write(PIECE, WRITE_BINARY) end
       run:settle()
-      assert.is_true(run.context.hub.buffered <= 2048 * KIB)
+      assert.is_true(inside.buffered(run.context) <= 2048 * KIB)
       assert.equal(policy == "close" and -1 or 0, (log.ws[1]:write("a")))
       assert.equal(0, (log.ws[2]:write("a")))
       assert_served(witness)

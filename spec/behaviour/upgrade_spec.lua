@@ -2,6 +2,7 @@
 -- @module spec.behaviour.upgrade_spec
 
 local client = require "spec.support.client"
+local inside = require "spec.support.inside"
 local server = require "spec.support.server"
 
 describe("on_handshake", function()
@@ -229,7 +230,7 @@ describe('on_handshake that returns "later"', function()
     local s = start()
     local c = ask(s)
     c:close()
-    s:pump(function() return s.context.connection_count == 0 end)
+    s:pump(function() return inside.connections(s.context) == 0 end)
     assert.same({ nil, "closed" }, { waiting[1]:accept(), (select(3, waiting[1]:refuse())) })
     assert.same({}, closed)
   end)

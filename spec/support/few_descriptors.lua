@@ -4,10 +4,11 @@
 package.path = "lua/?.lua;lua/?/init.lua;./?.lua;" .. package.path
 
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local server = require("spec.support.server")
 
 local PEERS = 34
-local warnings, watched = 0, {}
+local warnings = 0
 local run = server.start({
   protocols = { echo = server.echo },
   log = function(level) if level == "warning" then warnings = warnings + 1 end end,
@@ -16,17 +17,7 @@ local context = run.context
 run:fake_time()
 
 -- What each turn asks of the listener, to see that it rests.
-local listener = context.listener
-local accepts, accept = 0, listener.accept
-listener.accept = function(self)
-  accepts = accepts + 1
-  return accept(self)
-end
-local watch = listener.watch
-listener.watch = function(self, is_on)
-  watched[#watched + 1] = is_on
-  return watch(self, is_on)
-end
+local listener = inside.record_listener(context)
 
 local function tell(name, value) print(name .. "=" .. tostring(value)) end
 
@@ -36,9 +27,9 @@ local message = first:frame(1, "still here")
 local peers = {}
 for i = 1, PEERS do peers[i] = client.connect(run) end
 run:settle()
-tell("refused", listener.resting)
+tell("refused", listener.is_resting())
 tell("warnings", warnings)
-tell("unwatched", watched[1])
+tell("unwatched", listener.watched[1])
 
 local turned_away = 0
 for i = 1, PEERS do
@@ -47,24 +38,24 @@ for i = 1, PEERS do
 end
 tell("turned_away", turned_away)
 
-local before = accepts
+local before = listener.accepts
 run:turns(100)
-tell("accepts_while_resting", accepts - before)
+tell("accepts_while_resting", listener.accepts - before)
 first:send(message)
 tell("echo", select(2, first:message()))
 
-local held = context.connection_count
+local held = inside.connections(context)
 for i = 1, PEERS / 2 do peers[i]:close() end
 run:settle()
-tell("freed", context.connection_count < held)
-before = context.connection_count
+tell("freed", inside.connections(context) < held)
+before = inside.connections(context)
 -- The row holds peers that are gone: taking those may fill the table once more.
 for _ = 1, 4 do
   run:advance(1)
   run:settle()
 end
-tell("watched_again", watched[2])
-tell("took_more", context.connection_count > before)
+tell("watched_again", listener.watched[2])
+tell("took_more", inside.connections(context) > before)
 local last = client.open(run, "echo")
 last:text("new")
 tell("new", select(2, last:message()))

@@ -1,6 +1,8 @@
 --- A program that looks up names while `spec/fixtures/resolver.c` holds the answers back: `lookups.lua scenario`.
 -- @script lookups
 
+local inside = require("spec.support.inside")
+
 local URL = "ws://gated.invalid:%d/"
 local THREADS = 8
 
@@ -105,9 +107,14 @@ end
 function scenarios.timeout()
   local context = make_context({})
   connect(context, URL, { timeout = 3 })
-  local now = context.clock()
+  local now
+  inside.set_clock(context, function(clock)
+    now = clock()
+    return function() return now end
+  end)
+  local start = now
   for _, seconds in ipairs({ 2.9, 3.1 }) do
-    context.clock = function() return now + seconds end
+    now = start + seconds
     say("after", seconds)
     context:service(0)
   end

@@ -2,6 +2,7 @@
 -- @script raising_finalizer
 package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
 
+local inside = require("spec.support.inside")
 local socket = require("socket")
 local websockets = require("websockets")
 
@@ -33,7 +34,7 @@ end
 turns()
 for _, peer in ipairs(peers) do peer:send("\129\254" .. string.char(11, 184) .. "\0\0\0\0" .. TAIL) end
 
-local owners, is_done = context.ready.owners, false
+local owners, is_done = inside.owners_to_deliver(context), false
 
 -- Each makes the next: one is due in every cycle of the collector.
 local function arm()

@@ -1,5 +1,6 @@
 --- A server inside the spec that tests it: served by hand, with time under control, ended for certain.
 -- @module spec.support.server
+local inside = require("spec.support.inside")
 local socket = require("socket")
 local websockets = require("websockets")
 
@@ -11,6 +12,9 @@ server.is_native = require("websockets").engine == "native"
 --- How many descriptors beside listener and connections a context announces to an outside loop.
 server.own_fds = server.is_native and 1 or 0
 server.__index = server
+
+--- Of a server: the number of the present turn.
+server.turn_count = 0
 
 -- It only ends a wait that has failed; a machine with much else to do must not reach it.
 local CALM_TURNS = 40
@@ -36,6 +40,7 @@ end
 --- Serve one turn; replaced by specs that have a loop of their own.
 -- @tparam number ms
 function server:turn(ms)
+  self.turn_count = self.turn_count + 1
   self.context:service(ms)
 end
 
@@ -84,9 +89,10 @@ end
 
 --- Take the time into the spec's own hands: it stands still but for `advance`.
 function server:fake_time()
-  local now = self.context.clock()
-  self.fake_now = now
-  self.context.clock = function() return self.fake_now end
+  inside.set_clock(self.context, function(clock)
+    self.fake_now = clock()
+    return function() return self.fake_now end
+  end)
 end
 
 --- Let fake time pass and serve one turn.

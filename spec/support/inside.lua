@@ -1,0 +1,161 @@
+--- The fields of contexts, connections and wires that specs look at: no other file of the specs names them.
+-- @module spec.support.inside
+
+local inside = {}
+
+--- How many connections a context serves, in any state.
+-- @tparam table context
+-- @treturn number
+function inside.connections(context)
+  return context.connection_count
+end
+
+--- How many bytes wait to be sent on all connections together.
+-- @tparam table context
+-- @treturn number
+function inside.buffered(context)
+  return context.hub.buffered
+end
+
+--- How many bytes unfinished messages hold on all connections together.
+-- @tparam table context
+-- @treturn number
+function inside.budget(context)
+  return context.budget.used
+end
+
+--- The options that a context works with: those given, and the defaults of the others.
+-- @tparam table context
+-- @treturn table option name -> value; a change takes effect
+function inside.settings(context)
+  return context.settings
+end
+
+--- Whether `destroy` has taken effect.
+-- @tparam table context
+-- @treturn boolean
+function inside.is_destroyed(context)
+  return context.destroyed
+end
+
+--- Replace the clock of a context.
+-- @tparam table context
+-- @tparam function change called with the present clock, returns the new one
+function inside.set_clock(context, change)
+  context.clock = change(context.clock)
+end
+
+--- Replace some functions of a context's engine or poller.
+-- @tparam table context
+-- @tparam string part `engine` or `poller`
+-- @tparam table functions name -> function
+-- @treturn function undoes it
+function inside.replace(context, part, functions)
+  local real = context[part]
+  context[part] = setmetatable(functions, { __index = real })
+  return function() context[part] = real end
+end
+
+--- Record what a context asks of its listener.
+-- @tparam table context
+-- @treturn table `accepts`: how often connections were accepted; `watched`: each change of being watched;
+--   `is_resting`: function
+function inside.record_listener(context)
+  local listener = context.listener
+  local record = { accepts = 0, watched = {}, is_resting = function() return listener.resting end }
+  local accept, watch = listener.accept, listener.watch
+  function listener.accept(self)
+    record.accepts = record.accepts + 1
+    return accept(self)
+  end
+  function listener.watch(self, is_on)
+    record.watched[#record.watched + 1] = is_on
+    return watch(self, is_on)
+  end
+  return record
+end
+
+--- The owners of the messages that a turn has read and still has to deliver.
+-- @tparam table context
+-- @treturn table list
+function inside.owners_to_deliver(context)
+  return context.ready.owners
+end
+
+--- What stands for a connection in the list of what can be read.
+-- @tparam ?table ws nil: something that is not an open connection
+-- @treturn table
+function inside.readable(ws)
+  return { plain = ws and ws.wire or false }
+end
+
+--- Read messages of many connections at once.
+-- @tparam table context
+-- @tparam table readable list of `inside.readable`
+-- @tparam number first
+-- @tparam number last
+-- @tparam table owners filled with what each message came from
+-- @tparam table opcodes filled
+-- @tparam table payloads filled
+-- @treturn number how many were read
+-- @treturn number the next place in `readable`
+function inside.read(context, readable, first, last, owners, opcodes, payloads)
+  return context.hub.read(context.hub.source, readable, first, last, owners, opcodes, payloads)
+end
+
+--- Count the calls that send bytes, by connections in WebSocket state.
+-- @tparam table context
+-- @tparam[opt] table ws an open connection; without the accelerator only its calls count
+-- @treturn function tells how many there were since
+function inside.count_sends(context, ws)
+  local core = context.hub.core
+  if core then
+    local before = select(3, core:totals())
+    return function() return select(3, core:totals()) - before end
+  end
+  local transport, sends = ws.wire.transport, 0
+  local send = transport.send
+  function transport.send(...)
+    sends = sends + 1
+    return send(...)
+  end
+  return function() return sends end
+end
+
+--- Let it be as if the peer had shown no sign of life since the last ping.
+-- @tparam table ws
+function inside.forget_signs_of_life(ws)
+  ws.has_taken = nil
+  ws.wire:heard()
+end
+
+--- Let every frame of a connection fail for want of random bytes.
+-- @tparam table ws
+function inside.fail_encoding(ws)
+  ws.wire.writer = { encode = function() return nil, "no random bytes: gone", "entropy" end }
+end
+
+--- The file that is being sent as an answer.
+-- @tparam table ws
+-- @treturn file
+function inside.sent_file(ws)
+  return ws.exchange.file
+end
+
+--- How much of the file that is being sent as an answer has not been read yet.
+-- @tparam table ws
+-- @treturn function tells the number of bytes
+function inside.file_bytes_left(ws)
+  local exchange = ws.exchange
+  return function() return exchange.left end
+end
+
+--- Look a host name up beside the loop, as connecting does with the accelerator.
+-- @tparam table context
+-- @tparam string name
+-- @treturn userdata wire that the answer comes through
+function inside.look_up(context, name)
+  return context.wire_class.look_up(context.hub, name)
+end
+
+return inside
