@@ -1,40 +1,19 @@
 --- Compression and many connections: what they share, what they hold, what a full queue may lose.
 -- @module spec.behaviour.compressed_sharing_spec
 local client = require("spec.support.client")
+local compressed = require("spec.support.compressed")
 local server = require("spec.support.server")
 local support = require("spec.support.engine")
 
 local engine = require("websockets.engine.loader").choose()
 
-local OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 local FRESH_OFFER = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n"
-local TEXT = ('{"name": "value", "list": [1, 2, 3]}, '):rep(100)
-local PACKED_TEXT = 0xC1
+local OFFER, TEXT, PACKED_TEXT = compressed.OFFER, compressed.TEXT, compressed.PACKED_TEXT
+local start, open, read_frame = compressed.start, compressed.open, compressed.read_frame
 
-if not engine.can_compress or not engine.can_compress() then
+if not compressed.is_available() then
   pending("nothing to compress with: all specs of compressed connections are left out")
   return
-end
-
-local function start(options, also)
-  local handler, log = server.recorder(also)
-  local all = { protocols = { a = handler } }
-  for name, value in pairs(options or {}) do all[name] = value end
-  return server.start(all), log
-end
-
-local function open(s, headers, protocol)
-  return client.open(s, { protocol = protocol or "a", headers = headers or OFFER })
-end
-
--- One frame as it came: its first byte and its payload.
-local function read_frame(c)
-  local first, length = c:read(2):byte(1, 2)
-  if length == 126 then
-    local high, low = c:read(2):byte(1, 2)
-    length = high * 256 + low
-  end
-  return first, c:read(length)
 end
 
 describe("a broadcast to compressed connections", function()

@@ -2,18 +2,12 @@
 -- @module spec.behaviour.lookup_spec
 
 local child = require "spec.support.child"
+local headers = require "spec.support.headers"
 local inside = require "spec.support.inside"
 local resolver = require "websockets.client.resolver"
 local server = require "spec.support.server"
 
-local HEADERS = jit and "/usr/include/luajit-2.1" or "/usr/include/lua" .. _VERSION:match("%d+%.%d+")
 local WAIT_SECONDS = 30
-
-local function has_headers()
-  local file = io.open(HEADERS .. "/lua.h")
-  if file then file:close() end
-  return file ~= nil
-end
 
 describe("a look-up beside the loop", function()
   local function loopback(addresses)
@@ -48,8 +42,9 @@ describe("a look-up beside the loop", function()
     assert.same(resolver.ask("localhost"), addresses)
   end)
 
-  if not (child.has("gcc") and has_headers()) then
-    pending("needs gcc and " .. HEADERS .. "/lua.h")
+  local include, missing = headers.folder()
+  if not (include and child.has("gcc")) then
+    pending("needs gcc and " .. (missing or include .. "/lua.h"))
     return
   end
 
@@ -60,7 +55,7 @@ describe("a look-up beside the loop", function()
     local quoted = child.quote(folder)
     local text, code = child.run(("gcc -std=c99 -Wall -Wextra -Werror -O1 -shared -fPIC -o %s/resolver.so %s -ldl && "
       .. "gcc -std=c99 -Wall -Wextra -Werror -O1 -shared -fPIC -I%s -o %s/states.so %s && mkfifo %s/gate"):format(
-      quoted, "spec/fixtures/resolver.c", HEADERS, quoted, "spec/fixtures/states.c", quoted))
+      quoted, "spec/fixtures/resolver.c", child.quote(include), quoted, "spec/fixtures/states.c", quoted))
     assert(code == 0, text)
     local path = child.quote(folder .. "/?.so;" .. package.cpath)
     local version = _VERSION:match("%d+%.%d+"):gsub("%.", "_")

@@ -2,11 +2,11 @@
 -- @module spec.support.libev
 
 local child = require "spec.support.child"
+local headers = require "spec.support.headers"
 
 local libev = {}
 
 local SOURCE = "spec/fixtures/ev.c"
-local HEADERS = jit and "/usr/include/luajit-2.1" or "/usr/include/lua" .. _VERSION:match("%d+%.%d+")
 
 local function is_there(path)
   local file = io.open(path)
@@ -26,12 +26,13 @@ function libev.load()
   if found then
     return ev
   end
-  if not (is_there(HEADERS .. "/lua.h") and is_there("/usr/include/ev.h") and child.has("gcc")) then
-    return nil, "needs lua-ev, or gcc, ev.h and " .. HEADERS .. "/lua.h"
+  local include, missing = headers.folder()
+  if not (include and is_there("/usr/include/ev.h") and child.has("gcc")) then
+    return nil, "needs lua-ev, or gcc, ev.h and " .. (missing or include .. "/lua.h")
   end
   local folder = child.make_folder()
   local text, code = child.run(("gcc -std=c99 -Wall -Wextra -Werror -O1 -shared -fPIC -I%s -o %s/ev.so %s -lev"):format(
-    HEADERS, child.quote(folder), SOURCE))
+    child.quote(include), child.quote(folder), SOURCE))
   assert(code == 0, text)
   package.cpath = folder .. "/?.so;" .. package.cpath
   return require "ev", folder
