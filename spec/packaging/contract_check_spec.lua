@@ -82,11 +82,13 @@ describe("contract check", function()
     assert.is_true(left_out(row{ luas = { "luajit" } }))
     assert.is_true(left_out(row{ when = "native" }))
     assert.is_true(left_out(row(), { specs = { ["spec/other_spec.lua"] = true } }))
+    assert.is_true(left_out(row(), { specs = { ["spec/pack"] = true } }))
   end)
 
   it("asks for what is there", function()
     assert.matches("no test", problem_of(row{ when = "native" }, {}, { conditions = { native = true } }))
     assert.matches("no test", problem_of(row(), {}, { specs = { [HERE] = true } }))
+    assert.matches("no test", problem_of(row(), {}, { specs = { ["spec/packaging"] = true } }))
   end)
 
   it("finds a row that says too little or too much", function()

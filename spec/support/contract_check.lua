@@ -32,10 +32,17 @@ local function malformed(row, conditions)
   return nil
 end
 
+local function is_within(path, specs)
+  for spec in pairs(specs) do
+    if path == spec or path:sub(1, #spec + 1) == spec .. "/" then return true end
+  end
+  return false
+end
+
 -- The interpreters of this run under which the row has to be proved one by one; nil: none of them is asked.
 local function asked(row, run)
   if row.when and not run.conditions[row.when] then return nil end
-  if run.specs and not run.specs[row.spec] then return nil end
+  if run.specs and not is_within(row.spec, run.specs) then return nil end
   if not row.luas then return {} end
   local luas = {}
   for _, lua in ipairs(row.luas) do
@@ -85,7 +92,7 @@ end
 --- Checks every row.
 -- @tparam table rows the contract
 -- @tparam table outcomes results of the run, see `spec.support.results`
--- @tparam table run `luas`: set of the interpreters that ran; `specs`: set of the files that ran, nil for all;
+-- @tparam table run `luas`: set of the interpreters that ran; `specs`: set of the files and folders that ran, nil for all;
 --   `conditions`: what a row's `when` may name, and whether it is there
 -- @treturn table the problems, one text for each row that is not proved
 -- @treturn number how many rows were checked

@@ -3,6 +3,8 @@
 
 local support = {}
 
+local PREFIX = "websockets.engine.pure."
+
 local byte, char, concat, floor = string.byte, string.char, table.concat, math.floor
 
 --- The engines to test, each `{ name, engine }`; `missing` says why there is no native one.
@@ -164,6 +166,36 @@ function support.is_utf8(text)
     at = at + more + 1
   end
   return true
+end
+
+--- Loads a module of the pure engine anew while this Lua seems to lack what is named; everything is put back.
+-- @tparam string module name below websockets.engine.pure
+-- @tparam table globals names
+-- @tparam table tools functions of websockets.engine.pure.bits that then find nothing
+-- @return what the module gives
+function support.load_without(module, globals, tools)
+  local bits = require "websockets.engine.pure.bits"
+  local kept_globals, kept_tools, kept_module = {}, {}, package.loaded[PREFIX .. module]
+  for _, name in ipairs(globals) do
+    kept_globals[name] = rawget(_G, name)
+    rawset(_G, name, nil)
+  end
+  for _, name in ipairs(tools) do
+    kept_tools[name] = bits[name]
+    bits[name] = function() return false end
+  end
+  package.loaded[PREFIX .. module] = nil
+  local loaded, result = pcall(require, PREFIX .. module)
+  -- SHA-1 chooses when first called.
+  if loaded and type(result) == "function" then loaded, result = pcall(function() result "" return result end) end
+  package.loaded[PREFIX .. module] = kept_module
+  for _, name in ipairs(tools) do
+    bits[name] = kept_tools[name]
+  end
+  for name, value in pairs(kept_globals) do
+    rawset(_G, name, value)
+  end
+  return assert(loaded and result, result)
 end
 
 return support

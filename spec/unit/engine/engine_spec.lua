@@ -1,4 +1,4 @@
---- What every engine offers: keys, base64, random bytes, masks, UTF-8, frames out. Reading is in the specs beside it.
+--- What every engine offers: keys, base64, random bytes, frames out. Reading is in the specs beside it.
 -- @module spec.unit.engine.engine_spec
 
 local support = require "spec.support.engine"
@@ -73,33 +73,6 @@ local function describe_random(engine)
   end)
 end
 
-local function describe_mask(engine)
-  it("masks as the definition does, at lengths 0 to 300 and each turn of the key", function()
-    local random = support.random(11)
-    local list = {}
-    for index = 1, 300 do
-      list[index] = string.char(random(256) - 1)
-    end
-    local payload = table.concat(list)
-    for _, key in ipairs { "\1\128\255\55", "\128\255\55\1", "\255\55\1\128", "\55\1\128\255", "\0\0\0\0" } do
-      local expected = support.mask(payload, key)
-      for length = 0, 300 do
-        assert.is_true(engine.mask(payload:sub(1, length), key) == expected:sub(1, length), "length " .. length)
-      end
-    end
-  end)
-
-  it("masks large payloads", function()
-    local key, unit = "\200\1\90\255", "0123456789abcdef\0\255"
-    local expected = support.mask(unit .. unit, key)
-    for _, size in ipairs { 16383, 16384, 16385, 65535, 65536, 65537, 1048576 } do
-      local payload = unit:rep(math.floor(size / #unit) + 1):sub(1, size)
-      local whole = expected:rep(math.floor(size / #expected) + 1):sub(1, size)
-      assert.is_true(engine.mask(payload, key) == whole, "size " .. size)
-    end
-  end)
-end
-
 local LENGTHS = { 0, 1, 125, 126, 127, 65535, 65536, 1048576 }
 
 local function describe_writer(engine)
@@ -169,8 +142,6 @@ for _, entry in ipairs(engines) do
     describe_keys(engine)
     describe_base64(engine)
     describe_random(engine)
-    -- The accelerator masks only what it writes, in place.
-    if engine.mask then describe_mask(engine) end
     describe_writer(engine)
     describe_both_sides(engine)
 

@@ -1,9 +1,8 @@
---- Transports: LuaSocket over real sockets, and the one in memory that does as it is told.
+--- The transport of LuaSocket, over real sockets.
 -- @module spec.unit.transport.luasocket_spec
 
 local socket = require "socket"
 local luasocket = require "websockets.transport.luasocket"
-local memory = require "spec.support.memory_transport"
 
 local DEADLINE_SECONDS = 20
 
@@ -178,69 +177,5 @@ describe("websockets.transport.luasocket", function()
     local transport = luasocket.new(fake)
     assert.same({ nil, "reset" }, { transport:receive() })
     assert.same({ nil, "reset", 4 }, { transport:send("abcdef", 2) })
-  end)
-end)
-
-describe("spec.support.memory_transport", function()
-  it("gives one end what the other sent, in its pieces", function()
-    local a, b = memory.pair()
-    assert.equal(4, a:send("abc", 1))
-    assert.equal(4, a:send("xde", 2))
-    assert.is_true(b:pending())
-    assert.same({ "abc", true }, { b:receive() })
-    assert.same({ "de", false }, { b:receive() })
-    assert.same({ nil, "timeout" }, { b:receive() })
-    assert.same({ nil, "timeout" }, { a:receive() })
-    assert.is_false(b:pending())
-  end)
-
-  it("cuts what is sent and received", function()
-    local a, b = memory.pair({ chunk = 2 })
-    assert.same({ nil, "timeout", 3 }, { a:send("abcde", 1) })
-    assert.same({ nil, "timeout", 5 }, { a:send("abcde", 3) })
-    assert.equal(6, a:send("abcde", 5))
-    assert.same({ "ab", true }, { b:receive() })
-    b.script.chunk = 1
-    assert.same({ "c", true }, { b:receive() })
-    assert.same({ "d", true }, { b:receive() })
-    assert.same({ "e", false }, { b:receive() })
-  end)
-
-  it("takes no more than its capacity until that is received", function()
-    local a, b = memory.pair({ capacity = 4 })
-    assert.same({ nil, "timeout", 5 }, { a:send("abcdef", 1) })
-    assert.same({ nil, "timeout", 5 }, { a:send("abcdef", 5) })
-    assert.equal("abcd", (b:receive()))
-    assert.equal(7, a:send("abcdef", 5))
-    assert.equal(2, b:send("x", 1))
-  end)
-
-  it("fails as the script says", function()
-    local a = memory.pair({ send_fails = "reset", receive_fails = "closed" })
-    assert.same({ nil, "reset", 3 }, { a:send("abc", 3) })
-    assert.same({ nil, "closed" }, { a:receive() })
-  end)
-
-  it("ends one direction by shutdown, both by close", function()
-    local a, b = memory.pair()
-    a:send("last", 1)
-    a:shutdown()
-    assert.same({ nil, "closed", 1 }, { a:send("x", 1) })
-    assert.equal("last", (b:receive()))
-    assert.same({ nil, "closed" }, { b:receive() })
-    b:send("answer", 1)
-    assert.equal("answer", (a:receive()))
-    b:close()
-    assert.same({ nil, "closed" }, { a:receive() })
-    assert.same({ nil, "closed" }, { b:receive() })
-    assert.same({ nil, "closed", 1 }, { b:send("x", 1) })
-  end)
-
-  it("has numbers that no select watches, each its own", function()
-    local a, b = memory.pair()
-    assert.is_true(a:getfd() > 65535 and a:getfd() ~= b:getfd())
-    assert.same({ "127.0.0.1", 1 }, { a:peer() })
-    a:close()
-    assert.equal(-1, a:getfd())
   end)
 end)
