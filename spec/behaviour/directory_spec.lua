@@ -174,23 +174,4 @@ describe("websockets.files", function()
     end })
     expect(s, { ["/app"] = "<p>home", ["/style.css"] = "body {}" })
   end)
-
-  it("raises for a folder that is not there, and for wrong options", function()
-    for text, arguments in pairs({
-      ["#1 to 'files'"] = { root .. "/none" }, ["#1 to 'files' (path of a folder expected, got no value)"] = {},
-      ["path of a folder"] = { root .. "/index.html" }, ["#2 to 'files'"] = { root, 5 },
-      ["unknown option 'indx'"] = { root, { indx = "x" } }, ["bad option 'index'"] = { root, { index = "a/b" } },
-      ["bad option 'types'"] = { root, { types = { CSS = "x" } } },
-      ["bad option 'cache_control'"] = { root, { cache_control = "a\nb" } },
-      ["bad option 'hidden'"] = { root, { hidden = 1 } },
-    }) do
-      local passed, message = pcall(function()
-        local serve = websockets.files(arguments[1], arguments[2])
-        return serve
-      end)
-      assert.is_false(passed)
-      assert.matches(text, message, 1, true)
-      assert.matches("^.*directory_spec.lua:%d+: ", message)
-    end
-  end)
 end)

@@ -3,7 +3,6 @@
 
 local client = require "spec.support.client"
 local server = require "spec.support.server"
-local websockets = require "websockets"
 
 local function nothing() end
 
@@ -129,47 +128,5 @@ describe("routes", function()
       assert.equal(400, (get(s, target)))
       assert.equal(400, upgrade(s, { target = target }))
     end
-  end)
-end)
-
-describe("the option routes", function()
-  local function refusal(routes)
-    local passed, message = pcall(function()
-      local context = websockets.context({ routes = routes })
-      context:destroy()
-    end)
-    assert.is_false(passed)
-    assert.matches("routes_spec.lua:%d+: ", message)
-    return message
-  end
-
-  it("is checked with the name of the route", function()
-    for text, route in pairs({
-      ["unknown option 'routes['/a'].protcols'"] = { protcols = {} },
-      ["bad option 'routes['/a'].protocols'"] = { protocols = 1 },
-      ["bad option 'routes['/a'].on_http' (function expected, got 7)"] = { on_http = 7 },
-      ["bad option 'routes['/a'].max_message_bytes'"] = { max_message_bytes = 0 },
-      ["'routes['/a'].port' is for the whole context"] = { port = 80 },
-      ["'routes['/a'].handshake_timeout' is for the whole context"] = { handshake_timeout = 1 },
-      ["'routes['/a'].compression' is for the whole context"] = { compression = true },
-      ["'routes['/a'].routes' is for the whole context"] = { routes = {} },
-    }) do
-      assert.matches(text, refusal({ ["/a"] = route }), 1, true)
-    end
-  end)
-
-  it("refuses patterns that mean nothing or the same", function()
-    assert.matches("route 'a' must begin with a slash", refusal({ a = {} }), 1, true)
-    assert.matches("route '/:b' means the same paths as '/:a'", refusal({ ["/:a"] = {}, ["/:b"] = {} }), 1, true)
-  end)
-
-  it("is left as the caller gave it", function()
-    local protocols = { chat = nothing }
-    local given = { ["/a"] = { protocols = protocols } }
-    local context = websockets.context({ routes = given })
-    protocols.later = nothing
-    assert.same({ ["/a"] = { protocols = protocols } }, given)
-    assert.has_error(function() context:broadcast("later", "x") end, "websocket unknown protocol")
-    context:destroy()
   end)
 end)

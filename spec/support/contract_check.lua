@@ -92,8 +92,8 @@ end
 --- Checks every row.
 -- @tparam table rows the contract
 -- @tparam table outcomes results of the run, see `spec.support.results`
--- @tparam table run `luas`: set of the interpreters that ran; `specs`: set of the files and folders that ran, nil for all;
---   `conditions`: what a row's `when` may name, and whether it is there
+-- @tparam table run `luas`: set of the interpreters that ran; `specs`: set of the files or folders that ran, nil for
+--   all; `conditions`: what a row's `when` may name, and whether it is there
 -- @treturn table the problems, one text for each row that is not proved
 -- @treturn number how many rows were checked
 -- @treturn number how many rows this run does not ask for

@@ -1,0 +1,81 @@
+--- What `context:connect` is given: its checks, and what a connection has from its context.
+-- @module spec.unit.options.connect_spec
+
+local client_options = require "websockets.options.connect"
+local loader = require "websockets.engine.loader"
+local options = require "websockets.options.context"
+
+local function context(given)
+  return { settings = options.read(given or {}, 1), engine = loader.choose() }
+end
+
+describe("what connect is given", function()
+  local function refusal(url, given)
+    local is_good, err = pcall(function()
+      local place = client_options.arguments(context(), url, given, 2)
+      return place
+    end)
+    assert.is_false(is_good)
+    assert.matches("connect_spec.lua:%d+: ", err)
+    return err
+  end
+
+  it("must be a URL", function()
+    assert.matches("bad argument #1 to 'connect' (ws:// URL expected, got no value)", refusal(), 1, true)
+    assert.matches("URL that begins with ws:// expected, got \"http://a/\"", refusal("http://a/"), 1, true)
+    assert.matches("without '#'", refusal("ws://a/#x"), 1, true)
+    assert.matches("wss:// is not available in this version", refusal("wss://a/"))
+  end)
+
+  it("raises for an unknown option, naming it", function()
+    assert.matches("unknown option 'protocol'", refusal("ws://127.0.0.1/", { protocol = "x" }))
+    assert.matches("bad argument #2 to 'connect' %(table expected, got \"x\"%)", refusal("ws://127.0.0.1/", "x"))
+    assert.matches("unknown option 'port'", refusal("ws://127.0.0.1/", { port = 1 }))
+  end)
+
+  for name, values in pairs({
+    protocols = { "a", { "a", "a" }, { "a b" }, { "" }, { 1 }, { a = "b" } },
+    headers = {
+      "x", { Host = "a" }, { host = "a" }, { ["Sec-WebSocket-Key"] = "x" }, { Upgrade = "x" }, { X = "a\r\nY: b" },
+      { X = { "a", "b\n" } }, { ["X:"] = "a" }, { X = true }, { "x" }, { Origin = "x" },
+    },
+    origin = { "", "a b", "a\n", 1 },
+    timeout = { 0, -1, "1", math.huge },
+    max_message_bytes = { 0, "1" },
+    close_timeout = { false },
+  }) do
+    it("raises for a wrong " .. name, function()
+      for _, value in ipairs(values) do
+        assert.matches(("bad option '%s' ("):format(name), refusal("ws://127.0.0.1/", { [name] = value }), 1, true)
+      end
+    end)
+  end
+end)
+
+describe("what a connection has", function()
+  local function read(given, of_context)
+    return client_options.read(context(of_context), given, 1)
+  end
+
+  it("is its context's where it says nothing", function()
+    local made = read(nil, { ping_interval = 7, handshake_timeout = 3, high_water_bytes = 99 })
+    assert.same({ 7, 3, 99 }, { made.ping_interval, made.timeout, made.high_water_bytes })
+  end)
+
+  it("is its own where it says so", function()
+    local given = { ping_interval = 8, timeout = 2, protocols = { "a" }, origin = "http://a" }
+    local made = read(given, { ping_interval = 7 })
+    assert.same({ 8, 2, { "a" }, "http://a" }, { made.ping_interval, made.timeout, made.protocols, made.origin })
+  end)
+
+  it("is not what the context says to its clients as a server", function()
+    local made = read(nil, { protocols = { a = print }, max_message_bytes = 5 })
+    assert.same({ false, false, false, 16 * 1024 * 1024 },
+      { made.protocols, made.headers, made.origin, made.max_message_bytes })
+  end)
+
+  it("has no compression unless one of the two says so", function()
+    assert.is_false(read().compression)
+    assert.is_false(read({ compression = false }).compression)
+  end)
+end)
