@@ -68,7 +68,7 @@ describe("context:adopt", function()
     assert.same({ 1, "two" }, { c:message() })
   end)
 
-  it("takes a whole request with messages behind it as bytes", function()
+  it("takes a whole request with messages after it as bytes", function()
     local s, listening = start({ protocols = { echo = server.echo } })
     local c = client.connect(s)
     s.context:adopt(listening:accept(), client.upgrade({ protocol = "echo" }) .. c:frame(1, "x"))

@@ -1,4 +1,4 @@
---- Everything that an application can do inside a callback, and what it does to messages behind.
+--- Everything that an application can do inside a callback, and what that does to the messages that follow.
 -- @module spec.behaviour.callbacks_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
@@ -149,7 +149,7 @@ describe("inside a callback", function()
   end
 end)
 
-describe("a message behind one whose callback", function()
+describe("a message after one whose callback", function()
   after_each(server.stop_all)
 
   local function run(act, bytes)
@@ -176,7 +176,7 @@ describe("a message behind one whose callback", function()
     assert.equal("closed", c:await_end())
   end)
 
-  it("ended it at once is not delivered, and a close frame behind does not end it twice", function()
+  it("ended it at once is not delivered, and a close frame that follows does not end it twice", function()
     local s, _, got, closed = run(function(ws) ws:close(0) end,
       function(c) return c:frame(1, "2") .. c:frame(8, "\3\232") end)
     s:pump(function() return closed[1] end)
@@ -186,7 +186,7 @@ describe("a message behind one whose callback", function()
     assert.equal(0, inside.connections(s.context))
   end)
 
-  it("ended it at once is not delivered, and a breach behind does not end it twice", function()
+  it("ended it at once is not delivered, and a breach that follows does not end it twice", function()
     local s, _, got, closed = run(function(ws) ws:close(0) end, function() return "\255\255\255\255" end)
     s:pump(function() return closed[1] end)
     s:settle()

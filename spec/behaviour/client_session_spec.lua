@@ -176,7 +176,7 @@ end)
 describe("a broadcast", function()
   after_each(server.stop_all)
 
-  it("goes to those who connected to us, not to those we connected to", function()
+  it("goes to those that connected to us, not to those we connected to", function()
     local handler, seen = server.recorder()
     local s = server.start({ protocols = { a = handler } })
     local ws, log = peer.watch(s.context:connect(("ws://127.0.0.1:%d/"):format(s.port), { protocols = { "a" } }))

@@ -107,7 +107,7 @@ describe("connect", function()
     end
   end)
 
-  it("takes an answer cut anywhere, and messages right behind it", function()
+  it("takes an answer cut anywhere, and messages right after it", function()
     local s = start()
     local frames = "\129\2hi\130\1x"
     local p = peer.listen(s)

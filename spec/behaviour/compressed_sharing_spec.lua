@@ -33,7 +33,7 @@ describe("a broadcast to compressed connections", function()
     return count
   end
 
-  it("compresses once for all who keep no context and have the same window", function()
+  it("compresses once for all that keep no context and have the same window", function()
     local s = start({ compression = true })
     local all, plain = {}, open(s, "")
     for i = 1, 4 do all[i] = open(s, FRESH_OFFER) end

@@ -71,7 +71,7 @@ describe("a compressed connection", function()
     ws:write("abcdefghijklmnopqrstuvwxyz")
     assert.same({ 0x81, "abcdefghijklmnopqrstuvwxyz" }, { read_frame(c) })
     ws:write(TEXT, websockets.WRITE_NO_FIN)
-    -- A whole message waits behind the fragments and keeps what was said of it.
+    -- A whole message waits for the last fragment and keeps its own flags.
     ws:write(TEXT, websockets.WRITE_BINARY + websockets.WRITE_NO_COMPRESSION)
     ws:write(TEXT, websockets.WRITE_BINARY)
     ws:write(TEXT, websockets.WRITE_CONTINUATION)

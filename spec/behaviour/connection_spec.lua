@@ -47,7 +47,7 @@ describe("the opening handshake", function()
     other:close()
   end)
 
-  it("http-only is nobody's subprotocol: 400", function()
+  it("http-only is no subprotocol: 400", function()
     local s = start()
     local c = client.connect(s)
     c:send(client.upgrade({ protocol = "http-only" }))
@@ -170,7 +170,7 @@ describe("the opening handshake", function()
     assert.same({ "one", "two" }, got)
   end)
 
-  it("close(0) in the connect callback, with a close frame behind: on_closed once, nothing left", function()
+  it("close(0) in the connect callback, and a close frame after the request: on_closed once, nothing left", function()
     local closed = 0
     local s = server.start({ protocols = { a = function(ws)
       ws:on_closed(function() closed = closed + 1 end)

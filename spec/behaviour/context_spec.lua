@@ -111,7 +111,7 @@ describe("context", function()
     assert.equal(200, (c:response()))
   end)
 
-  it("run goes on behind an error that on_error hears, and is left by one that nobody hears", function()
+  it("run goes on after an error that on_error hears, and raises one that it does not", function()
     local s, heard = nil, {}
     s = server.start({
       on_http = function() error("oops", 0) end,
@@ -192,7 +192,7 @@ describe("context", function()
     assert.error_matches(function() s.context:broadcast("a") end, "bad argument #2 to 'broadcast'")
   end)
 
-  it("that nobody holds is collected silently and closes its descriptors", function()
+  it("without a reference to it is collected silently and closes its descriptors", function()
     local context = websockets.context({ port = "any", interf = "127.0.0.1" })
     local port, weak = context:get_port(), setmetatable({ context }, { __mode = "v" })
     context = nil -- luacheck: ignore

@@ -1,4 +1,4 @@
---- Messages of many connections in one turn: whatever a callback does, nobody loses one.
+--- Messages of many connections in one turn: whatever a callback does, no message is lost.
 -- @module spec.behaviour.delivery_spec
 local child = require("spec.support.child")
 local client = require("spec.support.client")
@@ -9,7 +9,7 @@ local unpack = table.unpack or unpack
 
 local PEERS = 5
 
--- Everybody's messages are here before the turn begins.
+-- The messages of all are here before the turn begins.
 local function send_all(s, peers)
   s:settle()
   for number, c in ipairs(peers) do
@@ -42,7 +42,7 @@ end
 describe("delivery", function()
   after_each(server.stop_all)
 
-  it("goes on behind a callback that raises, with its own messages and those of the others", function()
+  it("goes on after a callback that raises, with its own messages and those of the others", function()
     local seen, errors = {}, {}
     local s = server.start({
       on_error = function(err, ws) errors[#errors + 1] = { err, ws } end,
@@ -95,7 +95,7 @@ describe("delivery", function()
     assert.equal(1, inside.connections(s.context))
   end)
 
-  it("keeps what is behind a pause for later, and gives the others theirs", function()
+  it("keeps what follows a pause for later, and gives the others theirs", function()
     local seen, paused = {}, {}
     local s = server.start({ protocols = { a = numbered(seen, function(it)
       if it:rx_flow_control(false) == 0 then paused[#paused + 1] = it end
@@ -108,7 +108,7 @@ describe("delivery", function()
     assert.equal("a1 a2 a3 a4 a5 b1 b2 b3 b4 b5", sorted(seen))
   end)
 
-  it("keeps their order for whom somebody else has paused and let go on in the same turn", function()
+  it("keeps the order of a connection that another one paused and let go on in the same turn", function()
     local seen, all = {}, {}
     local s = server.start({ protocols = { a = function(ws)
       all[#all + 1] = ws

@@ -117,7 +117,7 @@ describe("websockets.files", function()
     end
   end)
 
-  it("sends the compressed copy to who takes it, when it is not older", function()
+  it("sends the compressed copy to clients that take gzip, when it is not older", function()
     child.run("cd " .. child.quote(root) .. " && printf plain >z.txt && printf packed >z.txt.gz &&"
       .. " printf plain >old.txt && printf packed >old.txt.gz && touch -d 2020-01-01 old.txt.gz")
     local s = start()

@@ -37,7 +37,7 @@ describe("the closing handshake by the peer", function()
     assert.same({ { log.ws[1], 1005, "", true, "closed" } }, log.closed)
   end)
 
-  it("data behind its close frame is not delivered", function()
+  it("data after its close frame is not delivered", function()
     local _, c, log = pair()
     c.connection:send(c:frame(1, "before") .. c:frame(8, "\3\232") .. c:frame(1, "after"))
     assert.equal(1000, (c:close_code()))

@@ -119,7 +119,7 @@ describe("HTTP requests", function()
     assert.is_true(most <= 256)
   end)
 
-  it("a later answer keeps the pipelined requests behind it waiting", function()
+  it("a later answer keeps the pipelined requests after it waiting", function()
     local waiting = {}
     local run, peer = start({ on_http = function(ws, uri) waiting[#waiting + 1] = { ws, uri } end })
     peer:send(request("/1") .. request("/2"))

@@ -1,4 +1,4 @@
---- Callbacks that raise: who hears of it, and what goes on.
+--- Callbacks that raise: where the error goes, and what goes on.
 -- @module spec.behaviour.failures_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")

@@ -105,7 +105,7 @@ describe("serve_http_file", function()
     assert.equal("on", select(2, witness:message()))
   end)
 
-  it("never blocks: a peer that reads nothing of a long file holds up nobody and no memory", function()
+  it("never blocks: a peer that reads nothing of a long file takes no memory, and others are served", function()
     local path = temporary("")
     local file = assert(io.open(path, "r+b"))
     file:seek("set", 100 * 1024 * 1024 - 1)

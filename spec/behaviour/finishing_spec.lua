@@ -18,7 +18,7 @@ describe("the end of a turn", function()
     assert.same({ 1, "it has gone" }, { other:message() })
   end)
 
-  it("tells of an end that an on_closed causes, and closes both descriptors behind all of them", function()
+  it("tells of an end that an on_closed causes, and closes both descriptors after all callbacks", function()
     local all, told = {}, {}
     local s = server.start({ protocols = { a = function(ws) all[#all + 1] = ws end } })
     local gone = client.open(s, "a")
@@ -38,7 +38,7 @@ describe("the end of a turn", function()
     assert.same({ -1, -1 }, { all[1]:get_socket_fd(), all[2]:get_socket_fd() })
   end)
 
-  it("is reached by everybody though an on_closed raises", function()
+  it("is reached by every connection though an on_closed raises", function()
     local all, told, errors = {}, 0, 0
     local s = server.start({
       protocols = { a = function(ws) all[#all + 1] = ws end },

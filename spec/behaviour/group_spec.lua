@@ -1,4 +1,4 @@
---- Broadcasts: who gets them, how, and who does not.
+--- Broadcasts: which connections get them, how, and which do not.
 -- @module spec.behaviour.group_spec
 local server = require("spec.support.server")
 local client = require("spec.support.client")
@@ -30,7 +30,7 @@ describe("broadcast", function()
     assert.is_nil(other:try_message())
   end)
 
-  it("to nobody returns 0", function()
+  it("to no connection returns 0", function()
     local s = start(0)
     assert.equal(0, s.context:broadcast("a", "x"))
   end)
@@ -69,7 +69,7 @@ describe("broadcast", function()
     assert.error_matches(function() log.ws[1]:on_broadcast(nil) end, "websocket on_broadcast value not supported$")
   end)
 
-  it("of text that is not UTF-8 gives -1 and 'utf8' and reaches nobody, also not as binary", function()
+  it("of text that is not UTF-8 gives -1 and 'utf8' and reaches no connection, also not as binary", function()
     local s, clients, log = start(2)
     log.ws[2]:on_broadcast(websockets.WRITE_BINARY)
     assert.same({ -1, "utf8" }, { s.context:broadcast("a", "\255") })
@@ -89,7 +89,7 @@ describe("broadcast", function()
     assert.is_nil(clients[1]:try_message())
   end)
 
-  it("in the turn that closes a slow peer puts nothing behind its close frame", function()
+  it("in the turn that closes a slow peer puts nothing after its close frame", function()
     local s, clients, log = start(2, { max_buffered_bytes = 1024 * 1024 })
     local big = ("x"):rep(8 * 1024 * 1024)
     log.ws[1]:write(big, websockets.WRITE_BINARY)
@@ -104,7 +104,7 @@ describe("broadcast", function()
     assert.equal("", clients[1]:drain())
   end)
 
-  it("in the connect callback that then raises puts nothing behind the close frame", function()
+  it("in the connect callback that then raises puts nothing after the close frame", function()
     local s
     s = server.start({ protocols = { a = function() error("broken", 0) end }, on_error = function()
       s.context:broadcast("a", "x")

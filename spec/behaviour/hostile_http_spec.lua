@@ -1,4 +1,4 @@
---- Hostile requests: each gets its status, on a plain and on a routed server, and harms nobody else.
+--- Hostile requests: each gets its status, on a plain and on a routed server, and harms no other client.
 -- @module spec.behaviour.hostile_http_spec
 
 local child = require "spec.support.child"
@@ -18,7 +18,7 @@ local function lines(count) return ("X-A: b\r\n"):rep(count) end
 
 -- What is sent; the status of the plain server, and of the routed one where that is another.
 local CASES = {
-  -- Who ends the body where.
+  -- Where the body ends.
   { "length and chunked", post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400 },
   { "chunked and length", post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), 400 },
   { "length twice, the same", post("Content-Length: 2\r\nContent-Length: 2\r\n", "ab"), 400 },
@@ -94,7 +94,7 @@ local CASES = {
   { "version in lower case", "GET / http/1.1\r\n" .. HOST .. "\r\n", 400 },
   { "two spaces", "GET  / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
   { "space in the target", "GET /a b HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
-  { "space behind the version", "GET / HTTP/1.1 \r\n" .. HOST .. "\r\n", 400 },
+  { "space after the version", "GET / HTTP/1.1 \r\n" .. HOST .. "\r\n", 400 },
   { "tabs", "GET\t/\tHTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
   { "space first", " GET / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
   { "no method", " / HTTP/1.1\r\n" .. HOST .. "\r\n", 400 },
@@ -122,7 +122,7 @@ local CASES = {
   { "way up to a protected route", get("/x/../admin/"), 200, 400 },
   { "protected route", get("/admin/"), 200, 401 },
   { "protected route, encoded", get("/%61%64min/x"), 200, 401 },
-  -- A folder served by `files`, and the same behind a route.
+  -- A folder served by `files`, and the same below a route.
   { "files: way up", get("/files/../spec/run.lua"), 200, 400 },
   { "files: encoded slash", get("/files/..%2fsecret"), 200, 404 },
   { "files: encoded backslash", get("/files/..%5csecret"), 200, 404 },
@@ -229,7 +229,7 @@ describe("hostile requests", function()
     for _, case in ipairs(CASES) do
       if #case[2] <= 400 then
         local c, taken = client.connect(s), 0
-        -- What comes behind an answer is no part of the case.
+        -- What comes after an answer is no part of the case.
         while taken < #case[2] and not c:poll() and not c.ended do
           taken = taken + 1
           c:send(case[2]:sub(taken, taken))
@@ -241,7 +241,7 @@ describe("hostile requests", function()
     end
   end)
 
-  it("are the last of their connection: nothing behind them is read as a request", function()
+  it("are the last of their connection: nothing after them is read as a request", function()
     local asked = 0
     local s = start(nil, function(ws)
       asked = asked + 1

@@ -16,7 +16,7 @@ local function sparse_file()
   return path
 end
 
--- A server with a file that nobody takes, and what bad peers do to it.
+-- A server with a large file, for peers that misbehave.
 local function start(options)
   local path = sparse_file()
   local handler, log = server.recorder()
@@ -27,7 +27,7 @@ local function start(options)
   return s, log
 end
 
--- Whoever reads late still gets all of it.
+-- A peer that reads late still gets all of it.
 local function assert_whole_file(s, late)
   local status, headers = late:read_head()
   assert.same({ 200, tostring(SPARSE_BYTES) }, { status, headers["content-length"] })

@@ -1,4 +1,4 @@
---- Signs of life: pings to silent peers, their time to answer, and connections that nobody uses.
+--- Signs of life: pings to silent peers, their time to answer, and connections that are not used.
 -- @module spec.behaviour.keepalive_spec
 local client = require("spec.support.client")
 local inside = require("spec.support.inside")
@@ -106,7 +106,7 @@ describe("ping_interval and ping_timeout", function()
       local run, log, peer = start({ max_buffered_bytes = 1e9 })
       pass(run, 20)
       local ws = stuff(run, log, peer)
-      -- Filling the socket may have taken several rounds, each of which took bytes behind the ping: that is not meant.
+      -- Filling the socket may have taken several rounds, each of which took bytes after the ping: that is not meant.
       inside.forget_signs_of_life(ws)
       pass(run, 15)
       local before = ws:buffered()
@@ -148,7 +148,7 @@ describe("ping_interval and ping_timeout", function()
     assert_timed_out(run, log)
   end)
 
-  it("what came before a pause is no sign of life behind it", function()
+  it("what came before a pause is no sign of life after it", function()
     local run, log, peer = start({})
     pass(run, 5)
     peer:text("early")

@@ -78,7 +78,7 @@ describe("the listener", function()
     assert.is_nil((socket.connect("127.0.0.2", context:get_port())))
   end)
 
-  it("without interf IPv4 and IPv6 both connect, and ::ffff: is nobody's address", function()
+  it("without interf IPv4 and IPv6 both connect, and no address begins with ::ffff:", function()
     local addresses = {}
     local context = make({ port = "any", default = function(ws)
       addresses[#addresses + 1] = { ws:get_peer_addresses() }
@@ -120,7 +120,7 @@ describe("the listener", function()
     run.context:adopt(assert(listening:accept()), client.upgrade())
     run.context:connect(("ws://127.0.0.1:%d/"):format(run.port)):on_open(meet)
     run:pump(function() return #met == 4 end)
-    -- Who connects before the listening socket is ours has what it had at that moment.
+    -- A connection made before the listening socket was ours has the options that the socket had then.
     local early = assert(socket.connect(ip, port))
     early:send(client.upgrade())
     local other = server.start({ default = meet, socket = listening })
@@ -138,7 +138,7 @@ describe("the listener", function()
     end
   end)
 
-  it("destroy closes it: nobody connects any more", function()
+  it("destroy closes it: connecting fails from then on", function()
     local context = make({ port = "any", interf = "127.0.0.1" })
     local port = context:get_port()
     context:destroy()
@@ -180,7 +180,7 @@ describe("max_connections", function()
     assert.equal(503, (second:response()))
   end)
 
-  it("a context with a full house adopts nobody: nil, a message, limit", function()
+  it("a context at its limit adopts no socket: nil, a message, limit", function()
     local run = server.start({ protocols = { echo = server.echo }, max_connections = 1 })
     client.open(run, "echo")
     local outside = assert(socket.bind("127.0.0.1", 0))

@@ -69,7 +69,7 @@ describe("a look-up beside the loop", function()
     return child.start(command, environment, WAIT_SECONDS):rest()
   end
 
-  it("keeps nobody waiting, and then tries one address after the other", function()
+  it("holds up no other connection, and then tries one address after the other", function()
     assert.equal("answered 10\nopen 127.0.0.1\necho hello\nclosed 1001  destroyed\nclosed 1001  destroyed\nend\n",
       run("meanwhile"))
   end)

@@ -1,4 +1,4 @@
---- Pages of other origins: who may connect, over real connections.
+--- Pages of other origins: which may connect, over real connections.
 -- @module spec.behaviour.origins_spec
 local client = require("spec.support.client")
 local server = require("spec.support.server")
@@ -70,7 +70,7 @@ describe("origins", function()
     assert.equal(403, (ask(decide, nil)))
   end)
 
-  it("a function that raises gives 500 and nobody in", function()
+  it("a function that raises gives 500 and lets no client in", function()
     local heard, opened
     local run = server.start({
       protocols = { echo = function() opened = true end }, origins = function() error("oops") end,

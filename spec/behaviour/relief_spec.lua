@@ -1,4 +1,4 @@
---- All that waits to be sent, past the limit of a context: who pays.
+--- All that waits to be sent, past the limit of a context: which connections are ended.
 -- @module spec.behaviour.relief_spec
 local client = require("spec.support.client")
 local inside = require("spec.support.inside")

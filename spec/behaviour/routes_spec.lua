@@ -1,4 +1,4 @@
---- Routes of a context: who serves what, with which options, and who hears a broadcast.
+--- Routes of a context: which handler serves what, with which options, and which connections hear a broadcast.
 -- @module spec.behaviour.routes_spec
 
 local client = require "spec.support.client"
@@ -120,7 +120,7 @@ describe("routes", function()
     assert.has_error(function() s.context:broadcast("none", "x") end, "websocket unknown protocol")
   end)
 
-  it("answer 400 to a path that is badly encoded or has a way up, before anybody is asked", function()
+  it("answer 400 to a path that is badly encoded or has a way up, before any handler is called", function()
     local s = server.start({
       on_http = say("context"), default = nothing, routes = { ["/a"] = { on_http = say("a") } },
     })

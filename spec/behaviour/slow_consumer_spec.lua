@@ -191,7 +191,7 @@ describe("max_buffered_bytes and slow_consumer", function()
     assert.same({ ping = "keep me", fragment = true }, seen)
   end)
 
-  it("close: of messages held behind a fragment none follows the close frame", function()
+  it("close: messages held until the last fragment do not follow the close frame", function()
     local run, ws, peer, log = start({ max_buffered_bytes = 1024 * KIB })
     run:pump(function()
       if ws:buffered() <= 512 * KIB then ws:write(PIECE, WRITE_BINARY) end

@@ -50,7 +50,7 @@ describe("smoke", function()
     assert.equal(2, opcode)
   end)
 
-  it("fan-out: what one sends reaches all of its subprotocol and nobody else", function()
+  it("fan-out: what one sends reaches all of its subprotocol and no others", function()
     local aside = connect()
     aside:upgrade()
     local all = {}

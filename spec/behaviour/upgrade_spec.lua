@@ -81,7 +81,7 @@ describe("on_handshake", function()
     assert.matches("secret 42", errors_heard[1])
   end)
 
-  it("that says nothing understandable gives 500: nobody comes in by a mistake", function()
+  it("that gives no valid answer gives 500: a mistake lets no client in", function()
     for _, answer in ipairs({ { nil }, { 1 }, { "yes" }, { true, "chat" }, { true, { protcol = "chat" } },
       { true, { protocol = "other" } }, { true, { headers = { ["X-A"] = "a\r\nb" } } },
       { true, { headers = { ["X-A"] = "a\nb" } } }, { true, { headers = { Upgrade = "h2c" } } },
@@ -176,7 +176,7 @@ describe('on_handshake that returns "later"', function()
     assert.equal(403, (c:response()))
   end)
 
-  it("keeps messages that came behind the request", function()
+  it("keeps messages that came after the request", function()
     local s = start()
     local c = client.connect(s)
     c:send(client.upgrade({ protocol = "chat" }) .. c:frame(1, "early"))

@@ -65,7 +65,7 @@ describe("pages in a browser", function()
     end)
   end
 
-  it("the server says whom it refused, and what would allow it", function()
+  it("the server names the client that it refused, and what would allow it", function()
     assert.matches('origins = { "http://localhost:%d+" }', said)
     assert.is_nil(said:find("error", 1, true), said)
   end)

@@ -1,4 +1,4 @@
---- What is known of files where lua-filesystem is not installed: the accelerator knows them, without it nobody does.
+--- What is known of files where lua-filesystem is not installed: the accelerator tells, without it nothing does.
 -- @module spec.packaging.without_lfs_spec
 
 local child = require "spec.support.child"

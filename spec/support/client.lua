@@ -46,7 +46,7 @@ function client:poll()
   return true
 end
 
--- Joined only when somebody looks: pieces of a long answer that are joined one by one cost their square.
+-- Joined only when the bytes are asked for: pieces of a long answer that are joined one by one cost their square.
 local function joined(self)
   if #self.pieces > 1 then self.pieces = { table.concat(self.pieces) } end
   return self.pieces[1] or ""
@@ -150,7 +150,7 @@ end
 
 --- Make a server's client that is an open WebSocket.
 -- @tparam table server
--- @tparam[opt] table|string given as for `upgrade`, or only the subprotocol; `leftover`: bytes behind the request
+-- @tparam[opt] table|string given as for `upgrade`, or only the subprotocol; `leftover`: bytes after the request
 -- @treturn client
 function client.open(server, given)
   if type(given) == "string" then given = { protocol = given } end

@@ -76,7 +76,7 @@ function scenarios.meanwhile()
   context:destroy()
 end
 
---- The same under a loop of somebody else's, which watches for reading only.
+--- The same under an outside loop, which watches for reading only.
 function scenarios.outside()
   local socket = require("socket")
   local watched, is_done = {}, false
@@ -122,7 +122,7 @@ function scenarios.timeout()
   await_threads()
 end
 
---- Nobody waits for the answer any more.
+--- The connections that wait for the answer have ended.
 function scenarios.abandoned()
   local context = make_context({})
   local ws = connect(context, URL)
@@ -134,7 +134,7 @@ function scenarios.abandoned()
   await_threads()
 end
 
---- More look-ups than threads; who gives up before its turn takes no thread's time.
+--- More look-ups than threads; one that is given up before its turn takes no thread's time.
 function scenarios.many()
   local context = make_context({})
   local opened, all = 0, {}

@@ -52,10 +52,10 @@ end
 --- Gives bytes to the other end, as many as fit.
 -- @tparam string bytes
 -- @tparam integer from position of the first to send
--- @treturn[1] integer position behind the last: all of them
+-- @treturn[1] integer position after the last: all of them
 -- @treturn[2] nil
 -- @treturn[2] string `timeout`, `closed` or what `script.send_fails` says
--- @treturn[2] integer position behind the last that was taken
+-- @treturn[2] integer position after the last that was taken
 function memory:send(bytes, from)
   if self.closed or self.shut then return nil, "closed", from end
   if self.script.send_fails then return nil, self.script.send_fails, from end

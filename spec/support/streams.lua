@@ -80,7 +80,7 @@ function streams.generate_packed(random, role, deflater)
   return table.concat(frames)
 end
 
---- Where to cut so many bytes: a list of positions behind the last byte of each piece.
+--- Where to cut so many bytes: a list of positions after the last byte of each piece.
 function streams.cut(random, size)
   local ends, at = {}, 0
   local most = ({ 1, 7, 100, 4000, 100000 })[random(5)]

@@ -6,7 +6,7 @@ local resolver = require "websockets.client.resolver"
 local LOCALHOST = { { "tcp4", "127.0.0.1" }, { "tcp6", "::1" } }
 
 describe("websockets.client.resolver", function()
-  it("asks nobody for IP addresses, localhost and names below it", function()
+  it("asks no resolver for IP addresses, localhost and names below it", function()
     assert.same({ { "tcp4", "192.0.2.1" } }, resolver.known({ kind = "ipv4", host = "192.0.2.1" }))
     assert.same({ { "tcp6", "2001:db8::1" } }, resolver.known({ kind = "ipv6", host = "2001:db8::1" }))
     assert.same(LOCALHOST, resolver.known({ kind = "name", host = "localhost" }))

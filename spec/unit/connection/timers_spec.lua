@@ -146,7 +146,7 @@ describe("websockets.timers", function()
     assert.is_nil(set:next_due())
   end)
 
-  it("keeps no place for the stopped ones behind one that stays", function()
+  it("keeps no place for the stopped ones after one that stays", function()
     local lane = { seconds = math.huge }
     set:start(lane, 0, "stays", note)
     for i = 1, 20000 do set:stop(lane, set:start(lane, i, "goes", note)) end

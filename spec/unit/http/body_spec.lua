@@ -22,7 +22,7 @@ describe("websockets.body by Content-Length", function()
     assert.same({ "", 1 }, { by_length(0):feed("next", 1) })
   end)
 
-  it("is read cut at every byte, and leaves what is behind it", function()
+  it("is read cut at every byte, and leaves what follows it", function()
     for size = 1, 12 do
       assert.same({ "0123456789", 11 }, { feed_in(by_length(10), "0123456789GET", size) })
     end
@@ -60,7 +60,7 @@ describe("websockets.body chunked", function()
   local BYTES = '5\r\nhello\r\n00006 ;name="a value"\t;x\r\n world\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n'
   local TEXT = "hello world0123456789"
 
-  it("is read in pieces of every size, and leaves what is behind it", function()
+  it("is read in pieces of every size, and leaves what follows it", function()
     for size = 1, #BYTES + 4 do
       assert.same({ TEXT, #BYTES + 1 }, { feed_in(chunked(), BYTES .. "GET ", size) })
     end
@@ -88,7 +88,7 @@ describe("websockets.body chunked", function()
   local BAD = {
     { "a size that is no number", "x\r\n" }, { "no size", "\r\n" }, { "a negative size", "-1\r\n" },
     { "a signed size", "+1\r\n" }, { "0x", "0x1\r\n" }, { "a blank before the size", " 1\r\n" },
-    { "a blank behind the size", "1 \r\n" }, { "something behind the size", "1 x\r\n" },
+    { "a blank after the size", "1 \r\n" }, { "something after the size", "1 x\r\n" },
     { "a size of 13 digits", "0000000000001\r\n" }, { "a bare line feed", "1\n" },
     { "a bare CR", "1;a\rb\r\n" }, { "a control character", "1;a\1\r\n" }, { "NUL", "1;a\0\r\n" },
     { "a line without end", "1;" .. ("a"):rep(1023) }, { "data longer than its size", "1\r\nab\r\n" },

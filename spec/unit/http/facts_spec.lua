@@ -1,4 +1,4 @@
---- What is known of files, and who is asked.
+--- What is known of files, and what tells it.
 -- @module spec.unit.http.facts_spec
 
 local child = require "spec.support.child"

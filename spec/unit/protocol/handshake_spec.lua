@@ -1,4 +1,4 @@
---- The opening handshake: what is asked for, who may ask, what is answered.
+--- The opening handshake: what is asked for, which origins may ask, what is answered.
 -- @module spec.unit.protocol.handshake_spec
 
 local handshake = require "websockets.protocol.handshake"
@@ -136,7 +136,7 @@ describe("handshake.allows_origin", function()
     assert.is_true(allows(list, nil))
   end)
 
-  it("lets everybody through with an asterisk", function()
+  it("lets every origin through with an asterisk", function()
     for _, origin in ipairs({ "http://b.com", "null", "nonsense", false }) do assert.is_true(allows("*", origin)) end
   end)
 

@@ -57,7 +57,7 @@ describe("websockets.privileges", function()
     for name, both in pairs(saved) do package.loaded[name], package.preload[name] = both[1], both[2] end
   end)
 
-  it("asks nobody where nothing is to be given up", function()
+  it("calls nothing where nothing is to be given up", function()
     offer("ffi", nil)
     offer("posix.unistd", nil)
     assert.is_true(privileges.drop(-1, -1))

@@ -128,7 +128,7 @@ describe("websockets.transport.luasocket", function()
     assert.is_false(b:pending())
   end)
 
-  it("leaves nothing behind of a flood that polling would not show", function()
+  it("leaves nothing of a flood unread that polling would not show", function()
     local a, b = pair()
     local size, total = 1000003, 0
     local bytes, from, deadline = ("x"):rep(size), 1, socket.gettime() + DEADLINE_SECONDS

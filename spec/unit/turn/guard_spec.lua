@@ -10,7 +10,7 @@ describe("guard.choose", function()
     assert.same({ false, "text" }, { is_good, err })
   end)
 
-  it("makes a yield inside a coroutine an error of who yields", function()
+  it("makes a yield inside a coroutine an error in the coroutine that yields", function()
     local results
     local thread = coroutine.create(function()
       local protected = guard.choose()

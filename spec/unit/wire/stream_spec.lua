@@ -98,7 +98,7 @@ describe("wire/stream", function()
     assert.same({ nil, "reset" }, { server:read({}) })
   end)
 
-  it("reads what came behind the handshake first", function()
+  it("reads what came after the handshake first", function()
     local one, other = memory.pair()
     local server = start(stream.new(hub, one, engine, ROOMY), "server", "\129\128\0\0\0\0\129\129\0\0\0\0a\129")
     local batch = {}

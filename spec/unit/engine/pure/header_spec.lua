@@ -12,7 +12,7 @@ describe("header.read", function()
       message = message or false }, bytes(text), 1)
   end
 
-  it("gives first byte, length and the place behind it", function()
+  it("gives first byte, length and the place after it", function()
     assert.same({ 0x81, 5, 3, false }, { read("81 85") })
     assert.same({ 0x82, 126, 5, false }, { read("82 fe 00 7e") })
     assert.same({ 0x82, 65536, 11, false }, { read("82 ff 00 00 00 00 00 01 00 00") })
