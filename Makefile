@@ -1,17 +1,23 @@
-# `make` lists the targets. Variables: LUA (to serve with), LUAS and SPEC (to narrow a test run), JOBS (runs at a time).
+# `make` lists the targets. Variables: LUA and PORT (to serve with), LUAS and SPEC (to narrow a test run), JOBS (runs at
+# a time).
 
 LUAS ?= lua5.1 lua5.2 lua5.3 lua5.4 lua5.5 luajit
 SPEC ?=
 JOBS ?= 2
+PORT ?=
+# A Lua of the list above may be absent; one that the user names may not.
+ABSENT ?= $(if $(filter file,$(origin LUAS)),skip,fail)
+export ABSENT
 CONFORMANCE_LUAS ?= lua5.4 luajit
 # Lua 5.5 has no package yet: .ci/lua5.5/build makes it.
 export PATH := $(CURDIR)/build/lua5.5:$(PATH)
 LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance test-server bench examples)
 
-.PHONY: help serve test native rust lint docs conformance bench bench-quick
+.PHONY: help serve test native rust rust-format rust-lint rust-test lint docs conformance bench bench-quick
 
 help:
-	@echo "make serve        install what is missing, start the test server, print its address"
+	@echo "make serve        install what is missing, start the test server, print its address; on another port:"
+	@echo "                  make serve PORT=8010"
 	@echo "make test         install what is missing, then lint, docs, every spec under every Lua, the contract"
 	@echo "                  narrower: make test LUAS=lua5.4 SPEC=spec/behaviour/websocket_spec.lua"
 	@echo "make native       the accelerator for every Lua that is here, into build/native"
@@ -25,25 +31,28 @@ help:
 
 serve:
 	@.ci/install serve
-	@lua=$$(.ci/lua) && LUA_PATH="lua/?.lua;lua/?/init.lua;;" exec $$lua test-server/test-server.lua test-server/
+	@lua=$$(.ci/lua) && LUA_PATH="lua/?.lua;lua/?/init.lua;;" exec $$lua test-server/test-server.lua test-server/ $(PORT)
 
-# A run of single specs leaves out lint and docs.
 test:
-	@.ci/install test
-	@case " $(LUAS) " in *" lua5.5 "*) .ci/lua5.5/build ;; esac
-	@if command -v cargo >/dev/null 2>&1; then $(MAKE) -s --no-print-directory native LUAS="$(LUAS)"; \
-	  else echo "no cargo: the specs run on the pure engine alone"; fi
-	@lua=$$(.ci/lua) && \
-	  LUAS="$(LUAS)" SPEC="$(SPEC)" JOBS="$(JOBS)" CHECKS="$(if $(SPEC),,lint docs $(if $(shell command -v cargo),rust))" $$lua spec/run.lua
+	@LUAS="$(LUAS)" SPEC="$(SPEC)" JOBS="$(JOBS)" MAKE="$(MAKE)" .ci/test
 
 native:
-	@for lua in $(LUAS); do \
-	  if command -v $$lua >/dev/null 2>&1; then $$lua rockspecs/build.lua native build/native/$$lua || exit 1; fi; \
-	done
+	@here=; for lua in $(LUAS); do \
+	  if command -v $$lua >/dev/null 2>&1; then here="$$here $$lua"; \
+	  elif [ $(ABSENT) = fail ]; then echo "no such interpreter: $$lua" >&2; exit 1; fi; \
+	done; \
+	if [ -z "$$here" ]; then echo "none of these interpreters is here: $(LUAS)" >&2; exit 1; fi; \
+	for lua in $$here; do $$lua rockspecs/build.lua native build/native/$$lua || exit 1; done
 
-rust:
+rust: rust-format rust-lint rust-test
+
+rust-format:
 	@cargo fmt --check
+
+rust-lint:
 	@cargo clippy --quiet --locked --features lua54 --target-dir target/lint -- -D warnings
+
+rust-test:
 	@cargo test --quiet --locked --target-dir target/lint
 
 lint:
@@ -54,8 +63,8 @@ docs:
 
 conformance:
 	@.ci/install test
-	@if command -v cargo >/dev/null 2>&1; then $(MAKE) -s --no-print-directory native LUAS="$(CONFORMANCE_LUAS)"; \
-	  else echo "no cargo: the pure engine alone"; fi
+	@lua=$$(.ci/lua) && if $$lua rockspecs/build.lua check; then \
+	  $(MAKE) -s --no-print-directory native LUAS="$(CONFORMANCE_LUAS)" ABSENT=skip; fi
 	@lua=$$(.ci/lua) && LUAS="$(CONFORMANCE_LUAS)" ROLES="$(ROLES)" ENGINES="$(ENGINES)" PARTS="$(PARTS)" \
 	  JOBS="$(JOBS)" $$lua conformance/run.lua
 

@@ -3,6 +3,7 @@
 --     lua rockspecs/build.lua build                    the accelerator where it can be built
 --     lua rockspecs/build.lua install LUADIR LIBDIR    the library, and the accelerator where it was built
 --     lua rockspecs/build.lua native FOLDER            the accelerator alone, into a folder
+--     lua rockspecs/build.lua check                    says why it cannot be built here and fails, else says nothing
 --
 -- `WEBSOCKETS_NATIVE=off` leaves the accelerator out; `on` makes it an error that it cannot be built.
 
@@ -34,14 +35,46 @@ local function copy(from, to)
   return run(("cp %s %s && mv -f %s %s"):format(quote(from), quote(to .. ".new"), quote(to .. ".new"), quote(to)))
 end
 
+local function output_of(command)
+  local pipe = assert(io.popen(command .. " 2>/dev/null", "r"))
+  local text = pipe:read("*a")
+  pipe:close()
+  return text
+end
+
+local function number_of(version)
+  local major, minor = version:match("(%d+)%.(%d+)")
+  return major and major * 1000 + minor
+end
+
+-- The oldest Rust that Cargo.toml allows.
+local function oldest_rust()
+  local file = assert(io.open("Cargo.toml", "r"))
+  local version = file:read("*a"):match('\nrust%-version = "([%d.]+)"')
+  file:close()
+  return assert(version, "Cargo.toml has no rust-version")
+end
+
+-- Why the accelerator cannot be built on this machine; nil where it can.
+local function obstacle()
+  if output_of("uname -s") ~= "Linux\n" then return "the accelerator needs Linux" end
+  local version = output_of("cargo --version"):match("^cargo ([%d.]+)")
+  if not version then return "there is no cargo" end
+  local oldest = oldest_rust()
+  if number_of(version) < number_of(oldest) then
+    return ("cargo %s is too old: Rust %s or later is needed"):format(version, oldest)
+  end
+end
+
 local function build_native()
   os.remove(PRODUCT)
   if WISH == "off" then return false, "WEBSOCKETS_NATIVE=off" end
-  if not run("cargo --version >/dev/null 2>&1") then return false, "there is no cargo" end
+  local why = obstacle()
+  if why then return false, why end
   local built = run(("cargo build --release --locked --quiet --features %s --target-dir %s"):format(
     FEATURE, quote(TARGET)))
   if built and copy(TARGET .. "/release/libwebsockets_native.so", PRODUCT) then return true end
-  return false, "cargo could not build it (Rust 1.88 or later is needed, and Linux)"
+  return false, "cargo could not build it"
 end
 
 function steps.build()
@@ -74,9 +107,16 @@ function steps.native(folder)
   say("the accelerator for " .. NAME .. " is in " .. folder)
 end
 
+function steps.check()
+  local why = obstacle()
+  if not why then return end
+  io.stdout:write("no accelerator: ", why, "\n")
+  os.exit(1)
+end
+
 local step = steps[arg[1]]
 if not step then
-  io.stderr:write("usage: lua rockspecs/build.lua build | install LUADIR LIBDIR | native FOLDER\n")
+  io.stderr:write("usage: lua rockspecs/build.lua build | install LUADIR LIBDIR | native FOLDER | check\n")
   os.exit(2)
 end
 step(arg[2], arg[3])

@@ -1,14 +1,16 @@
 --- Runs every spec, holds the contract against what ran, and ends with `N passed, N failed, N skipped`.
 -- @script run
 --
--- `lua spec/run.lua` runs under the Lua it is started with, as `luarocks test` does. `make test` says more by these:
--- Where build/native has the accelerator for a Lua, everything runs twice: without it and with it.
--- `LUAS` interpreters; `SPEC` spec files, only these; `CHECKS` targets of the Makefile to run first; `JOBS` how many
--- runs at a time (2).
+-- `lua spec/run.lua` runs under the Lua it is started with, as `luarocks test` does. Where build/native has the
+-- accelerator for a Lua, everything runs twice: without it and with it. The environment says more:
+-- `LUAS` interpreters; `ABSENT=skip` one of them may be absent; `SPEC` spec files, only these; `CHECKS` targets of the
+-- Makefile to run first; `JOBS` how many runs at a time (2); `NO_NATIVE` why there is no accelerator.
+-- `lua spec/run.lua names` only checks the names in `LUAS` and `SPEC`.
 
 package.path = "./?.lua;" .. package.path
 
 local contract_check = require "spec.support.contract_check"
+local needs = require "spec.support.needs"
 local results = require "spec.support.results"
 
 local CONTRACT = "spec/contract.lua"
@@ -16,8 +18,13 @@ local RUN_LIMIT_SECONDS = 900
 -- Whole, for some specs start programs in other folders.
 local NATIVE_PATH = os.getenv("PWD") .. "/build/native/%s/"
 local NATIVE_MARK = " native"
--- What may be missing, and where it is told why.
-local OPTIONAL = { ["lua5.5"] = "build/lua5.5/why" }
+-- Where .ci/lua5.5/build says why there is no Lua 5.5.
+local WHY_NO_LUA55 = "build/lua5.5/why"
+-- What a check needs: it is skipped where this command fails.
+local CHECK_NEEDS = {
+  lint = "luacheck --version", docs = "command -v ldoc", ["rust-format"] = "cargo fmt --version",
+  ["rust-lint"] = "cargo clippy --version", ["rust-test"] = "cargo --version",
+}
 local WHICH = [[io.write(jit and "luajit" or "lua" .. _VERSION:match("%d+%.%d+"))]]
 
 local function words(text)
@@ -56,6 +63,10 @@ local function say(...)
   io.stdout:flush()
 end
 
+local function succeeds(command)
+  return output_of(command .. " >/dev/null 2>&1 </dev/null; echo $?") == "0\n"
+end
+
 local function running_lua()
   local first = -1
   while arg[first - 1] do first = first - 1 end
@@ -68,14 +79,44 @@ local function limit_prefix()
   return probe:find("yes") and ("timeout --foreground " .. RUN_LIMIT_SECONDS .. " ") or ""
 end
 
-local function check_job(name)
-  return { title = name, command = "${MAKE:-make} -s --no-print-directory " .. quote(name) }
-end
-
 local function exists(path)
   local file = io.open(path, "rb")
   if file then file:close() end
   return file ~= nil
+end
+
+-- What a Lua calls itself; nil where there is none of that name.
+local function name_of(lua)
+  local name = output_of(quote(lua) .. " -e " .. quote(WHICH) .. " 2>/dev/null </dev/null")
+  return name ~= "" and name or nil
+end
+
+local function why_no_interpreter(lua)
+  return lua == "lua5.5" and read(WHY_NO_LUA55):match("[^\n]+") or "no such interpreter"
+end
+
+-- The first name in `LUAS` or `SPEC` that names nothing, and why; nil where there is none.
+local function wrong_name(luas, spec_list)
+  local is_any_here = false
+  for _, lua in ipairs(luas) do
+    local is_here = name_of(lua) ~= nil
+    is_any_here = is_any_here or is_here
+    if not is_here and os.getenv("ABSENT") ~= "skip" then return lua .. ": " .. why_no_interpreter(lua) end
+  end
+  if not is_any_here then return table.concat(luas, ", ") .. ": no such interpreters" end
+  for _, spec in ipairs(spec_list) do
+    if not exists(spec) then return spec .. ": no such spec" end
+  end
+end
+
+local function check_job(name, no_native)
+  local job = { title = name, command = "${MAKE:-make} -s --no-print-directory " .. quote(name) }
+  if name:find("^rust") and no_native then
+    job.skipped = no_native
+  elseif CHECK_NEEDS[name] and not succeeds(CHECK_NEEDS[name]) then
+    job.skipped = "needs " .. CHECK_NEEDS[name]:gsub("^command %-v ", ""):gsub(" %-%-version$", "")
+  end
+  return job
 end
 
 local function one_job(lua, name, is_native, run)
@@ -92,21 +133,21 @@ local function one_job(lua, name, is_native, run)
 end
 
 local function add_lua_jobs(jobs, lua, run)
-  local name = output_of(quote(lua) .. " -e " .. quote(WHICH) .. " 2>/dev/null </dev/null")
-  if name == "" then
-    jobs[#jobs + 1] = { title = lua, missing = true, optional = OPTIONAL[lua] }
+  local name = name_of(lua)
+  if not name then
+    jobs[#jobs + 1] = { title = "every spec under " .. lua, skipped = why_no_interpreter(lua) }
     return
   end
   run.luas[name] = true
   jobs[#jobs + 1] = one_job(lua, name, false, run)
-  if exists(NATIVE_PATH:format(name) .. "websockets_native.so") then
+  if not run.no_native and exists(NATIVE_PATH:format(name) .. "websockets_native.so") then
     run.conditions.native = true
     jobs[#jobs + 1] = one_job(lua, name, true, run)
   end
 end
 
 local function start(job, position, run)
-  if job.missing then return end
+  if job.skipped then return end
   job.log = run.dir .. "/" .. position .. ".log"
   job.pipe = assert(io.popen(("{ %s; } >%s 2>&1 </dev/null; echo $?"):format(job.command, quote(job.log)), "r"))
 end
@@ -145,15 +186,13 @@ local function finish_lua(job, run, code)
   end
 end
 
-local function finish_missing(job, run)
-  if not job.optional then return fail(run, job.title, ": no such interpreter") end
+local function skip(run, ...)
   run.sum.skipped = run.sum.skipped + 1
-  local why = read(job.optional):match("[^\n]+") or "no such interpreter; .ci/lua5.5/build makes it"
-  say("skipped: every spec under ", job.title, " (", why, ")")
+  say("skipped: ", ...)
 end
 
 local function finish(job, run)
-  if job.missing then return finish_missing(job, run) end
+  if job.skipped then return skip(run, job.title, " (", job.skipped, ")") end
   local code = job.pipe:read("*a"):match("%d+") or "none"
   job.pipe:close()
   return (job.tally and finish_lua or finish_check)(job, run, code)
@@ -190,24 +229,35 @@ local function check_contract(run)
   if not ok or type(rows) ~= "table" or #rows == 0 then
     return fail(run, CONTRACT, ": ", ok and "no rows" or tostring(rows))
   end
-  local problems, checked, left_out = contract_check.check(rows, run.outcomes, run)
-  for _, problem in ipairs(problems) do fail(run, "contract ", problem) end
-  say("contract: ", checked - #problems, " rows proved, ", #problems, " not, ", left_out, " not asked for in this run")
+  local found = contract_check.check(rows, run.outcomes, run)
+  for _, problem in ipairs(found.problems) do fail(run, "contract ", problem) end
+  for _, text in ipairs(found.unprovable) do skip(run, "contract ", text) end
+  say("contract: ", found.proved, " rows proved, ", #found.problems, " not, ", #found.unprovable,
+    " not provable here, ", found.left_out, " not asked for in this run")
+end
+
+local function no_native_reason()
+  local reason = os.getenv("NO_NATIVE")
+  return reason ~= "" and reason or nil
 end
 
 local function main()
   local luas = words(os.getenv("LUAS"))
   if #luas == 0 then luas = { running_lua() } end
   local spec_list = words(os.getenv("SPEC"))
+  local wrong = wrong_name(luas, spec_list)
+  if wrong then say(wrong) end
+  if wrong or arg[1] == "names" then os.exit(wrong and 1 or 0) end
   local run = {
     dir = output_of("mktemp -d"):match("[^\n]+"), limit = limit_prefix(), count = 0,
-    luas = {}, conditions = { native = false },
+    luas = {}, conditions = { native = false }, no_native = no_native_reason(), is_lacking = needs.is_lacking,
     spec_list = spec_list, specs = spec_list[1] and set(spec_list) or nil,
     outcomes = {}, sum = { passed = 0, failed = 0, skipped = 0 },
   }
   local jobs = {}
-  for _, name in ipairs(words(os.getenv("CHECKS"))) do jobs[#jobs + 1] = check_job(name) end
+  for _, name in ipairs(words(os.getenv("CHECKS"))) do jobs[#jobs + 1] = check_job(name, run.no_native) end
   for _, lua in ipairs(luas) do add_lua_jobs(jobs, lua, run) end
+  if run.no_native then jobs[#jobs + 1] = { title = "every spec with the accelerator", skipped = run.no_native } end
   run_jobs(jobs, run)
   os.execute("rm -rf " .. quote(run.dir))
   say_skipped(run.outcomes)

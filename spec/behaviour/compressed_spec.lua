@@ -12,7 +12,7 @@ local TEXT, PACKED_TEXT, PACKED_BINARY = compressed.TEXT, compressed.PACKED_TEXT
 local start, open, read_frame = compressed.start, compressed.open, compressed.read_frame
 
 if not compressed.is_available() then
-  pending("nothing to compress with: all specs of compressed connections are left out")
+  pending("needs lua-zlib or the accelerator")
   return
 end
 

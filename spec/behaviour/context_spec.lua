@@ -6,6 +6,7 @@ local client = require("spec.support.client")
 local websockets = require("websockets")
 local socket = require("socket")
 local child = require("spec.support.child")
+local needs = require("spec.support.needs")
 
 -- Whether a process waits for something, where the system tells.
 local function sleeps(pid)
@@ -154,7 +155,7 @@ describe("context", function()
     local hears = child.run(child.quote(child.this_lua()) .. " -e " .. child.quote([[
       io.popen("kill -INT $PPID"):close()
       for _ = 1, 1e7 do end]])):find("interrupted!", 1, true)
-    if not hears then return pending("an interpreter that leaves signals to the system") end
+    if not hears then return pending("needs an interpreter that leaves signals to the system") end
     for _, call in ipairs({ "run()", "service(-1)" }) do
       local command = child.quote(child.this_lua()) .. " -e " .. child.quote([[
         package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
@@ -214,7 +215,8 @@ describe("context", function()
   end)
 
   it("gid and uid are set after binding, or creation raises", function()
-    if child.run("id -u"):gsub("%s", "") ~= "0" then return pending("only root can change its user") end
+    local missing = needs.reason("root")
+    if missing then pending(missing) end
     local lua = "LUA_PATH='lua/?.lua;lua/?/init.lua;;' " .. child.quote(child.this_lua())
     local text = child.run(lua .. " -e " .. child.quote([[
       local made, err = pcall(require("websockets").context,

@@ -31,7 +31,7 @@ describe("websockets.files", function()
   after_each(server.stop_all)
 
   if not facts.are_known(require("websockets.engine.loader").choose()) then
-    pending("lua-filesystem or the accelerator, which are not there")
+    pending("needs lua-filesystem or the accelerator")
     return
   end
 

@@ -96,8 +96,8 @@ describe("1,000 idle connections", function()
   local costs = {}
 
   local function cost_of(way)
-    if not io.open("/proc/self/status") then pending("no /proc/self/status to read memory from") end
-    if not engine.can_compress or not engine.can_compress() then pending("nothing to compress with") end
+    if not io.open("/proc/self/status") then pending("needs /proc/self/status") end
+    if not engine.can_compress or not engine.can_compress() then pending("needs lua-zlib or the accelerator") end
     costs[way] = costs[way] or cost(way)
     return costs[way]
   end
@@ -117,7 +117,7 @@ end)
 describe("large messages one after the other", function()
   it("do not pile up until the collector comes by", function()
     if engine.name ~= "native" then pending("the accelerator alone has the collector keep up") end
-    if not io.open("/proc/self/status") then pending("no /proc/self/status to read memory from") end
+    if not io.open("/proc/self/status") then pending("needs /proc/self/status") end
     local grown = beside("peak", function(port)
       local connection, payload = open(port, ""), ("x"):rep(LARGE_BYTES)
       local before = memory(connection)

@@ -4,26 +4,22 @@
 if _VERSION ~= "Lua 5.4" then return end
 
 local beside = require("spec.support.beside")
-local child = require("spec.support.child")
+local needs = require("spec.support.needs")
 local server = require("spec.support.server")
 
 local engine = require("websockets.engine.loader").choose()
 
-local CHROMIUM = os.getenv("CHROMIUM") or "/usr/bin/chromium"
 local CHECKS = { "text of 20000", "binary of 20000", "text of 1048576" }
 
 local function what_is_missing()
-  if not child.has("node") then return "node" end
-  if not child.has(CHROMIUM) then return CHROMIUM end
-  local _, code = child.run("NODE_PATH=\"$PWD/.deps/node_modules:$NODE_PATH\" node -e 'require(\"playwright-core\")'")
-  if code ~= 0 then return "the npm package playwright-core" end
-  if not engine.can_compress or not engine.can_compress() then return "something to compress with" end
+  if not engine.can_compress or not engine.can_compress() then return "needs lua-zlib or the accelerator" end
+  return needs.reason("Node 18 or later", "Chromium", "the npm package playwright-core")
 end
 
 describe("Chromium with compression on", function()
   local missing = what_is_missing()
   if missing then
-    pending("needs " .. missing)
+    pending(missing)
     return
   end
 

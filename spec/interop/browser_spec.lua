@@ -6,9 +6,9 @@ if _VERSION ~= "Lua 5.4" then
 end
 
 local child = require "spec.support.child"
+local needs = require "spec.support.needs"
 
 local LIMIT_SECONDS = 50
-local CHROMIUM = os.getenv("CHROMIUM") or "/usr/bin/chromium"
 local DRIVER = "spec/support/browser.js"
 local CHECKS = {
   "the counter moves and resets",
@@ -29,21 +29,10 @@ local function node(words)
   return child.run('NODE_PATH="$PWD/.deps/node_modules:$NODE_PATH" timeout -k 3 ' .. LIMIT_SECONDS .. " node " .. words)
 end
 
-local function what_is_missing()
-  if not child.has("node") then
-    return "node"
-  end
-  if not child.has(CHROMIUM) then
-    return CHROMIUM
-  end
-  local _, code = node("-e 'require(\"playwright-core\")'")
-  return code ~= 0 and "the npm package playwright-core" or nil
-end
-
 describe("the test page in a browser", function()
-  local missing = what_is_missing()
+  local missing = needs.reason("Node 18 or later", "Chromium", "the npm package playwright-core")
   if missing then
-    pending("needs " .. missing)
+    pending(missing)
     return
   end
 

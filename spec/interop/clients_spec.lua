@@ -1,16 +1,16 @@
 --- Clients that others wrote, against our echo server: every byte comes back equal.
 -- @module spec.interop.clients_spec
 local beside = require("spec.support.beside")
-local child = require("spec.support.child")
+local needs = require("spec.support.needs")
 local server = require("spec.support.server")
 
 local PEERS = {
   {
-    name = "Python websockets", probe = ".deps/venv/bin/python -c 'import websockets.sync.client'",
+    name = "Python websockets", missing = needs.reason("the Python package websockets"),
     command = ".deps/venv/bin/python spec/support/interop.py",
   },
   {
-    name = "Node ws", probe = "NODE_PATH=.deps/node_modules node -e 'require(\"ws\")'",
+    name = "Node ws", missing = needs.reason("node", "the npm package ws"),
     command = "env NODE_PATH=.deps/node_modules node spec/support/interop.js",
   },
 }
@@ -36,8 +36,7 @@ describe("interop", function()
 
   for _, peer in ipairs(PEERS) do
     it(peer.name .. " as a client: text and binary of each size, whole and fragmented, ping, close", function()
-      local _, missing = child.run(peer.probe)
-      if missing ~= 0 then pending(peer.name .. " is not installed") end
+      if peer.missing then pending(peer.missing) end
       local run, ends = start()
       local code, text = beside.run(run, peer.command .. " " .. run.port)
       assert.equal(0, code, text)

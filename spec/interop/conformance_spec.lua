@@ -8,6 +8,7 @@ local child = require("spec.support.child")
 local engines = require("websockets.engine.loader")
 local expected = require("conformance.expected")
 local report = require("conformance.report")
+local needs = require("spec.support.needs")
 local suite = require("conformance.suite")
 local websockets = require("websockets")
 
@@ -88,11 +89,11 @@ describe("what is expected", function()
 end)
 
 local function why_not(is_compressed)
-  if not suite.is_here() then return "kosoku is not installed" end
   local engine = engines.choose()
   if is_compressed and not (engine.can_compress and engine.can_compress()) then
-    return "the " .. engine.name .. " engine cannot compress"
+    return "needs lua-zlib or the accelerator"
   end
+  return needs.reason("the Python package kosoku")
 end
 
 local function run(role, select, threshold)

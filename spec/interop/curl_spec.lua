@@ -4,6 +4,7 @@
 local child = require "spec.support.child"
 local client = require "spec.support.client"
 local facts = require "websockets.http.facts"
+local needs = require "spec.support.needs"
 local server = require "spec.support.server"
 local socket = require "socket"
 local websockets = require "websockets"
@@ -12,8 +13,9 @@ local GIB = 1024 * 1024 * 1024
 local WINDOW = 200
 
 describe("curl", function()
-  if not child.has("curl") then
-    pending("needs curl")
+  local missing = needs.reason("curl")
+  if missing then
+    pending(missing)
     return
   end
 

@@ -7,8 +7,8 @@ end
 
 local child = require "spec.support.child"
 local facts = require "websockets.http.facts"
+local needs = require "spec.support.needs"
 
-local CHROMIUM = os.getenv("CHROMIUM") or "/usr/bin/chromium"
 local CHECKS = {
   "a page, its script and its style come from the folder",
   "without a login there is no socket",
@@ -26,19 +26,15 @@ local function node(words)
 end
 
 local function what_is_missing()
-  if not child.has("node") then return "node" end
-  if not child.has(CHROMIUM) then return CHROMIUM end
-  if not facts.are_known(require("websockets.engine.loader").choose()) then
-    return "lua-filesystem or the accelerator"
-  end
-  local _, code = node("-e 'require(\"playwright-core\")'")
-  return code ~= 0 and "the npm package playwright-core" or nil
+  local engine = require("websockets.engine.loader").choose()
+  if not facts.are_known(engine) then return "needs lua-filesystem or the accelerator" end
+  return needs.reason("Node 18 or later", "Chromium", "the npm package playwright-core")
 end
 
 describe("pages in a browser", function()
   local missing = what_is_missing()
   if missing then
-    pending("needs " .. missing)
+    pending(missing)
     return
   end
 

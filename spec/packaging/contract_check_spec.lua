@@ -1,7 +1,9 @@
 --- The check of the contract finds each kind of row that nothing proves.
 -- @module spec.packaging.contract_check_spec
 
+local child = require "spec.support.child"
 local contract_check = require "spec.support.contract_check"
+local needs = require "spec.support.needs"
 local promises = require "spec.support.promises"
 
 local HERE = "spec/packaging/contract_check_spec.lua"
@@ -19,30 +21,47 @@ local function outcome(status, interpreter, name, file)
 end
 
 local function check(rows, outcomes, changes)
-  local run = { luas = { ["lua5.1"] = true, ["lua5.4"] = true }, conditions = { native = false } }
+  local run = {
+    luas = { ["lua5.1"] = true, ["lua5.4"] = true }, conditions = { native = false },
+    is_lacking = function(need) return need == "root" end,
+  }
   for field, value in pairs(changes or {}) do run[field] = value end
   return contract_check.check(rows, outcomes, run)
 end
 
 local function problem_of(made, outcomes, changes)
-  local problems = check({ made }, outcomes, changes)
-  assert.equal(1, #problems)
-  return problems[1]
+  local found = check({ made }, outcomes, changes)
+  assert.same({ 1, 0, 0 }, { #found.problems, #found.unprovable, found.proved })
+  return found.problems[1]
+end
+
+local function assert_proved(made, outcomes)
+  assert.same({ problems = {}, unprovable = {}, proved = 1, left_out = 0 }, check({ made }, outcomes))
+end
+
+local function assert_unprovable(made, outcomes)
+  local found = check({ made }, outcomes)
+  assert.same({ {}, 1, 0 }, { found.problems, #found.unprovable, found.proved })
+  assert.matches(": not provable here: needs root$", found.unprovable[1])
+end
+
+local function skipped(reason, interpreter, name)
+  local made = outcome("skipped", interpreter, name)
+  made.note = reason
+  return made
 end
 
 describe("contract check", function()
   it("is content with a test that passed", function()
-    local problems, checked, left_out = check({ row() }, { outcome("passed") })
-    assert.same({}, problems)
-    assert.same({ 1, 0 }, { checked, left_out })
+    assert_proved(row(), { outcome("passed") })
   end)
 
   it("is content where one Lua passed and another skipped", function()
-    assert.same({}, (check({ row() }, { outcome("skipped", "lua5.1"), outcome("passed") })))
+    assert_proved(row(), { outcome("skipped", "lua5.1"), outcome("passed") })
   end)
 
   it("reads the test's name as plain text", function()
-    assert.same({}, (check({ row{ test = "a-b (c)" } }, { outcome("passed", nil, "x a-b (c) y") })))
+    assert_proved(row{ test = "a-b (c)" }, { outcome("passed", nil, "x a-b (c) y") })
     assert.matches("no test", problem_of(row{ test = "w.ite" }, { outcome("passed") }))
   end)
 
@@ -59,6 +78,30 @@ describe("contract check", function()
 
   it("takes a skipped test for no proof", function()
     assert.matches("only skipped", problem_of(row(), { outcome("skipped"), outcome("skipped", "lua5.1") }))
+    assert.matches("only skipped", problem_of(row(), { skipped("later") }))
+  end)
+
+  it("does not fail a row for what this machine lacks", function()
+    assert_unprovable(row(), { skipped("needs root") })
+    assert_unprovable(row(), { outcome("skipped", nil, "ws write needs root") })
+    assert_proved(row(), { skipped("needs root", "lua5.1"), outcome("passed") })
+    assert_unprovable(row(), { outcome("skipped", nil, "ws needs root") })
+    assert_unprovable(row{ luas = { "lua5.1", "lua5.4" } }, { skipped("needs root", "lua5.1"), outcome("passed") })
+  end)
+
+  it("fails a row that was skipped for what this machine has", function()
+    assert.matches("only skipped", problem_of(row(), { skipped("needs node") }))
+    assert.matches("no test that ran", problem_of(row(), { outcome("skipped", nil, "ws needs node") }))
+    assert.matches("no test that ran", problem_of(row(), { outcome("passed", nil, "ws needs root") }))
+    assert.matches("failed under lua5.4", problem_of(row(), { skipped("needs root", "lua5.1"), outcome("failed") }))
+    assert.matches("not passed under lua5.1", problem_of(row{ luas = { "lua5.1", "lua5.4" } },
+      { skipped("needs node", "lua5.1"), outcome("passed") }))
+  end)
+
+  it("knows what a reason may name, and looks whether this machine lacks it", function()
+    assert.is_false(needs.is_lacking("nothing that is known"))
+    assert.is_true(needs.is_lacking("/proc/self/status"))
+    assert.equal(child.run("id -u") ~= "0\n", needs.is_lacking("root"))
   end)
 
   it("finds a test that failed under any Lua", function()
@@ -70,14 +113,14 @@ describe("contract check", function()
   it("asks for each Lua that a row names", function()
     local made = row{ luas = { "lua5.1", "lua5.4" } }
     assert.matches("not passed under lua5.1", problem_of(made, { outcome("passed") }))
-    assert.same({}, (check({ made }, { outcome("passed"), outcome("passed", "lua5.1") })))
+    assert_proved(made, { outcome("passed"), outcome("passed", "lua5.1") })
   end)
 
   it("leaves out what this run does not ask for, and counts it", function()
     local function left_out(made, changes)
-      local problems, checked, left = check({ made }, {}, changes)
-      assert.same({}, problems)
-      return checked == 0 and left == 1
+      local found = check({ made }, {}, changes)
+      assert.same({ {}, {} }, { found.problems, found.unprovable })
+      return found.proved == 0 and found.left_out == 1
     end
     assert.is_true(left_out(row{ luas = { "luajit" } }))
     assert.is_true(left_out(row{ when = "native" }))
@@ -104,8 +147,8 @@ describe("contract check", function()
 
   it("tells of every bad row, not only the first", function()
     local rows = { row(), row{ test = "a" }, row{ test = "b" } }
-    local problems, checked = check(rows, { outcome("passed", nil, "ws write") })
-    assert.same({ 2, 3 }, { #problems, checked })
+    local found = check(rows, { outcome("passed", nil, "ws write") })
+    assert.same({ 2, 1 }, { #found.problems, found.proved })
   end)
 end)
 

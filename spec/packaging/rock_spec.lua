@@ -1,6 +1,7 @@
 --- The rockspec installs a library that works from any folder, and leaves nothing behind where it was built.
 -- @module spec.packaging.rock_spec
 
+local needs = require "spec.support.needs"
 local socket = require "socket"
 
 local ROCKSPEC = "rockspecs/lua-websockets-scm-1.rockspec"
@@ -84,8 +85,10 @@ describe("packaging", function()
   local version = _VERSION:match("%d+%.%d+")
   local lua, folder, copy, tree, target, found
   local is_native = os.getenv("WEBSOCKETS_NATIVE") == "on"
-  local _, missing = run("command -v luarocks")
-  local it_packs = missing == 0 and it or pending
+  local missing = needs.reason("LuaRocks")
+  local function it_packs(name, body)
+    it(name, missing and function() pending(missing) end or body)
+  end
 
   local function luarocks(arguments)
     return ("cd %s && CARGO_TARGET_DIR=%s luarocks --lua-version=%s %s --tree %s"):format(quote(copy), quote(target),

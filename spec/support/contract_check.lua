@@ -5,6 +5,7 @@
 -- `{ area = "ws", name = "write", spec = "spec/behaviour/websocket_spec.lua", test = "part of the test's full name" }`.
 -- `name` may be several, parted by commas, with a remark in brackets.
 -- `luas = { ... }` asks for the proof under each of these interpreters; `when = "native"` only where that is there.
+-- A row whose tests were skipped because of something that this machine lacks is not provable here; that is no problem.
 
 local KNOWN_LUAS = {
   ["lua5.1"] = true, ["lua5.2"] = true, ["lua5.3"] = true, ["lua5.4"] = true, ["lua5.5"] = true, luajit = true,
@@ -60,21 +61,51 @@ local function by_file(outcomes)
   return files
 end
 
-local function unproved(row, luas, outcomes)
-  local passed, matched = {}, false
+-- The reason why a test was skipped; nil where no reason is given or this machine does not lack what it names.
+-- A group of tests that is skipped as a whole has the reason as its name.
+local function lacking(outcome, run)
+  if outcome.status ~= "skipped" then return nil end
+  local need = (outcome.note or ""):match("^needs (.+)$") or outcome.name:match("needs (.+)$")
+  return need and run.is_lacking(need) and "needs " .. need or nil
+end
+
+-- The reason why a whole group of a spec file was skipped.
+local function group_lacking(outcomes, run)
+  for _, outcome in ipairs(outcomes) do
+    local reason = outcome.name:find("needs ", 1, true) and lacking(outcome, run)
+    if reason then return reason end
+  end
+end
+
+local function judge_luas(luas, passed, reasons)
+  local reason
+  for _, lua in ipairs(luas) do
+    if not passed[lua] and not reasons[lua] then return "not passed under " .. lua end
+    reason = reason or not passed[lua] and reasons[lua]
+  end
+  return nil, reason
+end
+
+-- What is wrong with a row, or why it cannot be proved here; nil twice where it is proved.
+local function judge(row, luas, outcomes, run)
+  local passed, reasons, matched = {}, {}, false
   for _, outcome in ipairs(outcomes) do
     if outcome.name:find(row.test, 1, true) then
       if outcome.status == "failed" then return "failed under " .. outcome.interpreter end
       matched = true
       if outcome.status == "passed" then passed[outcome.interpreter] = true end
+      reasons[outcome.interpreter] = reasons[outcome.interpreter] or lacking(outcome, run)
     end
   end
-  if not matched then return "no test that ran matches" end
-  if next(passed) == nil then return "its tests were only skipped" end
-  for _, lua in ipairs(luas) do
-    if not passed[lua] then return "not passed under " .. lua end
+  if not matched then
+    local reason = group_lacking(outcomes, run)
+    return not reason and "no test that ran matches" or nil, reason
   end
-  return nil
+  if next(passed) == nil then
+    local _, reason = next(reasons)
+    return not reason and "its tests were only skipped" or nil, reason
+  end
+  return judge_luas(luas, passed, reasons)
 end
 
 local function exists(path)
@@ -92,24 +123,31 @@ end
 --- Checks every row.
 -- @tparam table rows the contract
 -- @tparam table outcomes results of the run, see `spec.support.results`
--- @tparam table run `luas`: set of the interpreters that ran; `specs`: set of the files or folders that ran, nil for
---   all; `conditions`: what a row's `when` may name, and whether it is there
--- @treturn table the problems, one text for each row that is not proved
--- @treturn number how many rows were checked
--- @treturn number how many rows this run does not ask for
+-- @tparam table run `luas`: set of the interpreters that ran; `specs`: set of the files and folders that ran, nil for
+--   all; `conditions`: what a row's `when` may name, and whether it is there; `is_lacking`: see `spec.support.needs`
+-- @treturn table `problems`: one text for each row that should be proved and is not; `unprovable`: one text for each
+--   row that cannot be proved on this machine; `proved`, `left_out` (not asked for in this run): how many rows
 function contract_check.check(rows, outcomes, run)
-  local problems, checked, left_out = {}, 0, 0
+  local found = { problems = {}, unprovable = {}, proved = 0, left_out = 0 }
   local files = by_file(outcomes)
   for position, row in ipairs(rows) do
-    local problem = malformed(row, run.conditions)
+    local problem, reason = malformed(row, run.conditions), nil
     local luas = not problem and asked(row, run)
-    if luas then
-      problem = not exists(row.spec) and "no such spec file" or unproved(row, luas, files[row.spec] or {})
+    if luas and not exists(row.spec) then
+      problem = "no such spec file"
+    elseif luas then
+      problem, reason = judge(row, luas, files[row.spec] or {}, run)
     end
-    if problem or luas then checked = checked + 1 else left_out = left_out + 1 end
-    if problem then problems[#problems + 1] = describe(row, position) .. ": " .. problem end
+    if problem then
+      table.insert(found.problems, describe(row, position) .. ": " .. problem)
+    elseif reason then
+      table.insert(found.unprovable, describe(row, position) .. ": not provable here: " .. reason)
+    else
+      local count = luas and "proved" or "left_out"
+      found[count] = found[count] + 1
+    end
   end
-  return problems, checked, left_out
+  return found
 end
 
 -- The names of the rows, by area. A row may hold several, parted by commas; what stands in brackets is no name.

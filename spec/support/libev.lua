@@ -26,9 +26,9 @@ function libev.load()
   if found then
     return ev
   end
-  local include, missing = headers.folder()
+  local include = headers.folder()
   if not (include and is_there("/usr/include/ev.h") and child.has("gcc")) then
-    return nil, "needs lua-ev, or gcc, ev.h and " .. (missing or include .. "/lua.h")
+    return nil, "needs lua-ev, or gcc with the headers of libev and of this Lua"
   end
   local folder = child.make_folder()
   local text, code = child.run(("gcc -std=c99 -Wall -Wextra -Werror -O1 -shared -fPIC -I%s -o %s/ev.so %s -lev"):format(

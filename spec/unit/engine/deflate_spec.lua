@@ -169,7 +169,7 @@ end
 for _, one in ipairs(support.engines()) do
   local can_compress = one.engine.can_compress
   if not can_compress or not can_compress() then
-    pending("the " .. one.name .. " engine cannot compress here")
+    pending(one.name .. " engine: needs lua-zlib or the accelerator")
   else
     describe("compression, " .. one.name .. " engine: the inflater", function() describe_inflater(one.engine) end)
     describe("compression, " .. one.name .. " engine: the deflater", function() describe_deflater(one.engine) end)

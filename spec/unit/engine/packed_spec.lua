@@ -171,7 +171,7 @@ end
 for _, one in ipairs(support.engines()) do
   local can_compress = one.engine.can_compress
   if not can_compress or not can_compress() then
-    pending("the " .. one.name .. " engine cannot compress here")
+    pending(one.name .. " engine: needs lua-zlib or the accelerator")
   else
     describe("compression, " .. one.name .. " engine: the reader", function() describe_reader(one.engine) end)
     describe("compression, " .. one.name .. " engine: the writer", function() describe_writer(one.engine) end)

@@ -146,7 +146,7 @@ describe("websockets.poller.select", function()
       last = socket.tcp4()
       open[#open + 1] = last
     until not last or last:getfd() >= poller.limit
-    if not last then return pending("no descriptors above the set of select") end
+    if not last then return pending("needs descriptors above the set of select") end
     local transport = luasocket.new(last)
     poller:watch(transport, "high", true, true)
     assert.same({ 0, 0 }, { wait(0) })

@@ -1,0 +1,61 @@
+--- What some specs need and a machine may lack. Such a spec is skipped with the reason "needs <name>".
+-- @module spec.support.needs
+--
+-- Only names that are known here make a row of the contract count as skipped.
+
+local child = require "spec.support.child"
+
+local needs = {}
+
+local NODE = 'NODE_PATH="$PWD/.deps/node_modules:$NODE_PATH" node -e '
+local PYTHON = ".deps/venv/bin/python -c "
+
+-- A command that succeeds where the machine has it.
+local PROBES = {
+  root = 'test "$(id -u)" = 0',
+  node = "command -v node",
+  ["Node 18 or later"] = "node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'",
+  ["the npm package ws"] = NODE .. "'require(\"ws\")'",
+  ["the npm package playwright-core"] = NODE .. "'require(\"playwright-core\")'",
+  Chromium = "command -v " .. child.quote(os.getenv("CHROMIUM") or "/usr/bin/chromium"),
+  curl = "command -v curl",
+  LuaRocks = "command -v luarocks",
+  gcc = "command -v gcc",
+  ["the Python package websockets"] = PYTHON .. "'import websockets.sync.client'",
+  ["the Python package kosoku"] = "command -v .deps/venv/bin/kosoku",
+  ["a name service that knows localhost"] = "getent ahosts localhost",
+}
+
+-- What differs between the Luas of one machine, or what the spec itself has to try.
+local TRIED_BY_SPECS = {
+  "the headers of this Lua", "lua-ev, or gcc with the headers of libev and of this Lua",
+  "lua-zlib or the accelerator", "lua-filesystem or the accelerator", "lua-filesystem",
+  "LuaSocket with the option 'error'", "an interpreter that leaves signals to the system",
+  "IPv6", "a file system with sparse files", "/proc/self/status", "descriptors above the set of select",
+}
+local is_tried_by_specs = {}
+for _, name in ipairs(TRIED_BY_SPECS) do is_tried_by_specs[name] = true end
+
+--- Tells whether a reason to skip holds on this machine.
+-- @tparam string name as in "needs <name>"
+-- @treturn boolean false for a name that is not known; true for what only a spec can try
+function needs.is_lacking(name)
+  local probe = PROBES[name]
+  if not probe then return is_tried_by_specs[name] == true end
+  local _, code = child.run(probe)
+  return code ~= 0
+end
+
+--- Finds the first thing that this machine lacks.
+-- @tparam string ... names with a probe
+-- @treturn[1] string the reason to skip: "needs <name>"
+-- @treturn[2] nil nothing is lacking
+function needs.reason(...)
+  for _, name in ipairs({ ... }) do
+    assert(PROBES[name], name)
+    if needs.is_lacking(name) then return "needs " .. name end
+  end
+  return nil
+end
+
+return needs
