@@ -66,7 +66,8 @@ local function subscribe(busted, handler, run)
   busted.subscribe({ "failure" }, on_fault)
   busted.subscribe({ "error" }, on_fault)
   busted.subscribe({ "pending" }, function(element, _, message)
-    run.why[element] = message
+    -- busted puts the place in the file before the reason.
+    run.why[element] = type(message) == "string" and message:gsub("^%S+:%d+: ", "") or nil
     return nil, true
   end)
   busted.subscribe({ "test", "end" }, function(element, _, status)
