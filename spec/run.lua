@@ -181,7 +181,7 @@ local function finish_lua(job, run, code)
     fail(run, job.title, ": the run broke off (exit code ", code, ") after: ", last)
   elseif code ~= "0" and sum.failed == 0 then
     fail(run, job.title, ": exit code ", code)
-  elseif sum.passed + sum.failed == 0 then
+  elseif sum.passed + sum.failed + sum.skipped == 0 then
     fail(run, job.title, ": no test ran")
   end
 end
