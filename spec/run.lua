@@ -92,7 +92,7 @@ local function name_of(lua)
 end
 
 local function why_no_interpreter(lua)
-  return lua == "lua5.5" and read(WHY_NO_LUA55):match("[^\n]+") or "no such interpreter"
+  return lua == "lua5.5" and read(WHY_NO_LUA55):match("^no Lua 5.5: ([^\n]+)") or "no such interpreter"
 end
 
 -- The first name in `LUAS` or `SPEC` that names nothing, and why; nil where there is none.
