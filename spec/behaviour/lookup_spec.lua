@@ -4,12 +4,15 @@
 local child = require "spec.support.child"
 local headers = require "spec.support.headers"
 local inside = require "spec.support.inside"
+local needs = require "spec.support.needs"
 local resolver = require "websockets.client.resolver"
 local server = require "spec.support.server"
 
 local WAIT_SECONDS = 30
 
 describe("a look-up beside the loop", function()
+  local no_localhost = needs.reason("a name service that knows localhost")
+
   local function loopback(addresses)
     assert.is_true(#addresses > 0)
     for _, address in ipairs(addresses) do
@@ -18,6 +21,7 @@ describe("a look-up beside the loop", function()
   end
 
   it("is LuaSocket's without the accelerator, which waits", function()
+    if no_localhost then pending(no_localhost) end
     loopback(resolver.ask("localhost"))
   end)
 
@@ -27,6 +31,7 @@ describe("a look-up beside the loop", function()
   end
 
   it("asks the system, and hears what LuaSocket would", function()
+    if no_localhost then pending(no_localhost) end
     finally(server.stop_all)
     local s = server.start({})
     local wire = inside.look_up(s.context, "localhost")
