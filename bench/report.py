@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Turns results.json into RESULTS.md, chart.svg and the table of README.md: `bench/report.py` does it again."""
+"""Turns results.json into RESULTS.md, chart.svg and the table of docs/performance.md.
+
+`bench/report.py` does it again.
+"""
 
 import json
 import os
@@ -14,16 +17,16 @@ from cases import BENCH, IDLE, ROOT
 # As in src/reader.rs.
 SAMPLE_EVERY = 16
 MARKS = ("<!-- benchmark: `make bench` writes what follows -->\n", "<!-- benchmark: end -->\n")
-CHART = "![Processor time per message as a multiple of the limit, less is better](bench/chart.svg)\n"
-FIGURES = "All figures, with their spread: [bench/RESULTS.md](bench/RESULTS.md).\n"
+CHART = "![Processor time per message as a multiple of the limit, less is better](../bench/chart.svg)\n"
+FIGURES = "All figures, with their spread: [bench/RESULTS.md](../bench/RESULTS.md).\n"
 
 INTRODUCTION = """# Results of the benchmark
 
-Processor time of the server for each message in microseconds, the median of {rounds} rounds of {seconds:g} s in which
-the servers take turns; in brackets how many times that of the limit, the median too. The machine has neighbours, and
-what they do comes and goes within seconds: each measurement is compared with the limit as it was just before and just
-behind it. A message of a fan-out is one delivered message. The limit is a program of our own that makes one `recv` for
-a readable socket and one `send` for all answers due, and looks at no byte.
+Processor time of the server for each message in microseconds: the median of {rounds} rounds of {seconds:g} s, in which
+the servers take turns. In brackets: how many times that of the limit, also the median. The machine has neighbours, and
+what they do comes and goes within seconds, so each measurement is compared with the limit just before and just after
+it. A message of a fan-out is one delivered message. The limit is a program of our own that makes one `recv` for a
+readable socket and one `send` for all answers due, and looks at no byte.
 
 {alike}
 
@@ -36,8 +39,8 @@ Machine: {machine}; load average before the run {load:.1f}. {versions}
 Again: `make bench`.
 """
 
-ALIKE = """No two messages of a run are the same, but where all are alike, as many generators send them: LuaJIT keeps
-equal strings once, so it then makes no new ones."""
+ALIKE = """No two messages of a run are the same, except in the cases named "all alike", which send what many other
+generators send. LuaJIT keeps equal strings once, so there it makes no new ones."""
 
 # Columns of the overview; of several servers in one column the better counts, case by case.
 COLUMNS = [
@@ -77,7 +80,7 @@ def collect(rounds, servers, chosen, options, load):
 
 
 class Results:
-    """The rounds of every case and server, asked by their names."""
+    """The rounds of every case and server, found by their names."""
 
     def __init__(self, found):
         self.found = found
@@ -114,15 +117,15 @@ class Results:
         return self.least(names, lambda name: self.ratio(case, name))
 
     def versions(self):
-        """Names what was measured, each once."""
+        """Names what was measured, each thing once."""
         named = [one for one in self.servers if one["version"] and one["name"] != "raw"]
-        # The version of ours is that of the Lua, which says it all.
+        # Our version is that of the Lua, which says it all.
         words = [(one["title"].split(",")[0] + " ") * (one["name"][:4] != "ours") + one["version"] for one in named]
         return ", ".join(dict.fromkeys(words))
 
 
 def number(value):
-    """Writes a figure with three digits that count."""
+    """Writes a figure with three significant digits."""
     if value >= 100:
         return "{:,.0f}".format(value)
     return "%.1f" % value if value >= 10 else "%.2f" % value
@@ -291,9 +294,9 @@ def write(found, folder):
     save(os.path.join(folder, "chart.svg"), chart.draw(Results(found), COLUMNS))
 
 
-def write_readme(found):
-    """Puts the overview between the marks of README.md."""
-    path = os.path.join(ROOT, "README.md")
+def write_overview(found):
+    """Puts the overview between the marks of docs/performance.md."""
+    path = os.path.join(ROOT, "docs", "performance.md")
     with open(path) as file:
         text = file.read()
     before, rest = text.split(MARKS[0])
@@ -308,7 +311,7 @@ def main():
         found = json.load(file)
     write(found, folder)
     if folder == BENCH:
-        write_readme(found)
+        write_overview(found)
 
 
 if __name__ == "__main__":

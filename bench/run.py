@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures our servers, the machine's limits and the peers on 127.0.0.1.
 
-A whole run writes results.json, RESULTS.md and chart.svg beside this file and the table of README.md; `bench/report.py`
-writes these again from results.json.
+A whole run writes results.json, RESULTS.md and chart.svg beside this file and the table of docs/performance.md;
+`bench/report.py` writes these again from results.json.
 
     bench/run.py                     everything: about forty minutes
     bench/run.py --quick             the limit and ours, a few cases: about a minute; prints only
