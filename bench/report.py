@@ -232,7 +232,7 @@ def details(results, case):
         def median(what):
             return results.median(case["name"], server["name"], what)
 
-        busy = ["%.0f %%" % (100 * median(who)) for who in ("server_busy", "generator_busy")]
+        busy = ["%.0f %%" % (100 * median(core)) for core in ("server_busy", "generator_busy")]
         rate = "{:,.0f}".format(median("per_second"))
         rows.append([server["title"], cell(results, case["name"], server["name"]), spread, rate] + busy)
     head = ["server", "µs a message", "quartiles", "messages a second", "server's core", "generator's core"]
