@@ -77,10 +77,10 @@ end
 -- @treturn table list of lists of cells
 function markdown.rows(text)
   local rows = {}
-  for line in without_blocks(text):gmatch("\n|([^\n]*)|%f[\n\0]") do
-    local cells = {}
-    for cell in (line .. "|"):gmatch("([^|]*)|") do cells[#cells + 1] = cell:match("^%s*(.-)%s*$") end
-    rows[#rows + 1] = cells
+  for line in without_blocks(text):gmatch("[^\n]+") do
+    local inner, cells = line:match("^|(.*|)$"), {}
+    for cell in (inner or ""):gmatch("([^|]*)|") do cells[#cells + 1] = cell:match("^%s*(.-)%s*$") end
+    if inner then rows[#rows + 1] = cells end
   end
   return rows
 end
