@@ -1,14 +1,18 @@
 //! What the connections of one context share: descriptors, budget, the turn's log, waiting.
 
+use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::{event::epoll::EventFlags, io::Errno, net::sockopt::set_tcp_nodelay};
 
-use crate::output::{Frame, Limits, Output, Report, Wire};
-use crate::poll::{Poll, ENDED, READ};
-use crate::{input::Delivery, reader::Budget};
+use crate::fanout::Fanout;
+use crate::frame::Frame;
+use crate::input::Delivery;
+use crate::output::{Limits, Output, Report, Wire};
+use crate::poll::{Poll, Ready, READ};
+use crate::reader::Budget;
 
-// How many connections are answered before others are read.
+// How many connections are read before what they queued is sent.
 const ANSWERS_AT_ONCE: usize = 64;
 
 /// Everything that a context knows of sockets.
@@ -22,68 +26,90 @@ pub struct Hub {
     pub budget: Budget,
     /// What connections send.
     pub output: Output,
-    // Whose messages Lua has at the moment.
+    // The connections whose messages Lua has at the moment, in the order in which they were read.
     reading: Vec<i32>,
-    /// Whether it has got them all.
-    pub is_delivered: bool,
-    // How many of those that queued something have been sent it this turn, and have more to be said of them.
+    // Whether Lua has all messages of those connections.
+    is_delivered: bool,
+    // How many connections at the front of `output.touched` were sent what they had, and are listed for a report.
     kept: usize,
-    /// Who is ready; `None` once closed.
+    /// Which descriptors are ready; `None` once closed.
     pub poll: Option<Poll>,
-    /// What the last flush has to tell, the first being the last.
-    pub reports: Vec<(i32, Report)>,
+    // What the last flush has to tell, in reverse order.
+    reports: Vec<(i32, Report)>,
 }
 
 impl Hub {
-    /// Makes an empty one.
+    /// Makes an empty hub.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn new(limits: Limits, unfinished: u64) -> Result<Hub, Errno> {
-        let budget = Budget { used: 0, limit: unfinished };
+    pub fn new(limits: Limits, max_unfinished_bytes: u64) -> Result<Hub, Errno> {
+        let budget = Budget { used: 0, limit: max_unfinished_bytes };
         Ok(Hub { limits, budget, poll: Some(Poll::new()?), ..Hub::default() })
     }
 
-    /// Takes a connected, non-blocking socket, which sends without Nagle's delay where it knows one; its number names
-    /// it from now on. `bytes` were received by somebody else. What a listening socket of ours accepts is not
-    /// `is_foreign`: on Linux it is without that delay already.
+    /// Takes a connected, non-blocking socket; its number names the connection from now on. `bytes` were received by
+    /// somebody else. `is_foreign` tells that it may have Nagle's delay: on Linux, sockets that a listening socket of
+    /// ours accepts have none.
     pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8], is_foreign: bool) -> i32 {
-        let _ = (is_foreign || !cfg!(target_os = "linux")) && set_tcp_nodelay(&fd, true).is_ok();
+        if is_foreign || !cfg!(target_os = "linux") {
+            // Other kinds of sockets have no such delay, and refuse.
+            let _ = set_tcp_nodelay(&fd, true);
+        }
         let number = fd.as_raw_fd();
         let slot = number as usize;
-        self.wires.resize_with(self.wires.len().max(slot + 1), || None);
+        if self.wires.len() <= slot {
+            self.wires.resize_with(slot + 1, || None);
+        }
         self.wires[slot] = Some(Box::new(Wire::new(fd, self.limits, bytes)));
         number
     }
 
     fn at(&mut self, fd: i32) -> Option<(&mut Wire, &mut Output, &mut Budget)> {
-        let wire = self.wires.get_mut(usize::try_from(fd).ok()?)?.as_deref_mut()?;
+        let slot = usize::try_from(fd).ok()?;
+        let wire = self.wires.get_mut(slot)?.as_deref_mut()?;
         Some((wire, &mut self.output, &mut self.budget))
     }
 
-    /// Does something with a connection, if it is still there.
+    /// Does something with a connection; gives the default where it is closed.
     pub fn with<R: Default>(&mut self, fd: i32, work: impl FnOnce(&mut Wire, &mut Output) -> R) -> R {
-        self.at(fd).map_or_else(R::default, |(wire, output, _)| work(wire, output))
+        match self.at(fd) {
+            Some((wire, output, _)) => work(wire, output),
+            None => R::default(),
+        }
     }
 
-    fn end_batch(&mut self) {
-        let mut reading = std::mem::take(&mut self.reading);
-        // What was lost on its way to Lua is the last one's: it cannot be read again.
-        reading.truncate(reading.len().saturating_sub(usize::from(!self.is_delivered)));
-        reading.drain(..).for_each(|fd| self.with(fd, |wire, _| wire.incoming.is_delivering = false));
-        self.reading = reading;
-    }
-
-    /// Begins reading; the messages of the batch before are Lua's. `is_delivered` must follow when it has these.
+    /// Begins reading. Lua is done with the messages of the batch before; `end_batch` must follow when it has all of the
+    /// new one.
     pub fn begin_batch(&mut self) {
-        self.end_batch();
-        (self.is_delivered, self.output.is_in_turn) = (false, true);
-        // Where everybody only answers for himself, answers leave a few at a time, while the processor still has these
-        // connections and the code at hand. Where connections write to each other, more may come that leaves in the same
-        // call.
-        if self.output.touched.len() >= self.kept + ANSWERS_AT_ONCE && !self.output.is_crossing {
+        self.forget_batch();
+        self.is_delivered = false;
+        self.output.is_in_turn = true;
+        // Where each connection only answers its own messages, answers are sent a few at a time, while the processor
+        // still has these connections and the code in its cache. Where connections write to each other, more may come
+        // that can be sent in the same call.
+        let has_many = self.output.touched.len() >= self.kept + ANSWERS_AT_ONCE;
+        if has_many && !self.output.is_crossing {
             self.send_touched();
         }
+    }
+
+    /// Takes note that Lua has all messages that were read since `begin_batch`.
+    pub fn end_batch(&mut self) {
+        self.is_delivered = true;
+    }
+
+    fn forget_batch(&mut self) {
+        let mut reading = mem::take(&mut self.reading);
+        if !self.is_delivered {
+            // An error came while Lua was given the last one's messages: they are lost, so it stays marked and is not
+            // read again.
+            reading.pop();
+        }
+        for fd in reading.drain(..) {
+            self.with(fd, |wire, _| wire.incoming.is_delivering = false);
+        }
+        self.reading = reading;
     }
 
     /// Receives, and reads every whole message. Returns whether more may be here already.
@@ -92,66 +118,79 @@ impl Hub {
     /// `AGAIN` where nothing is there, or nothing whole.
     pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
         let Some((wire, _, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
-        wire.incoming.read(&wire.fd, delivery, budget).inspect(|_| self.reading.push(fd))
+        let may_have_more = wire.incoming.read(&wire.fd, delivery, budget)?;
+        self.reading.push(fd);
+        Ok(may_have_more)
     }
 
-    /// Queues the message of a fan-out on connections, named by descriptor. Returns the places of those that had no
-    /// room, the first being 1.
+    /// Queues a message on many connections, named by descriptor. Returns the positions of those that had no room, the
+    /// first being 1.
     pub fn fan_out(&mut self, fds: impl Iterator<Item = i32>, frame: Frame<'_>) -> Vec<usize> {
         self.output.is_crossing = true;
-        let mut fanouts = Vec::new();
-        let mut is_refused = |fd| self.with(fd, |wire, output| output.fan_out(wire, &mut fanouts, frame)).is_some();
-        (1..).zip(fds).filter(|&(_, fd)| is_refused(fd)).map(|(place, _)| place).collect()
+        let mut fanout = Fanout::default();
+        let mut full = Vec::new();
+        for (index, fd) in fds.enumerate() {
+            let refusal = self.with(fd, |wire, output| fanout.push(output, wire, frame));
+            if refusal.is_some() {
+                full.push(index + 1);
+            }
+        }
+        full
     }
 
-    // Sends what was queued this turn. Only those stay listed of whom more is to be said.
+    // Sends what was queued in this turn. Only connections that need a report stay listed.
     fn send_touched(&mut self) {
-        let mut touched = std::mem::take(&mut self.output.touched);
+        let mut touched = mem::take(&mut self.output.touched);
         touched.retain(|&fd| {
-            let Some((wire, output, _)) = self.at(fd) else { return false };
-            output.send(wire);
-            let out = &mut wire.out;
-            out.is_listed = out.wants_attention || out.is_told || out.fault.is_some() || out.queue.size > 0;
-            out.is_listed
+            self.with(fd, |wire, output| {
+                output.send(wire);
+                wire.out.is_listed = wire.out.must_report();
+                wire.out.is_listed
+            })
         });
-        (self.kept, self.output.touched) = (touched.len(), touched);
+        self.kept = touched.len();
+        self.output.touched = touched;
     }
 
-    /// Sends everything that was queued this turn. `reports` has the connections that broke, that wait for their peer or
-    /// do so no more, or that asked for attention.
+    /// Sends everything that was queued in this turn; `next_report` then tells of the connections that broke, that wait
+    /// for their peer or no longer do, or that report every flush.
     pub fn flush(&mut self) {
-        self.end_batch();
+        self.forget_batch();
         self.send_touched();
         self.kept = 0;
-        let Hub { wires, output, reports, .. } = self;
-        for fd in output.touched.drain(..).rev() {
-            let Some(Some(wire)) = wires.get_mut(fd as usize) else { continue };
-            wire.out.queue.settle(&output.log);
+        for fd in self.output.touched.drain(..).rev() {
+            let Some(Some(wire)) = self.wires.get_mut(fd as usize) else { continue };
+            wire.out.queue.settle(&self.output.log);
             wire.out.is_listed = false;
-            reports.push((fd, wire.out.report()));
+            self.reports.push((fd, wire.out.report()));
         }
-        output.end_turn();
+        self.output.end_turn();
     }
 
-    /// Watches a connection: for new bytes always, for room to send where it is asked for.
+    /// Takes the next of what the last flush has to tell: the descriptor of a connection, and its report.
+    pub fn next_report(&mut self) -> Option<(i32, Report)> {
+        self.reports.pop()
+    }
+
+    /// Watches a connection: for new bytes always, for room to send where `write` asks for it.
     pub fn watch(&mut self, fd: i32, write: bool) -> bool {
         let Some(Some(wire)) = self.wires.get_mut(fd as usize) else { return false };
         let mut interest = READ | EventFlags::ET;
         interest.set(EventFlags::OUT, write);
-        let before = std::mem::replace(&mut wire.interest, interest);
-        before == interest || self.poll.as_ref().is_some_and(|poll| poll.watch(&wire.fd, interest))
+        let before = mem::replace(&mut wire.interest, interest);
+        if before == interest {
+            return true;
+        }
+        self.poll.as_ref().is_some_and(|poll| poll.watch(&wire.fd, interest))
     }
 
-    /// Takes one of those that the last wait found: its descriptor, whether bytes, a connection or an end can be had,
-    /// whether bytes can be sent. The timer's is -1.
-    pub fn next_ready(&mut self, is_side: bool) -> Option<(i32, bool, bool)> {
-        let event = self.poll.as_mut()?.part(is_side)?.events.pop()?;
-        let (fd, flags) = (event.data.u64() as i32, event.flags);
-        let has_ended = flags.intersects(ENDED);
-        if has_ended && !is_side {
-            self.with(fd, |wire, _| wire.incoming.has_ended = true);
+    /// Takes the next descriptor that the last wait found.
+    pub fn next_ready(&mut self, is_side: bool) -> Option<Ready> {
+        let ready = self.poll.as_mut()?.part(is_side)?.next_ready()?;
+        if ready.has_ended && !is_side {
+            self.with(ready.fd, |wire, _| wire.incoming.has_ended = true);
         }
-        Some((fd, has_ended || flags.contains(EventFlags::IN), has_ended || flags.contains(EventFlags::OUT)))
+        Some(ready)
     }
 
     /// Ends a connection and gives back what it held.
@@ -159,7 +198,9 @@ impl Hub {
         if let Some((wire, output, budget)) = self.at(fd) {
             wire.incoming.release(budget);
             output.buffered -= wire.out.queue.size;
-            wire.out.codec.iter().for_each(|codec| codec.borrow_mut().release());
+            if let Some(codec) = &wire.out.codec {
+                codec.borrow_mut().release();
+            }
             self.wires[fd as usize] = None;
         }
     }

@@ -1,26 +1,71 @@
 //! The receiving side of one connection: one `recv`, then everything that is whole.
 
-use std::{mem, os::fd::OwnedFd};
+use std::cell::Cell;
+use std::mem::{self, ManuallyDrop};
+use std::os::fd::OwnedFd;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use rustix::buffer::{spare_capacity, Buffer};
 use rustix::io::Errno;
 use rustix::net::{recv, RecvFlags};
 
-use crate::header::Rules;
-use crate::reader::{Batch, Budget, Reader};
+use crate::frame::Rules;
+use crate::reader::{Batch, Budget, Payload, Reader};
 
-// What all connections read into.
+// The buffer that all connections read into.
 const INPUT_BYTES: usize = 1 << 17;
-// So many times in a call while no message is whole, so that a large one holds up nobody for long.
+// How often a call receives while no message is whole: a large message must not hold up others for long.
 const PIECES: usize = 16;
+// The largest buffer that is kept for the next call.
+const KEPT_BYTES: usize = 1 << 20;
+
+thread_local! {
+    static DELIVERY: Cell<Option<Box<Delivery>>> = const { Cell::new(None) };
+}
 
 /// What a call reads, and the messages in it.
 #[derive(Default)]
 pub struct Delivery {
-    /// The bytes that messages without a buffer of their own are in.
-    pub bytes: Vec<u8>,
-    /// The messages.
-    pub batch: Batch,
+    // The payloads of messages without a buffer of their own are here.
+    bytes: Vec<u8>,
+    batch: Batch,
+}
+
+/// What `deliver` has done.
+pub struct Delivered<R> {
+    /// How many messages there were.
+    pub count: usize,
+    /// Bytes of the largest of them.
+    pub largest: usize,
+    /// What reading gave.
+    pub result: R,
+}
+
+/// Reads messages, then hands each to `put`: how many came before it, opcode, payload. `None` after a panic in `read`.
+///
+/// `put` may never return: the buffers leak then.
+pub fn deliver<R: Copy>(
+    read: impl FnOnce(&mut Delivery) -> R,
+    mut put: impl FnMut(usize, usize, &[u8]),
+) -> Option<Delivered<R>> {
+    let mut delivery = ManuallyDrop::new(DELIVERY.take().unwrap_or_default());
+    let result = catch_unwind(AssertUnwindSafe(|| read(&mut delivery))).ok()?;
+    let mut largest = 0;
+    for (index, (opcode, payload)) in delivery.batch.items.iter().enumerate() {
+        let payload = match payload {
+            Payload::Here(from, size) => &delivery.bytes[*from..*from + *size],
+            Payload::Owned(bytes) => bytes,
+        };
+        largest = largest.max(payload.len());
+        put(index, usize::from(*opcode), payload);
+    }
+    let count = delivery.batch.items.len();
+    let mut delivery = ManuallyDrop::into_inner(delivery);
+    delivery.batch.clear();
+    if delivery.bytes.len() <= KEPT_BYTES {
+        DELIVERY.set(Some(delivery));
+    }
+    Some(Delivered { count, largest, result })
 }
 
 /// The receiving side of one connection.
@@ -33,13 +78,13 @@ pub struct Incoming {
     has_unread: bool,
     /// Whether bytes have come since Lua asked last.
     pub has_heard: bool,
-    /// Whether the peer has ended its sending direction, so that reading must go on to the end.
+    /// Whether the peer has ended its sending direction, so that reading must continue up to that end.
     pub has_ended: bool,
-    /// Whether messages are on their way to Lua; what was lost on it cannot be read again.
+    /// Whether messages are being handed to Lua; what is lost meanwhile cannot be read again.
     pub is_delivering: bool,
 }
 
-/// Receives at least one byte.
+// Receives at least one byte.
 fn receive(fd: &OwnedFd, target: impl Buffer<u8>) -> Result<usize, Errno> {
     match recv(fd, target, RecvFlags::DONTWAIT)? {
         (_, 0) => Err(Errno::PIPE),
@@ -53,7 +98,7 @@ impl Incoming {
         Incoming { rest: bytes.to_vec(), has_unread: !bytes.is_empty(), ..Incoming::default() }
     }
 
-    /// From here on frames are read; `leftover` came behind the handshake.
+    /// From now on frames are read; `leftover` came after the handshake.
     pub fn start(&mut self, rules: Rules, leftover: &[u8]) {
         self.reader = Reader::new(rules);
         self.rest.splice(..0, leftover.iter().copied());
@@ -81,15 +126,17 @@ impl Incoming {
         if self.is_delivering {
             return Err(Errno::IO);
         }
-        let (mut again, mut pieces) = (true, 0);
-        // While a large message comes, whatever the processor's cache can hold is unmasked and kept before the next.
-        while again && pieces < PIECES && delivery.batch.items.is_empty() {
+        let mut may_have_more = true;
+        let mut pieces = 0;
+        // A large message comes in pieces that the processor's cache can hold: each is unmasked and kept before the next.
+        while may_have_more && pieces < PIECES && delivery.batch.items.is_empty() {
             let room = if self.has_unread { 0 } else { INPUT_BYTES };
-            again = self.read_behind(room, delivery, budget, |target| receive(fd, target))?;
-            (self.has_heard, pieces) = (true, pieces + 1);
+            may_have_more = self.read_more(room, delivery, budget, |target| receive(fd, target))?;
+            self.has_heard = true;
+            pieces += 1;
         }
         self.is_delivering = true;
-        Ok(again || self.has_ended)
+        Ok(may_have_more || self.has_ended)
     }
 
     /// Reads bytes that somebody else has received. Returns whether unread bytes are here.
@@ -98,12 +145,11 @@ impl Incoming {
             target.copy_from_slice(bytes);
             Ok(bytes.len())
         };
-        self.read_behind(bytes.len(), delivery, budget, copy).is_ok() && self.has_unread
+        self.read_more(bytes.len(), delivery, budget, copy).is_ok() && self.has_unread
     }
 
-    // Reads what is here already and, behind it, at most `room` bytes that `fill` gives. Returns whether more may be
-    // here.
-    fn read_behind(
+    // Reads what is here already and, after it, at most `room` bytes that `fill` gives. Returns whether more may be here.
+    fn read_more(
         &mut self,
         room: usize,
         delivery: &mut Delivery,
@@ -117,17 +163,23 @@ impl Incoming {
         delivery.bytes[..kept].copy_from_slice(&self.rest);
         let count = if room > 0 { fill(&mut delivery.bytes[kept..kept + room])? } else { 0 };
         let bytes = &mut delivery.bytes[..kept + count];
-        let (taken, again) = self.reader.feed(bytes, &mut delivery.batch, budget);
+        let (taken, is_full) = self.reader.feed(bytes, &mut delivery.batch, budget);
         if kept > 0 || taken < bytes.len() {
             self.rest = bytes[taken..].to_vec();
         }
-        self.has_unread = again;
-        Ok(again || count == room)
+        self.has_unread = is_full;
+        Ok(is_full || count == room)
+    }
+
+    /// Tells how many bytes of the budget an unfinished message holds.
+    pub fn held(&self) -> u64 {
+        self.reader.held()
     }
 
     /// Ends reading and gives back to the budget what is held.
     pub fn release(&mut self, budget: &mut Budget) {
         self.reader.release(budget);
-        (self.rest, self.has_unread) = (Vec::new(), false);
+        self.rest = Vec::new();
+        self.has_unread = false;
     }
 }

@@ -1,22 +1,25 @@
 //! The accelerator of `websockets`: frames, sockets and waiting.
 //!
-//! The algorithms take bytes and know no Lua. `lua` alone holds `unsafe` code: it moves values between Lua's stack and
-//! safe Rust. What Lua can call stands in `calls`.
+//! The algorithms take bytes and know no Lua. `calls` has what Lua can call. `lua` moves values between Lua's stack and
+//! safe Rust; it alone may hold `unsafe` code.
 
 mod deflate;
 mod digest;
-mod header;
+mod fanout;
+mod frame;
 mod hub;
 mod input;
-mod mask;
+mod lookup;
 mod output;
+mod payload;
 mod poll;
+mod protocol;
 mod queue;
 mod reader;
-mod utf8;
 
-// With none of the Lua features, only the algorithms, for their tests.
+// Without any of the Lua features only the algorithms are built, for their tests.
 #[cfg(feature = "lua")]
 mod calls;
 #[cfg(feature = "lua")]
+#[allow(unsafe_code)]
 mod lua;

@@ -4,25 +4,38 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::Timespec;
+use rustix::io::Errno;
 use rustix::time::{timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
-use rustix::{event::Timespec, io::Errno};
 
-const EVENTS_A_WAIT: usize = 1024;
+const MAX_EVENTS: usize = 1024;
 // Tells the timer from the connections: no descriptor has this number, which is -1 as an `i32`.
 const TIMER: u64 = u64::MAX;
 
-/// Interest in bytes to read, and in the end behind them.
+/// Interest in bytes to read, and in their end.
 pub const READ: EventFlags = EventFlags::IN.union(EventFlags::RDHUP);
-/// Nothing will come behind the bytes that are here.
-pub const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+/// Nothing will come after the bytes that are here.
+const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+
+/// What a wait has found of one descriptor.
+pub struct Ready {
+    /// The descriptor; -1 for the timer.
+    pub fd: i32,
+    /// Whether bytes, a connection or an end can be read.
+    pub can_read: bool,
+    /// Whether bytes can be sent.
+    pub can_write: bool,
+    /// Whether nothing will come after the bytes that are here.
+    pub has_ended: bool,
+}
 
 /// An epoll instance.
 pub struct Poll {
     /// Readable when something that is watched is ready.
     pub epoll: OwnedFd,
     timer: OwnedFd,
-    /// What the last wait found, the first being the last.
-    pub events: Vec<Event>,
+    // What the last wait found, in reverse order.
+    events: Vec<Event>,
     // For outside loops that watch for reading only: readable when a full socket takes bytes again, or its timer is due.
     side: Option<Box<Poll>>,
 }
@@ -36,19 +49,21 @@ impl Poll {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
-        Ok(Poll { epoll, timer, events: Vec::with_capacity(EVENTS_A_WAIT), side: None })
+        Ok(Poll { epoll, timer, events: Vec::with_capacity(MAX_EVENTS), side: None })
     }
 
-    /// Gives the side, which is made when it is first asked for, or what waits for everything.
+    /// Gives the side, which is made when it is first asked for; or this, which waits for everything.
     pub fn part(&mut self, is_side: bool) -> Option<&mut Poll> {
         if !is_side {
             return Some(self);
         }
-        self.side = self.side.take().or_else(|| Poll::new().ok().map(Box::new));
+        if self.side.is_none() {
+            self.side = Poll::new().ok().map(Box::new);
+        }
         self.side.as_deref_mut()
     }
 
-    /// Watches a descriptor, or changes how; ceases to where there is nothing to watch for.
+    /// Watches a descriptor, or changes what for; no interest ends the watch. Returns whether that was possible.
     pub fn watch(&self, fd: impl AsFd, interest: EventFlags) -> bool {
         let fd = fd.as_fd();
         if let Some(side) = &self.side {
@@ -66,21 +81,41 @@ impl Poll {
 
     /// Makes it readable after a time; `None` takes that back.
     pub fn set_timer(&self, time: Option<Duration>) {
-        // Zero would take the timer back.
-        let time = time.map_or(Duration::ZERO, |time| time.max(Duration::from_nanos(1)));
+        let time = match time {
+            // Zero would take the timer back.
+            Some(time) => time.max(Duration::from_nanos(1)),
+            None => Duration::ZERO,
+        };
         let once =
             Itimerspec { it_interval: Timespec::default(), it_value: Timespec::try_from(time).unwrap_or_default() };
+        // The timer is there and the time is in range: this cannot fail.
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
 
     /// Waits until something is ready; `None` without end.
     pub fn wait(&mut self, time: Option<Duration>) {
-        // The system counts in milliseconds where it is old: rounding down would have us spin.
-        let whole = |time: Duration| Duration::from_millis(time.as_nanos().div_ceil(1_000_000) as u64);
-        let time = time.and_then(|time| Timespec::try_from(whole(time)).ok());
+        let time = time.and_then(|time| {
+            // Old systems count in whole milliseconds: rounding down would make us wait in a busy loop.
+            let milliseconds = time.as_nanos().div_ceil(1_000_000) as u64;
+            Timespec::try_from(Duration::from_millis(milliseconds)).ok()
+        });
         self.events.clear();
         let room = rustix::buffer::spare_capacity(&mut self.events);
+        // A signal ends a wait early, and nothing is ready then.
         let _ = epoll::wait(&self.epoll, room, time.as_ref());
         self.events.reverse();
+    }
+
+    /// Takes the next descriptor that the last wait found.
+    pub fn next_ready(&mut self) -> Option<Ready> {
+        let event = self.events.pop()?;
+        let flags = event.flags;
+        let has_ended = flags.intersects(ENDED);
+        Some(Ready {
+            fd: event.data.u64() as i32,
+            can_read: has_ended || flags.contains(EventFlags::IN),
+            can_write: has_ended || flags.contains(EventFlags::OUT),
+            has_ended,
+        })
     }
 }

@@ -5,16 +5,17 @@ use std::{collections::VecDeque, io::IoSlice, mem, ops::Range, os::fd::OwnedFd, 
 use rustix::io::Errno;
 use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
 
-use crate::header;
+use crate::frame;
 
-/// Bytes that stay where they are while a queue names them.
+/// Bytes that stay where they are while a queue refers to them.
 pub type Held = Box<dyn AsRef<[u8]>>;
 
+// A buffer of a queue's own grows up to this size.
 const TAIL_BYTES: usize = 1 << 16;
 // What is smaller is copied: a reference to it would cost as much.
 const MIN_SHARED_BYTES: usize = 512;
 const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-// How many slices leave in one call.
+// How many slices are sent in one call.
 const MAX_SLICES: usize = 64;
 
 enum Data {
@@ -28,10 +29,10 @@ enum Data {
 struct Segment {
     data: Data,
     origin: usize,
-    // What has left ends here.
+    // What is before this has been sent.
     start: usize,
     end: usize,
-    // Never dropped.
+    // Whether it must never be dropped.
     is_fixed: bool,
 }
 
@@ -51,51 +52,74 @@ impl Segment {
         }
     }
 
-    // The buffer and its end here, where it is nobody else's and may grow.
+    // The buffer and the end of the segment in it, where no other queue has the buffer and it may grow.
     fn growing(&mut self) -> Option<(&mut Vec<u8>, &mut usize)> {
-        match &mut self.data {
-            Data::Bytes(bytes) if !self.is_fixed && self.end == bytes.len() && self.end < TAIL_BYTES => {
-                Some((Rc::get_mut(bytes)?, &mut self.end))
+        let Data::Bytes(bytes) = &mut self.data else { return None };
+        if self.is_fixed || self.end != bytes.len() || self.end >= TAIL_BYTES {
+            return None;
+        }
+        Some((Rc::get_mut(bytes)?, &mut self.end))
+    }
+
+    // Drops frames of which nothing has been sent. Returns the bytes dropped.
+    fn drop_messages(&mut self, log: &[u8], enough: usize) -> usize {
+        match &self.data {
+            Data::Log => self.drop_frames(log, enough),
+            Data::Bytes(bytes) => {
+                let bytes = Rc::clone(bytes);
+                self.drop_frames(&bytes, enough)
             }
-            _ => None,
+            Data::Held { header, .. } if self.start > 0 || frame::is_needed(header) => 0,
+            Data::Held { .. } => mem::take(&mut self.end),
         }
     }
 
-    // Drops frames that have not begun to leave. Returns the bytes dropped.
-    fn thin_out(&mut self, log: &[u8], enough: usize) -> usize {
-        let bytes = match &self.data {
-            Data::Log => log,
-            Data::Bytes(bytes) => bytes,
-            Data::Held { header, .. } if self.start > 0 || header::measure(header).1 => return 0,
-            Data::Held { .. } => return mem::take(&mut self.end),
-        };
-        let (mut kept, mut begun, mut dropped, mut at) = (Vec::new(), 0, 0, self.origin);
+    fn drop_frames(&mut self, bytes: &[u8], enough: usize) -> usize {
+        let mut kept = Vec::new();
+        let mut kept_start = 0;
+        let mut dropped = 0;
+        let mut at = self.origin;
         while at < self.end {
-            let (size, is_fixed) = header::measure(&bytes[at..]);
-            if at < self.start || is_fixed || dropped >= enough {
-                // What has left altogether is not needed any more.
-                if at + size > self.start {
-                    begun += self.start.saturating_sub(at);
-                    kept.extend_from_slice(&bytes[at..at + size]);
-                }
+            let frame = &bytes[at..];
+            let size = frame::measure(frame);
+            if at + size <= self.start {
+                // It has been sent: nobody needs it any more.
+            } else if at < self.start || dropped >= enough || frame::is_needed(frame) {
+                kept_start += self.start.saturating_sub(at);
+                kept.extend_from_slice(&bytes[at..at + size]);
             } else {
                 dropped += size;
             }
             at += size;
         }
-        let span = 0..kept.len();
-        *self = Segment { start: begun, ..Segment::new(Data::Bytes(Rc::new(kept)), span) };
+        let end = kept.len();
+        *self = Segment::new(Data::Bytes(Rc::new(kept)), 0..end);
+        self.start = kept_start;
         dropped
+    }
+
+    // Makes the segment independent of the log, which ends. A large part shares the log, a small one is copied: it must
+    // not keep much of the log alive.
+    fn leave_log(&mut self, log: &Rc<Vec<u8>>) {
+        let span = self.origin..self.end;
+        if span.len() >= MIN_SHARED_BYTES.max(log.len() / 8) {
+            self.data = Data::Bytes(Rc::clone(log));
+            return;
+        }
+        self.data = Data::Bytes(Rc::new(log[span.clone()].to_vec()));
+        self.origin = 0;
+        self.start -= span.start;
+        self.end = span.len();
     }
 }
 
-/// What waits, in the order in which it leaves.
+/// What waits, in the order in which it is sent.
 #[derive(Default)]
 pub struct Queue {
     /// How many bytes.
     pub size: usize,
     segments: VecDeque<Segment>,
-    // A part of the log, behind the segments. Most connections never have more than this.
+    // A part of the log, after the segments. Most connections never have more than this.
     span: Range<usize>,
 }
 
@@ -113,7 +137,7 @@ impl Queue {
         }
     }
 
-    /// Puts a part of the log behind the others.
+    /// Appends a part of the log.
     pub fn put_log(&mut self, span: Range<usize>) {
         self.size += span.len();
         if self.span.end != span.start {
@@ -123,21 +147,22 @@ impl Queue {
         self.span.end = span.end;
     }
 
-    /// Has bytes written behind the others, into a buffer of the queue's own.
+    /// Lets `write` append bytes to a buffer of the queue's own.
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.end_span();
-        let Some((bytes, end)) = self.segments.back_mut().and_then(Segment::growing) else {
-            let mut bytes = Vec::new();
-            write(&mut bytes);
-            let span = 0..bytes.len();
-            return self.put(Data::Bytes(Rc::new(bytes)), span);
-        };
-        write(bytes);
-        self.size += bytes.len() - *end;
-        *end = bytes.len();
+        if let Some((bytes, end)) = self.segments.back_mut().and_then(Segment::growing) {
+            write(bytes);
+            self.size += bytes.len() - *end;
+            *end = bytes.len();
+            return;
+        }
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        let span = 0..bytes.len();
+        self.put(Data::Bytes(Rc::new(bytes)), span);
     }
 
-    /// Puts frames behind the others that other connections send as well.
+    /// Appends frames that other connections send as well.
     pub fn share(&mut self, bytes: &Rc<Vec<u8>>) {
         if bytes.len() < MIN_SHARED_BYTES {
             self.write(|target| target.extend_from_slice(bytes));
@@ -146,25 +171,29 @@ impl Queue {
         }
     }
 
-    /// Puts one frame, or raw bytes where the header is empty, behind the others; the payload stays where it is.
+    /// Appends one frame, or raw bytes where the header is empty; the payload stays where it is.
     pub fn hold(&mut self, header: Vec<u8>, payload: Held) {
         let size = header.len() + (*payload).as_ref().len();
         self.put(Data::Held { header, payload }, 0..size);
     }
 
-    /// From here on frames are put; what is here is none and never dropped.
+    /// Marks that frames follow; what is here already is none and must never be dropped.
     pub fn fix(&mut self) {
         self.end_span();
-        self.segments.iter_mut().for_each(|segment| segment.is_fixed = true);
+        for segment in &mut self.segments {
+            segment.is_fixed = true;
+        }
     }
 
-    /// Offers a socket what leaves next, in one call. Returns how many bytes that were, and how many it took.
+    /// Offers a socket the bytes from the front, in one call. Returns how many bytes that were, and how many it took.
     pub fn offer(&self, fd: &OwnedFd, log: &[u8]) -> (usize, Result<usize, Errno>) {
         let last = &log[self.span.clone()];
         if self.segments.is_empty() {
             return (last.len(), send(fd, last, FLAGS));
         }
-        let (mut slices, mut count, mut size) = ([IoSlice::new(&[]); MAX_SLICES], 0, 0);
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let mut count = 0;
+        let mut size = 0;
         let parts = self.segments.iter().flat_map(|segment| segment.parts(log)).chain([last]);
         for (slot, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
             *slot = IoSlice::new(part);
@@ -174,11 +203,11 @@ impl Queue {
         (size, sendmsg(fd, &slices[..count], &mut SendAncillaryBuffer::new(&mut []), FLAGS))
     }
 
-    /// Takes note that bytes have left.
+    /// Removes bytes from the front that have been sent.
     pub fn advance(&mut self, mut count: usize) {
         self.size -= count;
         if self.size == 0 {
-            // Whoever has nothing to send owns no buffer.
+            // A connection with nothing to send owns no buffer.
             *self = Queue::default();
             return;
         }
@@ -194,30 +223,24 @@ impl Queue {
         }
     }
 
-    /// Makes the queue independent of the log, which ends: large parts share it, small ones are copied, for who needs
-    /// little of the log must not keep much of it alive.
+    /// Makes the queue independent of the log, which ends.
     pub fn settle(&mut self, log: &Rc<Vec<u8>>) {
         self.end_span();
-        for segment in self.segments.iter_mut().filter(|segment| matches!(segment.data, Data::Log)) {
-            let span = segment.origin..segment.end;
-            if span.len() >= MIN_SHARED_BYTES.max(log.len() / 8) {
-                segment.data = Data::Bytes(Rc::clone(log));
-                continue;
+        for segment in &mut self.segments {
+            if matches!(segment.data, Data::Log) {
+                segment.leave_log(log);
             }
-            segment.data = Data::Bytes(Rc::new(log[span.clone()].to_vec()));
-            segment.start -= span.start;
-            (segment.origin, segment.end) = (0, span.len());
         }
     }
 
-    /// Drops messages that have not begun to leave, the oldest first, until `enough` bytes are dropped; control frames,
+    /// Drops messages of which nothing has been sent, the oldest first, until `enough` bytes are dropped; control frames,
     /// fragments and raw bytes stay. Returns the bytes dropped.
     pub fn drop_messages(&mut self, log: &[u8], enough: usize) -> usize {
         self.end_span();
         let mut dropped = 0;
-        for segment in self.segments.iter_mut().filter(|segment| !segment.is_fixed) {
-            if dropped < enough {
-                dropped += segment.thin_out(log, enough - dropped);
+        for segment in &mut self.segments {
+            if dropped < enough && !segment.is_fixed {
+                dropped += segment.drop_messages(log, enough - dropped);
             }
         }
         self.segments.retain(|segment| segment.start < segment.end);
@@ -227,60 +250,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PING: &[u8] = b"\x89\0";
-    const BEGUN: &[u8] = b"\x81\x05begun";
-    const GONE: &[u8] = b"\x82\x04gone";
-    const FRAGMENT: &[u8] = b"\x01\x01f";
-
-    fn rest(queue: &Queue, log: &[u8]) -> Vec<u8> {
-        let parts = queue.segments.iter().flat_map(|segment| segment.parts(log));
-        parts.chain([&log[queue.span.clone()]]).collect::<Vec<_>>().concat()
-    }
-
-    #[test]
-    fn dropping_keeps_what_has_begun_to_leave_whatever_left_before() {
-        let log = [PING, FRAGMENT, GONE, BEGUN, GONE, PING, FRAGMENT, GONE].concat();
-        let left = PING.len() + FRAGMENT.len() + GONE.len();
-        for begun in 1..BEGUN.len() {
-            let mut in_log = Queue::default();
-            in_log.put_log(0..log.len());
-            let mut own = Queue::default();
-            own.write(|target| target.extend_from_slice(&log));
-            for mut queue in [in_log, own] {
-                queue.advance(left + begun);
-                assert_eq!(queue.drop_messages(&log, usize::MAX), 2 * GONE.len());
-                assert_eq!(rest(&queue, &log), [&BEGUN[begun..], PING, FRAGMENT].concat());
-                assert_eq!(queue.size, BEGUN.len() - begun + PING.len() + FRAGMENT.len());
-                assert_eq!(queue.drop_messages(&log, usize::MAX), 0);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_fixed_is_never_dropped() {
-        let mut queue = Queue::default();
-        queue.write(|target| target.extend_from_slice(GONE));
-        queue.fix();
-        queue.write(|target| target.extend_from_slice(GONE));
-        queue.hold(vec![0x82, 126, 1, 0], Box::new([0; 256]));
-        assert_eq!(queue.drop_messages(&[], usize::MAX), GONE.len() + 260);
-        assert_eq!(rest(&queue, &[]), GONE);
-    }
-
-    #[test]
-    fn what_is_settled_leaves_unchanged_without_its_log() {
-        for size in [1, 100, 511, 512, 5000] {
-            let log = Rc::new((0..10_000u32).map(|index| index as u8).collect::<Vec<_>>());
-            let mut queue = Queue::default();
-            queue.put_log(0..size);
-            queue.put_log(size + 1..2 * size);
-            queue.advance(size / 2);
-            let before = rest(&queue, &log);
-            queue.settle(&log);
-            assert_eq!(rest(&queue, &[]), before, "{size}");
-        }
-    }
-}
+mod tests;

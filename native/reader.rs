@@ -2,14 +2,16 @@
 
 use std::mem;
 
-use crate::header::{self, Begun, Breach, Header, Rules, CLOSE, FINAL, NOT_UTF8, PACKED, TEXT, TOO_BIG};
-use crate::{deflate::Inflater, mask, utf8};
+use crate::deflate::Inflater;
+use crate::frame::{self, Begun, Header, Rules};
+use crate::payload;
+use crate::protocol::{Breach, CLOSE, COMPRESSED, FINAL, NOT_UTF8, TEXT, TOO_BIG};
 
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
-/// What a buffer of an unfinished message is charged beside its bytes.
+/// What a buffer of an unfinished message is charged in addition to its bytes.
 const BUFFER_BYTES: u64 = 128;
-/// What is unmasked and kept before the next, while the processor has it nearest.
+/// How much is unmasked and kept at a time: as much as the processor's nearest cache holds.
 const BLOCK_BYTES: usize = 1 << 13;
 /// From what size on buffers are kept for the next messages, up to what size, and how many.
 const LARGE_BYTES: usize = 1 << 14;
@@ -34,7 +36,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Forgets the messages; large buffers serve again.
+    /// Removes the messages; large buffers are kept for the next ones.
     pub fn clear(&mut self) {
         self.bytes = 0;
         for (_, payload) in self.items.drain(..) {
@@ -51,6 +53,10 @@ impl Batch {
     fn put(&mut self, opcode: u8, payload: Payload, size: usize) {
         self.bytes += size;
         self.items.push((opcode.into(), payload));
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
     }
 }
 
@@ -75,22 +81,71 @@ struct Message {
 }
 
 impl Message {
+    fn new(opcode: u8, is_compressed: bool) -> Message {
+        Message { opcode, begun: Begun { is_compressed, ..Begun::default() }, ..Message::default() }
+    }
+
+    fn begin_frame(&mut self, header: Header) {
+        self.begun.fragments += 1;
+        if !self.begun.is_compressed {
+            self.begun.bytes += header.length;
+        }
+        self.header = header;
+    }
+
     fn is_whole(&self) -> bool {
         self.header.first >= FINAL && self.header.length == 0
     }
 
+    // Charges what a buffer costs beyond what is charged already. Returns whether there is room for it.
     fn charge(&mut self, cost: u64, budget: &mut Budget) -> bool {
         let more = cost.saturating_sub(self.charged);
-        let fits = more <= budget.limit.saturating_sub(budget.used);
-        let charge = if fits { more } else { 0 };
-        (budget.used, self.charged) = (budget.used + charge, self.charged + charge);
-        fits
+        if more > budget.limit.saturating_sub(budget.used) {
+            return false;
+        }
+        budget.used += more;
+        self.charged += more;
+        true
+    }
+
+    // Keeps a piece of payload that is not compressed.
+    fn keep(&mut self, piece: &mut [u8], batch: &mut Batch, budget: &mut Budget) {
+        let have = self.bytes.len();
+        if have == 0 && piece.len() >= LARGE_BYTES {
+            // A buffer that is there already is charged whole.
+            let spare = batch.spare.pop_if(|spare| self.charge(cost(spare), budget));
+            self.bytes = spare.unwrap_or_default();
+        }
+        if self.bytes.capacity() - have < piece.len() {
+            // Never more than has come already, whatever the header declares.
+            let most = have.max(piece.len()) as u64;
+            self.bytes.reserve_exact(self.header.length.min(most) as usize);
+        }
+        for block in piece.chunks_mut(BLOCK_BYTES) {
+            self.header.unmask(block);
+            self.bytes.extend_from_slice(block);
+        }
+    }
+
+    // 8.1: checks the bytes after the first `from`, as soon as they are here: the rest of the frame need not come.
+    fn check_utf8(&mut self, from: usize) -> Result<(), Breach> {
+        if self.opcode == TEXT {
+            let Some(state) = payload::next_utf8(self.utf8_state, &self.bytes[from..]) else {
+                return Err(Breach::new(NOT_UTF8, "a text that is not UTF-8"));
+            };
+            self.utf8_state = state;
+        }
+        if self.is_whole() && self.utf8_state != payload::BOUNDARY {
+            return Err(Breach::new(NOT_UTF8, "a text that ends inside a character"));
+        }
+        Ok(())
     }
 }
 
 // Small buffers have hardly any room beyond their bytes.
 fn cost(buffer: &Vec<u8>) -> u64 {
-    BUFFER_BYTES + if buffer.capacity() < LARGE_BYTES { buffer.len() } else { buffer.capacity() } as u64
+    let bytes = if buffer.capacity() < LARGE_BYTES { buffer.len() } else { buffer.capacity() };
+    BUFFER_BYTES + bytes as u64
 }
 
 /// Reads the frames of one connection.
@@ -109,42 +164,43 @@ impl Reader {
     }
 
     /// Reads bytes, unmasking them where they are. Returns how many were taken, and whether the batch is full and more
-    /// is to be read; what was not taken is to be given again, in front of what comes.
+    /// is to be read; what was not taken is to be given again, before what comes next.
     pub fn feed(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> (usize, bool) {
         let mut at = 0;
         while at < bytes.len() && !self.has_ended {
-            if at > 0 && (batch.items.len() >= BATCH_MESSAGES || batch.bytes >= BATCH_BYTES) {
+            if at > 0 && batch.is_full() {
                 return (at, true);
             }
             match self.step(bytes, at, batch, budget) {
                 Ok(0) => return (at, false),
                 Ok(size) => at += size,
-                Err(breach) => self.fail(breach, batch, budget),
+                Err(breach) => {
+                    let text = breach.text.into_owned().into_bytes();
+                    batch.items.push((breach.code, Payload::Owned(text)));
+                    self.release(budget);
+                }
             }
         }
         (bytes.len(), false)
     }
 
-    fn fail(&mut self, breach: Breach, batch: &mut Batch, budget: &mut Budget) {
-        batch.items.push((breach.code, Payload::Owned(breach.text.into_owned().into())));
-        self.release(budget);
-    }
-
-    // One frame, or what has come of it. Returns how many bytes were taken; none where the header needs more.
+    // Takes one frame, or what has come of it. Returns how many bytes were taken; none where the header needs more.
     #[inline]
     fn step(&mut self, bytes: &mut [u8], at: usize, batch: &mut Batch, budget: &mut Budget) -> Result<usize, Breach> {
         let begun = match &self.message {
             Some(message) if message.header.length > 0 => return self.take_piece(&mut bytes[at..], batch, budget),
-            other => other.as_ref().map(|message| &message.begun),
+            Some(message) => Some(&message.begun),
+            None => None,
         };
-        let Some(header) = header::read(&bytes[at..], begun, &self.rules)? else { return Ok(0) };
-        let (from, opcode) = (at + header.size, header.first & 0x0f);
+        let Some(header) = frame::read(&bytes[at..], begun, &self.rules)? else { return Ok(0) };
+        let from = at + header.size;
+        let opcode = header.first & 0x0f;
         let is_whole = (bytes.len() - from) as u64 >= header.length;
         if is_whole && matches!(header.first, 0x81 | 0x82 | 0x88..=0x8a) {
             let size = header.length as usize;
             let payload = &mut bytes[from..from + size];
-            mask::apply(payload, header.key);
-            header::check_payload(opcode, payload)?;
+            payload::mask(payload, header.key);
+            payload::check(opcode, payload)?;
             batch.put(opcode, Payload::Here(from, size), size);
             if opcode == CLOSE {
                 self.release(budget);
@@ -155,78 +211,50 @@ impl Reader {
             // Control frames are small: one that has not come whole is read again from its header.
             return Ok(0);
         }
-        let message = self.message.get_or_insert_with(|| {
-            let begun = Begun { is_packed: header.first & PACKED > 0, ..Begun::default() };
-            Box::new(Message { opcode, begun, ..Message::default() })
-        });
-        message.begun.fragments += 1;
-        message.begun.bytes += if message.begun.is_packed { 0 } else { header.length };
-        message.header = header;
+        let is_compressed = header.first & COMPRESSED > 0;
+        let message = self.message.get_or_insert_with(|| Box::new(Message::new(opcode, is_compressed)));
+        message.begin_frame(header);
         Ok(header.size + self.take_piece(&mut bytes[from..], batch, budget)?)
     }
 
-    // Takes what has come of the current frame's payload.
+    // Takes what has come of the current frame's payload. Returns how many bytes that was.
     fn take_piece(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> Result<usize, Breach> {
         let Some(message) = &mut self.message else { return Ok(0) };
         let count = message.header.length.min(bytes.len() as u64) as usize;
         let piece = &mut bytes[..count];
-        let from = message.bytes.len();
+        let have = message.bytes.len();
         match self.rules.inflate {
-            Some(window) if message.begun.is_packed => {
-                let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
-                let limit = self.rules.max_message_bytes;
+            Some(window) if message.begun.is_compressed => {
                 message.header.unmask(piece);
-                inflater.inflate(piece, message.is_whole(), limit, &mut message.bytes)?;
-                if message.is_whole() && window.forgets {
+                let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
+                inflater.inflate(piece, message.is_whole(), self.rules.max_message_bytes, &mut message.bytes)?;
+                if message.is_whole() && window.no_context_takeover {
                     self.inflater = None;
                 }
             }
-            _ => {
-                if from == 0 && count >= LARGE_BYTES {
-                    // What lies in memory already counts whole.
-                    let spare = batch.spare.pop_if(|spare| message.charge(cost(spare), budget));
-                    message.bytes = spare.unwrap_or_default();
-                }
-                if message.bytes.capacity() - from < count {
-                    // Never more than has come already, whatever the header declares.
-                    message.bytes.reserve_exact(message.header.length.min(from.max(count) as u64) as usize);
-                }
-                for block in piece.chunks_mut(BLOCK_BYTES) {
-                    message.header.unmask(block);
-                    message.bytes.extend_from_slice(block);
-                }
-            }
+            _ => message.keep(piece, batch, budget),
         }
-        self.advance(from, batch, budget)?;
-        Ok(count)
-    }
-
-    // Takes note of plain bytes behind `from`.
-    fn advance(&mut self, from: usize, batch: &mut Batch, budget: &mut Budget) -> Result<(), Breach> {
-        let Some(message) = &mut self.message else { return Ok(()) };
+        message.check_utf8(have)?;
         let size = message.bytes.len();
-        if message.opcode == TEXT {
-            // 8.1, as soon as the bad byte is here: the rest of the frame need not come.
-            let state = utf8::next(message.utf8_state, &message.bytes[from..]);
-            message.utf8_state = state.ok_or_else(|| Breach::new(NOT_UTF8, "a text that is not UTF-8"))?;
-        }
-        if !message.is_whole() {
-            if size > from && !message.charge(cost(&message.bytes), budget) {
-                return Err(Breach::new(TOO_BIG, "no room for unfinished messages"));
-            }
-        } else if message.utf8_state != utf8::BOUNDARY {
-            return Err(Breach::new(NOT_UTF8, "a text that ends inside a character"));
-        } else {
+        if message.is_whole() {
             budget.used -= message.charged;
             batch.put(message.opcode, Payload::Owned(mem::take(&mut message.bytes)), size);
             self.message = None;
+        } else if size > have && !message.charge(cost(&message.bytes), budget) {
+            return Err(Breach::new(TOO_BIG, "no room for unfinished messages"));
         }
-        Ok(())
+        Ok(count)
+    }
+
+    /// Tells how many bytes of the budget an unfinished message holds.
+    pub fn held(&self) -> u64 {
+        self.message.as_ref().map_or(0, |message| message.charged)
     }
 
     /// Ends the reader and gives back to the budget what it holds; it reads nothing more.
     pub fn release(&mut self, budget: &mut Budget) {
-        budget.used -= self.message.take().map_or(0, |message| message.charged);
+        budget.used -= self.held();
+        self.message = None;
         self.inflater = None;
         self.has_ended = true;
     }

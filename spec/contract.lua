@@ -449,4 +449,12 @@ return {
     luas = { "lua5.1", "lua5.2", "lua5.3", "lua5.4", "lua5.5", "luajit" } },
   { area = "rule", name = "an accelerator for another Lua is refused without a crash",
     spec = "spec/packaging/wrong_module_spec.lua", test = "an accelerator for another Lua", when = "native" },
+  { area = "rule", name = "arrows between layers never point up",
+    spec = "spec/packaging/layers_spec.lua", test = "have arrows that never point up" },
+  { area = "docs", name = "every program in README and docs does its work",
+    spec = "spec/packaging/docs_code_spec.lua", test = "the documentation's program" },
+  { area = "docs", name = "every link leads to a page and heading",
+    spec = "spec/packaging/docs_pages_spec.lua", test = "has no broken link" },
+  { area = "docs", name = "every method, option, error word and default of a limit is told",
+    spec = "spec/packaging/docs_pages_spec.lua", test = "the documentation names every option" },
 }

@@ -3,47 +3,34 @@
 local agenda = require("websockets.connection.agenda")
 local clock = require("websockets.connection.clock")
 local compression = require("websockets.options.compression")
+local delivery = require("websockets.turn.delivery")
 local engine = require("websockets.engine.loader")
+local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
 local group = require("websockets.connection.group")
 local listener = require("websockets.server.listener")
 local options = require("websockets.options.context")
+local outside = require("websockets.turn.outside")
 local privileges = require("websockets.server.privileges")
+local relief = require("websockets.turn.relief")
+local request = require("websockets.request")
 local routes = require("websockets.options.routes")
 local timers = require("websockets.connection.timers")
-local turn = require("websockets.turn.turn")
 local websocket = require("websockets.websocket")
-local writing = require("websockets.writing")
 
 local context = {}
 context.__index = context
 
 local SKIP_HOSTNAME = 4
-local POLLIN = 1
 
 local function check(self)
   if self.destroyed or self.destroying then error("websocket context destroyed", 3) end
-end
-
-local classes = {}
-
--- The class of connections on wires of a kind, whose `write` takes the short way that those have.
-local function class_over(wire_class)
-  local class = classes[wire_class]
-  if not class then
-    class = {}
-    for name, value in pairs(websocket) do class[name] = value end
-    class.__index, class.write = class, writing.over(wire_class.write)
-    classes[wire_class] = class
-  end
-  return class
 end
 
 -- What carries bytes: the accelerator where it is, else LuaSocket.
 local function add_sockets(self, settings)
   local is_native = self.engine.name == "native"
   self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
-  self.ws_class = class_over(self.wire_class)
   self.hub = self.wire_class.hub(settings)
   self.budget = self.wire_class.budget(self.hub, settings.max_unfinished_total_bytes)
   local poller = require(is_native and "websockets.poller.native" or "websockets.poller.select")
@@ -57,31 +44,21 @@ end
 
 local function new_state(settings)
   local self = {
-    settings = settings, engine = choose_engine(settings), timers = timers.new(),
-    owners = {}, connection_count = 0, groups = {}, anonymous = false, reports = {},
-    half_open = { seconds = settings.handshake_timeout or math.huge },
-    batch = {}, ready = { owners = {}, opcodes = {}, payloads = {}, next = 1, count = 0, failed = 0 },
-    readable = {}, writable = {},
-    turn = 0, told = 0, retry_at = 0, abandoned = 0, relieved = 0,
+    settings = settings, engine = choose_engine(settings), ws_class = websocket, request_of = request.of,
+    -- Connections and listener by descriptor.
+    owners = {}, connection_count = 0, groups = {}, anonymous = false,
+    timers = timers.new(), half_open = { seconds = settings.handshake_timeout or math.huge },
+    -- What a turn works on.
+    agenda = agenda.new(settings), delivery = delivery.new(), relief = relief.new(), outside = outside.new(),
+    readable = {}, writable = {}, reports = {}, turn = 0, busy = false,
     destroyed = false, destroying = false, stopping = false,
   }
   self.clock = clock.new(self.engine.now)
   self.now = self.clock()
   add_sockets(self, settings)
-  agenda.init(self)
   self.anonymous = group.new(self)
   for name in pairs(routes.subprotocols(settings)) do self.groups[name] = group.new(self, name) end
   return self
-end
-
--- Outside loops watch for reading only: one more descriptor tells them that a full socket takes bytes again, or that a
--- timer is due.
-local function announce_side(self)
-  local fd = self.poller.get_side_fd and self.poller:get_side_fd()
-  if not fd then return end
-  self.side, self.has_alarm = { fd = fd, state = "side" }, true
-  self.owners[fd] = self.side
-  agenda.call(self, nil, self.settings.on_add_fd, fd, POLLIN)
 end
 
 local function announce(self)
@@ -89,7 +66,7 @@ local function announce(self)
     self.listener:watch(true)
     self.owners[self.listener.fd] = self.listener
   end
-  if self.settings.on_add_fd then announce_side(self) end
+  if self.settings.on_add_fd then outside.announce_side(self) end
 end
 
 --- Makes a context. Called as `websockets.context`.
@@ -111,7 +88,7 @@ function context.new(given, level)
     if opened and not opened.adopted then opened.socket:close() end
     error("websocket could not create context: " .. why, level)
   end
-  local announced, err = pcall(turn.within, self, announce, self)
+  local announced, err = pcall(entry.within, self, announce, self)
   if not announced then
     self:destroy()
     error(err, 0)
@@ -136,7 +113,7 @@ function context:service(ms)
   check(self)
   if ms == nil then ms = 0 end
   if type(ms) ~= "number" or ms ~= ms then errors.argument(1, "service", "milliseconds", ms) end
-  turn.service(self, ms >= 0 and ms / 1000 or nil)
+  entry.service(self, ms >= 0 and ms / 1000 or nil)
   return 0
 end
 
@@ -147,7 +124,7 @@ end
 function context:service_fd(fd)
   check(self)
   if type(fd) ~= "number" then errors.argument(1, "service_fd", "descriptor", fd) end
-  turn.service_fd(self, self.owners[fd])
+  entry.service_fd(self, self.owners[fd])
   return 0
 end
 
@@ -156,7 +133,7 @@ end
 -- @raise as `service`
 function context:run()
   check(self)
-  turn.run(self)
+  entry.run(self)
 end
 
 --- Has `run` return after the current turn.
@@ -170,22 +147,14 @@ end
 -- @treturn ?number seconds; nil when no timer is due
 function context:timeout()
   check(self)
-  local seconds = turn.timeout(self)
-  if self.blocked_count == 0 or self.poller.get_fd or self.settings.on_set_mode_fd then return seconds end
-  -- Who cannot watch for writing comes back to try full sockets again.
-  return math.min(seconds or 1, 0.02)
+  return outside.timeout(self)
 end
 
 --- Names one descriptor that is readable whenever this context has something to do: `service` then does it.
 -- @treturn ?integer nil without the accelerator
 function context:get_fd()
   check(self)
-  local get_fd = self.poller.get_fd
-  if not get_fd then return nil end
-  local fd = get_fd(self.poller)
-  self.has_alarm, self.alarm = true, nil
-  turn.set_alarm(self)
-  return fd
+  return outside.get_fd(self)
 end
 
 --- Names the port that is listened on.
@@ -208,7 +177,7 @@ function context:broadcast(protocol, data)
   if not members then error("websocket unknown protocol", 2) end
   if type(data) == "number" then data = tostring(data) end
   if type(data) ~= "string" then errors.argument(2, "broadcast", "string", data) end
-  return turn.within(self, members.broadcast, members, data)
+  return entry.within(self, members.broadcast, members, data)
 end
 
 --- Opens a connection to a server. It returns at once: `ws:on_open` hears of it, or `ws:on_closed` (1006, the message,
@@ -233,9 +202,9 @@ end
 local function take(self, socket, bytes)
   local ws, why, code = listener.take(self, socket)
   if not ws then return ws, why, code end
-  if bytes ~= "" then ws.exchange:feed(ws, bytes) end
+  if bytes ~= "" then ws.phase:feed(ws, bytes) end
   -- What LuaSocket has read ahead shows in no descriptor.
-  agenda.again(self, ws)
+  self.agenda:again(ws)
   return ws
 end
 
@@ -264,7 +233,7 @@ function context:adopt(socket, bytes)
   if bytes ~= nil and type(bytes) ~= "string" then errors.argument(2, "adopt", "string", bytes) end
   local fd = socket:getfd()
   if fd < 0 or self.owners[fd] then errors.argument(1, "adopt", "open socket that is not served yet", socket) end
-  return turn.within(self, take, self, socket, bytes or "")
+  return entry.within(self, take, self, socket, bytes or "")
 end
 
 --- Names this host.
@@ -280,11 +249,11 @@ end
 -- @treturn nil
 function context:destroy()
   if self.destroyed or self.destroying then return end
-  turn.destroy(self)
+  entry.destroy(self)
 end
 
 function context:__tostring()
-  return "context " .. turn.address(self)
+  return "context " .. errors.address(self)
 end
 
 return context

@@ -57,4 +57,15 @@ function errors.argument(position, name, expected, value, level)
     level or LEVEL_OF_CALLER)
 end
 
+--- Gives the address of an object, for its `__tostring`.
+-- @tparam table object
+-- @treturn string
+function errors.address(object)
+  local meta = getmetatable(object)
+  setmetatable(object, nil)
+  local text = tostring(object)
+  setmetatable(object, meta)
+  return (text:gsub("^table: ", ""))
+end
+
 return errors

@@ -1,11 +1,11 @@
 --- Handlers that serve the files of a folder. Called as `websockets.files`.
 -- @module websockets.files
 local engine = require("websockets.engine.loader")
+local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
 local facts = require("websockets.http.facts")
 local options = require("websockets.options.files")
 local server_files = require("websockets.server.files")
-local turn = require("websockets.turn.turn")
 
 local files = {}
 
@@ -30,7 +30,7 @@ function files.new(root, settings)
   if not known or known.kind ~= "directory" then errors.argument(1, "files", "path of a folder", root, 4) end
   if #root > 1 then root = root:gsub("/+$", "") end
   return function(ws, target)
-    return turn.within(ws.context, server_files.serve_folder, ws, target, root, settings)
+    return entry.within(ws.context, server_files.serve_folder, ws, target, root, settings)
   end
 end
 

@@ -1,8 +1,9 @@
---- An HTTP request as the application sees it, and its say in the opening handshake.
+--- An HTTP request as the application sees it, and the application's decision about the opening handshake.
 -- @classmod websockets.request
+local connection = require("websockets.connection.connection")
 local credentials = require("websockets.http.credentials")
+local entry = require("websockets.turn.entry")
 local http = require("websockets.http.head")
-local turn = require("websockets.turn.turn")
 local upgrade = require("websockets.server.upgrade")
 local uri = require("websockets.http.uri")
 
@@ -36,11 +37,10 @@ local function build(ws, head)
   local parsed = http.parse(head, true)
   local path, query = uri.split(parsed.uri)
   local first, list = uri.read_query(query)
-  local _, ip = ws:get_peer_addresses()
   return setmetatable({
     method = parsed.method, uri = parsed.uri, path = path, query = first, query_list = list,
     headers = parsed.headers, fields = parsed.fields, cookies = read_cookies(parsed.headers.cookie),
-    params = read_params(ws, path), ip = ip, [CONNECTION] = ws,
+    params = read_params(ws, path), ip = connection.peer(ws), [CONNECTION] = ws,
   }, request)
 end
 
@@ -49,10 +49,10 @@ end
 -- @tparam table ws
 -- @treturn ?request nil between two requests
 function request.of(ws)
-  local phase = ws.exchange
-  if phase then
-    if phase.request and not phase.shown then phase.shown = build(ws, phase.head) end
-    return phase.shown or nil
+  local exchange = ws.phase
+  if exchange then
+    if exchange.request and not exchange.shown then exchange.shown = build(ws, exchange.head) end
+    return exchange.shown or nil
   end
   if type(ws.head) == "string" then ws.head = build(ws, ws.head) end
   return ws.head or nil
@@ -71,7 +71,7 @@ local function decide(self, work, ...)
   local ws = self[CONNECTION]
   local why = upgrade.undecided(ws, self)
   if why then return nil, why, "closed" end
-  turn.within(ws.context, work, ws, ...)
+  entry.within(ws.context, work, ws, ...)
   return true
 end
 

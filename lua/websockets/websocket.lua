@@ -1,45 +1,155 @@
---- What the application can do with one connection: the methods of `ws`.
+--- One connection: the methods of `ws`.
 -- @classmod websockets.websocket
-local answering = require("websockets.answering")
+local close_frame = require("websockets.engine.close")
 local connection = require("websockets.connection.connection")
-local descriptor = require("websockets.connection.descriptor")
-local ending = require("websockets.connection.ending")
+local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
-local turn = require("websockets.turn.turn")
-local writing = require("websockets.writing")
+local files = require("websockets.server.files")
+local headers_of = require("websockets.http.headers")
+local kinds = require("websockets.protocol.kinds")
+local lifecycle = require("websockets.connection.lifecycle")
+local outbox = require("websockets.connection.outbox")
+local request = require("websockets.request")
+local response = require("websockets.server.response")
 
 local websocket = {}
 websocket.__index = websocket
 
--- What a connection has as long as nobody says otherwise.
+-- What a connection has until something else is set.
 websocket.broadcast_mode = 1
 websocket.blocked, websocket.fragment, websocket.held, websocket.idle_slot = false, false, false, false
 
-local WRITE_TEXT, WRITE_BINARY = 0, 1
+local TEXT, BINARY, OPCODES = kinds.TEXT, kinds.BINARY, kinds.OPCODES
+local MAX_CONTROL_BYTES = 125
+
+local function bytes_argument(position, name, value)
+  if type(value) == "string" then return value end
+  if type(value) == "number" then return tostring(value) end
+  errors.argument(position, name, "string", value, 4)
+end
 
 local function function_argument(name, value)
   if type(value) ~= "function" then errors.argument(1, name, "function", value, 4) end
   return value
 end
 
--- What is sent has a room of its own.
-websocket.write, websocket.ping = writing.write, writing.ping
+local function check_control(name, data, level)
+  if #data > MAX_CONTROL_BYTES then errors.argument(1, name, "at most 125 bytes in a control frame", #data, level) end
+end
 
---- Sets what is called with each message.
+local function check_close(ws, code, reason, name, level)
+  if not close_frame.may_send(code) then
+    errors.argument(1, name, "close code 1000-1003, 1007-1014 or 3000-4999", code, level)
+  end
+  if reason ~= nil and (type(reason) ~= "string" or #reason > MAX_CONTROL_BYTES - 2
+    or not ws.context.engine.valid_utf8(reason)) then
+    errors.argument(2, name, "at most 123 bytes of UTF-8", reason, level)
+  end
+end
+
+local function write_close(ws, payload)
+  if ws.state ~= "open" then return outbox.refuse(ws) end
+  local code, reason
+  if payload ~= "" then
+    code, reason = close_frame.read(payload)
+    -- One byte is no code.
+    check_close(ws, code or payload:byte(), reason, "write", 6)
+  end
+  lifecycle.close(ws, code, reason)
+  return 0
+end
+
+-- Everything but a whole text or binary message.
+local function write_other(ws, data, number)
+  local kind, fin, plain = kinds.split(number)
+  local opcode = OPCODES[kind]
+  if opcode and opcode <= 2 then return outbox.send(ws, opcode, data, fin, plain) end
+  if not fin then return -1, "type" end
+  if kind == kinds.HTTP then return response.respond_raw(ws, data) end
+  local result, why = -1, "type"
+  if kind == kinds.CLOSE then
+    -- No tail call: the level of an error counts this function.
+    result, why = write_close(ws, data)
+  elseif opcode then
+    check_control("write", data, 5)
+    result, why = outbox.send_control(ws, opcode, data)
+  end
+  return result, why
+end
+
+-- Inside a turn everything is sent at its end; outside of one, now.
+local function settle(ws)
+  if not ws.context.busy then entry.settle(ws.context) end
+end
+
+--- Sends a message. It is queued and leaves at the end of the turn; it never blocks.
+-- @tparam string|number data the payload; text must be UTF-8
+-- @tparam[opt=WRITE_TEXT] integer kind one of the `WRITE_*` numbers; added to it `WRITE_NO_FIN` for a fragment,
+-- `WRITE_NO_COMPRESSION` for a message to be sent as it is
+-- @treturn[1] integer 0
+-- @treturn[2] integer -1
+-- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment`, `type`, or `entropy` (a client without random
+-- bytes for its mask)
+-- @raise for a payload that is no string or number, or a control frame of more than 125 bytes
+-- @rfc 6455 5.4, 5.6
+function websocket:write(data, kind)
+  -- Nearly every write is a whole message inside a turn, on a connection with nothing special.
+  local wire = self.fast
+  if wire and wire:write(data, kind) then return 0 end
+  if type(data) ~= "string" then data = bytes_argument(1, "write", data) end
+  if kind ~= nil and type(kind) ~= "number" then errors.argument(2, "write", "WRITE_ number", kind) end
+  local result, why
+  if kind == nil or kind == TEXT or kind == BINARY then
+    result, why = outbox.send(self, OPCODES[kind or TEXT], data, true)
+  else
+    result, why = write_other(self, data, kind)
+  end
+  settle(self)
+  return result, why
+end
+
+--- Sends a ping; the answer comes to `on_pong`.
+-- @tparam[opt=""] string data at most 125 bytes
+-- @treturn[1] integer 0
+-- @treturn[2] integer -1
+-- @treturn[2] string `closed`, `closing`, `full` or `type`
+-- @raise for more than 125 bytes
+-- @rfc 6455 5.5.2
+function websocket:ping(data)
+  data = data == nil and "" or bytes_argument(1, "ping", data)
+  check_control("ping", data, 4)
+  local result, why = outbox.send_control(self, OPCODES[kinds.PING], data)
+  settle(self)
+  return result, why
+end
+
+--- Broadcasts to all open connections of this one's subprotocol, itself included.
+-- @tparam string|number data
+-- @treturn[1] integer 0
+-- @treturn[2] integer -1
+-- @treturn[2] string `utf8`, or `type` in the HTTP phase
+function websocket:broadcast(data)
+  data = bytes_argument(1, "broadcast", data)
+  local list = self.list
+  if not list then return -1, "type" end
+  return entry.within(self.context, list.group.broadcast, list.group, data)
+end
+
+--- Sets the function that is called with each message.
 -- @tparam function fn `fn(ws, data, type)`; type is `WRITE_TEXT` or `WRITE_BINARY`
 -- @treturn nil
 function websocket:on_receive(fn)
   self.receive_handler = function_argument("on_receive", fn)
 end
 
---- Sets what is called once when a connection that this side opened is open.
+--- Sets the function that is called once when a connection that this side opened is open.
 -- @tparam function fn `fn(ws)`
 -- @treturn nil
 function websocket:on_open(fn)
   self.open_handler = function_argument("on_open", fn)
 end
 
---- Sets what is called once when the connection has ended, however it did.
+--- Sets the function that is called once when the connection has ended, whatever the reason.
 -- @tparam function fn `fn(ws, code, reason, clean, why)`: 1005 where the peer gave no code, 1006 where the connection
 -- broke; `clean` tells whether both close frames were exchanged; `why` is a word of `websockets.errors`
 -- @treturn nil
@@ -48,21 +158,21 @@ function websocket:on_closed(fn)
   self.closed_handler = function_argument("on_closed", fn)
 end
 
---- Sets what a broadcast does here.
+--- Sets what a broadcast does with this connection.
 -- @tparam function|integer mode `fn(ws, data)`, or `WRITE_TEXT` (the default) or `WRITE_BINARY` to have it sent
 -- @treturn nil
 -- @raise `websocket on_broadcast value not supported`
 function websocket:on_broadcast(mode)
-  if mode == WRITE_TEXT or mode == WRITE_BINARY then
-    mode = mode + 1
+  if mode == TEXT or mode == BINARY then
+    mode = OPCODES[mode]
   elseif type(mode) ~= "function" then
     error("websocket on_broadcast value not supported", 2)
   end
   self.broadcast_mode = mode
-  if self.slot then self.list.group:join(self) end
+  lifecycle.refresh(self)
 end
 
---- Sets what is called when a queue that the socket could not take is empty again.
+--- Sets the function that is called when a queue that the socket could not take is empty again.
 -- @tparam function fn `fn(ws)`
 -- @treturn nil
 function websocket:on_drain(fn)
@@ -75,7 +185,7 @@ end
 -- @treturn nil
 websocket.on_server_writeable = websocket.on_drain
 
---- Sets what is called with each pong.
+--- Sets the function that is called with each pong.
 -- @tparam function fn `fn(ws, data)`
 -- @treturn nil
 -- @rfc 6455 5.5.3
@@ -83,27 +193,15 @@ function websocket:on_pong(fn)
   self.pong_handler = function_argument("on_pong", fn)
 end
 
---- Broadcasts to all open connections of this one's subprotocol, itself included.
--- @tparam string|number data
--- @treturn[1] integer 0
--- @treturn[2] integer -1
--- @treturn[2] string `utf8`, or `type` in the HTTP phase
-function websocket:broadcast(data)
-  data = writing.bytes_argument(1, "broadcast", data)
-  local list = self.list
-  if not list then return -1, "type" end
-  return turn.within(self.context, list.group.broadcast, list.group, data)
-end
-
 local function close(ws, code, reason)
   if code == 0 then
     -- What was written before was accepted: it leaves as far as the socket takes it.
     if ws.state ~= "closed" then ws.wire:flush() end
-    ending.abort(ws, "closed")
-  elseif ws.state == "http" then
-    ending.finish(ws)
+    lifecycle.abort(ws, "closed")
+  elseif ws.state == "http" or ws.state == "dialling" then
+    lifecycle.finish(ws)
   else
-    connection.close(ws, code, reason)
+    lifecycle.close(ws, code, reason)
   end
 end
 
@@ -112,36 +210,62 @@ end
 -- or 3000-4999
 -- @tparam[opt] string reason at most 123 bytes of UTF-8
 -- @treturn nil
+-- @raise for a code that may not be sent, or a reason that is not UTF-8 or too long
 -- @rfc 6455 7.1.2, 7.4
 function websocket:close(code, reason)
   if code == nil then
     if reason ~= nil then errors.argument(1, "close", "close code before a reason", code) end
   elseif code ~= 0 then
-    writing.check_close(self, code, reason, "close", 4)
+    check_close(self, code, reason, "close", 4)
   end
-  turn.within(self.context, close, self, code, reason)
+  entry.within(self.context, close, self, code, reason)
 end
 
--- HTTP has a room of its own.
-websocket.request, websocket.respond = answering.request, answering.respond
-websocket.serve_http_file = answering.serve_http_file
+--- Gives the request that is to be answered, or the one that opened the WebSocket. It is read when first asked for.
+-- @treturn ?request nil between two requests
+function websocket:request() return request.of(self) end
+
+--- Answers an HTTP request with a file, in pieces as the socket takes them. Only inside `on_http`.
+-- @tparam string path of the file, as for `io.open`
+-- @tparam[opt] string content_type for Content-Type; guessed by the name when left out
+-- @treturn[1] integer 0: the file, a part of it, or that it has not changed
+-- @treturn[2] integer -1: a 404, 405, 412 or 416 has been sent, or this is not inside `on_http`
+-- @treturn[2] string why
+function websocket:serve_http_file(path, content_type)
+  if type(path) ~= "string" then errors.argument(1, "serve_http_file", "path", path) end
+  if content_type ~= nil and (type(content_type) ~= "string" or content_type:find("[%c]")) then
+    errors.argument(2, "serve_http_file", "content type without control characters", content_type)
+  end
+  return entry.within(self.context, files.serve, self, path, content_type)
+end
+
+--- Answers an HTTP request, in `on_http` or later.
+-- @tparam integer status 200 to 599
+-- @tparam[opt] table headers name -> value or list of values
+-- @tparam[opt=""] string body
+-- @treturn[1] integer 0
+-- @treturn[2] integer -1
+-- @treturn[2] string `closed`, or `type`: no request waits for an answer
+-- @raise for a status, header or body that cannot be sent
+function websocket:respond(status, headers, body)
+  if type(status) ~= "number" or status % 1 ~= 0 or status < 200 or status > 599 then
+    errors.argument(1, "respond", "status 200 to 599", status)
+  end
+  headers_of.check(headers, "respond", 2)
+  if type(body) == "number" then body = tostring(body) end
+  if body ~= nil and type(body) ~= "string" then errors.argument(3, "respond", "string", body) end
+  return entry.within(self.context, response.respond, self, status, headers, body or "")
+end
 
 --- Names the descriptor.
 -- @treturn integer -1 once it is closed
-function websocket:get_socket_fd()
-  return self.fd
-end
+function websocket:get_socket_fd() return self.fd end
 
 --- Names the peer, without asking DNS.
 -- @treturn string name: the IP address
 -- @treturn string IP address, "" where it is not known any more
 function websocket:get_peer_addresses()
-  local ip, wire = self.peer_ip, self.wire
-  if not ip then
-    ip = (wire.transport or wire):peer()
-    -- The address that is tried may not be the last one.
-    if not self.dialing then self.peer_ip = ip end
-  end
+  local ip = connection.peer(self)
   return ip, ip
 end
 
@@ -153,15 +277,13 @@ function websocket:rx_flow_control(on)
     errors.argument(1, "rx_flow_control", "boolean, 0 or 1", on)
   end
   if self.state ~= "open" then return 1 end
-  turn.within(self.context, descriptor.pause, self, on == false or on == 0)
+  entry.within(self.context, lifecycle.pause, self, on == false or on == 0)
   return 0
 end
 
 --- Tells how much of the current message is still to come: nothing, for whole messages are delivered.
 -- @treturn integer 0
-function websocket.remaining_packet_payload()
-  return 0
-end
+function websocket.remaining_packet_payload() return 0 end
 
 --- Tells how much waits to be sent.
 -- @treturn integer bytes
@@ -179,7 +301,7 @@ function websocket:get_protocol()
 end
 
 function websocket:__tostring()
-  return "websocket " .. turn.address(self)
+  return "websocket " .. errors.address(self)
 end
 
 return websocket

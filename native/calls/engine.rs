@@ -1,14 +1,18 @@
 //! Frames and what belongs to them, for wires of any kind.
 
 use std::cell::RefCell;
-use std::ffi::{c_int, CStr};
+use std::ffi::CStr;
 
-use crate::deflate::{Deflater, Window};
+use super::collector::{make_room, LARGE_BYTES};
+use super::settings::{limit, rules, window};
+use crate::deflate::{Codec, Deflater};
 use crate::digest::{self, masking_key};
-use crate::header::{Rules, FINAL};
-use crate::lua::{functions, Answer, Called, Functions, Lua};
-use crate::output::{Codec, Frame};
-use crate::{input::Incoming, reader::Budget, utf8};
+use crate::frame::Frame;
+use crate::input::{deliver, Incoming};
+use crate::lua::{functions, Answer, Functions, Lua, Made};
+use crate::payload::next_utf8;
+use crate::protocol::FINAL;
+use crate::reader::Budget;
 
 const NO_ENTROPY: (&str, &str) = ("the system gives no random bytes", "entropy");
 
@@ -25,102 +29,103 @@ pub type Feeder = RefCell<Incoming>;
 /// The name of codecs.
 pub const CODEC: &CStr = c"websockets_codec";
 
-/// `accept_key(key)`
+/// `accept_key(key) -> value`
 fn accept_key(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| digest::accept_key(lua.bytes(1)).into_bytes())
+    lua.attempt(|| digest::accept_key(lua.arg(1).bytes()).into_bytes())
 }
 
-/// `random(count)`
+/// `random(count) -> bytes`, or nil, message, code
 fn random(lua: &Lua) -> Option<impl Answer> {
     lua.attempt(|| {
-        let mut bytes = vec![0; lua.number(1) as usize];
-        digest::random(&mut bytes).map(|()| bytes).map_err(|_| NO_ENTROPY)
+        let mut bytes = vec![0; lua.arg(1).number() as usize];
+        match digest::random(&mut bytes) {
+            Ok(()) => Ok(bytes),
+            Err(_) => Err(NO_ENTROPY),
+        }
     })
 }
 
-/// `utf8_next(state, bytes, first, last)`
+/// `utf8_next(state, bytes, first, last) -> state` or nil
 fn utf8_next(lua: &Lua) -> Option<Option<usize>> {
-    let bytes = lua.bytes(2);
-    let last = (lua.number(4) as usize).min(bytes.len());
-    let first = ((lua.number(3) - 1.0) as usize).min(last);
-    Some(utf8::next(lua.number(1) as u8, &bytes[first..last]).map(usize::from))
+    let bytes = lua.arg(2).bytes();
+    let last = (lua.arg(4).number() as usize).min(bytes.len());
+    let first = ((lua.arg(3).number() - 1.0) as usize).min(last);
+    let state = next_utf8(lua.arg(1).number() as u8, &bytes[first..last]);
+    Some(state.map(usize::from))
 }
 
-/// Takes a frame to send: opcode, payload, fin, plain; `None` where the payload is no string.
+/// Takes a frame from the second to fifth argument: opcode, payload, whether it is the last of its message, whether it
+/// must not be compressed. `None` where the payload is no string.
 pub fn frame(lua: &Lua) -> Option<Frame<'_>> {
-    let fin = if !lua.has(4) || lua.boolean(4) { FINAL } else { 0 };
-    let first = fin | lua.number(2) as u8;
-    Some(Frame { first, is_packable: !lua.boolean(5) && matches!(first, 0x81 | 0x82), payload: lua.string(3)? })
+    let [fin, must_not_compress] = [lua.arg(4), lua.arg(5)];
+    let is_final = !fin.is_some() || fin.boolean();
+    let first = lua.arg(2).number() as u8 | if is_final { FINAL } else { 0 };
+    let is_compressible = matches!(first, 0x81 | 0x82) && !must_not_compress.boolean();
+    Some(Frame { first, is_compressible, payload: lua.arg(3).string()? })
 }
 
-/// `encode(is_client, opcode, payload, fin, plain, codec)`
+/// `encode(is_client, opcode, payload, fin, plain, codec) -> bytes`, or nil, message, code
 fn encode(lua: &Lua) -> Option<impl Answer> {
-    let (frame, codec) = (frame(lua)?, lua.object::<Codec>(6));
+    let frame = frame(lua)?;
+    let codec = lua.arg(6).object::<Codec>();
     lua.attempt(|| {
-        let key = lua.boolean(1).then(masking_key).transpose().map_err(|_| NO_ENTROPY)?;
-        let (mut packed, mut bytes) = (Vec::new(), Vec::new());
-        frame.pack(codec, &mut packed).encode(&mut bytes, key);
+        let mut key = None;
+        if lua.arg(1).boolean() {
+            key = Some(masking_key().map_err(|_| NO_ENTROPY)?);
+        }
+        let mut compressed = Vec::new();
+        let mut bytes = Vec::new();
+        frame.compress(codec, &mut compressed).encode(&mut bytes, key);
         Ok::<_, (&str, &str)>(bytes)
     })
 }
 
-/// `codec(window_bits, level, no_context_takeover, threshold)`
-fn codec(lua: &Lua) -> Called {
-    let threshold = lua.number(4) as usize;
-    lua.new_object(CODEC, || window(lua, 1).map(|window| Codec::new(RefCell::new(Deflater::new(window, threshold)))))
+/// `codec{window_bits, level, no_context_takeover, threshold} -> codec`
+fn codec(lua: &Lua) -> Option<Made> {
+    let settings = lua.arg(1).table()?;
+    let window = window(settings)??;
+    let [threshold] = settings.fields([c"threshold"])?;
+    lua.new_object(CODEC, || Some(Codec::new(RefCell::new(Deflater::new(window, threshold.number() as usize)))))
 }
 
 /// `release_codec(codec)`: gives back what it holds
 fn release_codec(lua: &Lua) -> Option<()> {
-    let codec = lua.object::<Codec>(1)?;
+    let codec = lua.arg(1).object::<Codec>()?;
     lua.attempt(|| codec.borrow_mut().release())
 }
 
-/// Takes a number of bytes or frames as far as doubles are exact, which serves for infinity too.
-pub fn limit(lua: &Lua, index: c_int) -> u64 {
-    lua.number(index).min(9_007_199_254_740_992.0) as u64
-}
-
-/// Takes the rules of a connection: role, `max_message_bytes`, `max_fragments`, the window that the peer compresses
-/// with.
-pub fn rules(lua: &Lua, from: c_int) -> Rules {
-    Rules {
-        is_server: lua.boolean(from),
-        max_message_bytes: limit(lua, from + 1),
-        max_fragments: limit(lua, from + 2),
-        inflate: window(lua, from + 3),
-    }
-}
-
-// What was agreed about compression in one direction: `window_bits`, nil for none, `level`, `no_context_takeover`.
-fn window(lua: &Lua, from: c_int) -> Option<Window> {
-    let bits = Some(lua.number(from) as u8).filter(|bits| (9..=15).contains(bits))?;
-    Some(Window { bits, level: lua.number(from + 1).clamp(0.0, 9.0) as u8, forgets: lua.boolean(from + 2) })
-}
-
-/// `reader(is_server, max_message_bytes, max_fragments, window_bits, 0, no_context_takeover)`
-fn reader(lua: &Lua) -> Called {
+/// `reader{is_server, max_message_bytes, max_fragments, window_bits, no_context_takeover} -> reader`
+fn reader(lua: &Lua) -> Option<Made> {
+    let rules = rules(lua.arg(1).table()?)?;
     lua.new_object(READER, || {
         let mut incoming = Incoming::default();
-        incoming.start(rules(lua, 1), &[]);
+        incoming.start(rules, &[]);
         Some(Feeder::new(incoming))
     })
 }
 
-/// `feed(reader, bytes, batch, used, limit)`: count, again, used
-fn feed(lua: &Lua) -> Option<impl Answer> {
-    let feeder = lua.object::<Feeder>(1)?;
-    let mut budget = Budget { used: limit(lua, 4), limit: limit(lua, 5) };
-    lua.tables(&[3])?;
-    let put = |index, opcode, payload: &_| lua.set_item(3, 2 * index + 1, (opcode, payload));
-    let fed = lua.deliver(|delivery| feeder.borrow_mut().feed(lua.bytes(2), delivery, &mut budget), put)?;
-    Some((fed, budget.used as f64))
+/// `feed(reader, bytes, batch, room) -> count, again, more`: fills `batch` with pairs of opcode and payload. `again` tells
+/// whether unread bytes are here, `more` by how many bytes more, or fewer, the reader now holds; there was room for `room`.
+fn feed(lua: &Lua) -> Option<(usize, bool, f64)> {
+    let feeder = lua.arg(1).object::<Feeder>()?;
+    let batch = lua.arg(3).table()?;
+    let held = feeder.borrow().held();
+    let mut budget = Budget { used: held, limit: held + limit(lua.arg(4)) };
+    let delivered = deliver(
+        |delivery| feeder.borrow_mut().feed(lua.arg(2).bytes(), delivery, &mut budget),
+        |index, opcode, payload| batch.set(2 * index + 1, (opcode, payload)),
+    )?;
+    if delivered.largest >= LARGE_BYTES {
+        make_room(lua)?;
+    }
+    Some((delivered.count, delivered.result, budget.used as f64 - held as f64))
 }
 
-/// `release(reader, used)`: used
+/// `release(reader) -> bytes`: ends the reader; it held that much.
 fn release(lua: &Lua) -> Option<f64> {
-    let feeder = lua.object::<Feeder>(1)?;
-    let mut budget = Budget { used: limit(lua, 2), limit: u64::MAX };
+    let feeder = lua.arg(1).object::<Feeder>()?;
+    let held = feeder.borrow().held();
+    let mut budget = Budget { used: held, limit: held };
     lua.attempt(|| feeder.borrow_mut().release(&mut budget))?;
-    Some(budget.used as f64)
+    Some(held as f64)
 }

@@ -1,7 +1,8 @@
-//! The methods of a hub.
+//! Hubs: the sockets of a context, waiting for them, and reading from many at once.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{c_int, CStr};
+use std::ffi::CStr;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::{rc::Rc, time::Duration};
 
@@ -9,195 +10,295 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::{ioctl_fionbio, Errno};
 use rustix::net::{accept_with, SocketFlags};
 
-use super::engine;
-use super::wire::{self, WireObject};
-use crate::lua::{functions, Answer, At, Called, Functions, Item, Lua, Own, Spent};
+use super::collector::{make_room, LARGE_BYTES};
+use super::settings::{limit, limits};
+use crate::frame::Frame;
+use crate::hub::Hub;
+use crate::input::deliver;
+use crate::lua::{functions, Answer, Functions, Lua, Made, Spent, Table, Value};
 use crate::poll::{Poll, READ};
-use crate::{hub::Hub, output::Limits};
 
-/// How much is read before Lua takes it, and what a message counts beside its payload.
+/// How much a call reads before Lua takes it, and what a message counts in addition to its payload.
 const READ_BYTES: usize = 1 << 16;
 const MESSAGE_BYTES: usize = 512;
-/// Stands for what is no message; no peer can send this opcode.
+/// Stands in the place of an opcode for what is no message; no peer can send this opcode.
 const OTHER: usize = 3;
 
-/// The sockets of a context.
+/// What a hub and its wires share.
 pub struct Shared {
-    /// All of them.
+    /// The sockets.
     pub hub: RefCell<Hub>,
     /// References that their queues have given up.
     pub spent: Spent,
 }
 
 impl Shared {
-    /// Does something with them, and lets go of the strings that have left.
+    /// Does something with the sockets, and lets go of the strings that have been sent.
     pub fn with<R>(&self, lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
-        let done = lua.attempt(|| work(&mut self.hub.borrow_mut()));
+        let done = ManuallyDrop::new(lua.attempt(|| work(&mut self.hub.borrow_mut())));
         lua.release(&self.spent);
-        done
+        ManuallyDrop::into_inner(done)
     }
 }
 
 /// A hub.
 pub type HubObject = Rc<Shared>;
 
+/// One connection of a hub.
+pub struct WireObject {
+    /// What it shares with others.
+    pub shared: Rc<Shared>,
+    /// Its descriptor, -1 once closed.
+    pub fd: Cell<i32>,
+}
+
+impl WireObject {
+    /// Queues a whole message within a turn. Returns whether it did; where not, `wire:push` tells why.
+    pub fn write(&self, frame: Frame<'_>) -> bool {
+        let mut hub = self.shared.hub.borrow_mut();
+        hub.output.is_in_turn && hub.with(self.fd.get(), |wire, output| output.push(wire, frame).is_none())
+    }
+}
+
+impl Drop for WireObject {
+    fn drop(&mut self) {
+        self.shared.hub.borrow_mut().close(self.fd.get());
+    }
+}
+
 /// The name of hubs.
-pub const KIND: &CStr = c"websockets_hub";
+pub const HUB: &CStr = c"websockets_hub";
+
+/// The name of wires.
+pub const WIRE: &CStr = c"websockets_wire";
 
 /// What it gives to Lua.
 pub const FUNCTIONS: Functions = functions! { hub };
 
-/// What `hub:name()` finds.
+/// The methods of hubs.
 pub const METHODS: Functions = functions! { wire accept read flush wait watch totals close getfd set_timer };
 
-/// Takes `high_water_bytes`, `max_buffered_bytes`.
-pub fn limits(lua: &Lua, from: c_int) -> Limits {
-    let limit = |index| engine::limit(lua, index) as usize;
-    Limits { high_water_bytes: limit(from), max_buffered_bytes: limit(from + 1) }
+/// Gives the word for why a socket did not do what was asked.
+pub fn word(error: Errno) -> &'static str {
+    match error {
+        Errno::AGAIN | Errno::INTR => "timeout",
+        Errno::PIPE | Errno::CONNRESET => "closed",
+        Errno::MFILE | Errno::NFILE => "too many open files",
+        _ => "reset",
+    }
 }
 
-/// `hub(high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes)`
-fn hub(lua: &Lua) -> Called {
-    lua.new_object(KIND, || {
-        let hub = Hub::new(limits(lua, 1), engine::limit(lua, 3)).ok()?;
+/// `hub{high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes} -> hub`
+fn hub(lua: &Lua) -> Option<Made> {
+    let settings = lua.arg(1).table()?;
+    let limits = limits(settings)?;
+    let [max_unfinished_bytes] = settings.fields([c"max_unfinished_total_bytes"])?;
+    lua.new_object(HUB, || {
+        let hub = Hub::new(limits, limit(max_unfinished_bytes)).ok()?;
         Some(HubObject::new(Shared { hub: RefCell::new(hub), spent: Spent::default() }))
     })
 }
 
 fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
-    lua.object::<HubObject>(1)?.with(lua, work)
+    lua.arg(1).object::<HubObject>()?.with(lua, work)
 }
 
-// For the side of its waiting that the argument asks for; nothing where it is closed.
+// Does something with all waiting, or with that of the side; gives the default where the hub is closed.
 fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) -> R) -> Option<R> {
-    with(lua, |hub| hub.poll.as_mut().and_then(|poll| poll.part(is_side)).map(work).unwrap_or_default())
+    with(lua, |hub| {
+        let poll = hub.poll.as_mut().and_then(|poll| poll.part(is_side));
+        poll.map(work).unwrap_or_default()
+    })
 }
 
-// Pushes the wire of a socket, whose first bytes somebody may have received; or why there is none.
-fn push_wire(lua: &Lua, socket: Result<OwnedFd, Errno>, is_foreign: bool) -> Option<Result<At, Errno>> {
-    let shared = lua.object::<HubObject>(1)?;
-    let adopted = socket.map(|socket| with(lua, |hub| hub.adopt(socket, lua.bytes(3), is_foreign)));
-    let make = |fd| lua.new_object(wire::KIND, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }));
-    adopted.map(|fd| make(fd?)).transpose()
+// Makes the wire of a socket, of which somebody else may have received bytes.
+fn new_wire(lua: &Lua, socket: OwnedFd, bytes: &[u8], is_foreign: bool) -> Option<Made> {
+    let shared = lua.arg(1).object::<HubObject>()?;
+    let fd = with(lua, |hub| hub.adopt(socket, bytes, is_foreign))?;
+    lua.new_object(WIRE, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }))
 }
 
-/// `hub:wire(fd, bytes)`: takes over a connected socket, of which somebody else has received bytes.
-fn wire(lua: &Lua) -> Option<Result<At, Errno>> {
-    let socket = lua.take_fd(2)?;
-    push_wire(lua, ioctl_fionbio(&socket, true).map(|()| socket), true)
+/// `hub:wire(fd, bytes) -> wire`, or nil and why not: takes over a connected socket, of which `bytes` have been received
+fn wire(lua: &Lua) -> Option<Result<Made, &'static str>> {
+    let socket = lua.arg(2).take_fd()?;
+    match ioctl_fionbio(&socket, true) {
+        Ok(()) => new_wire(lua, socket, lua.arg(3).bytes(), true).map(Ok),
+        Err(error) => Some(Err(word(error))),
+    }
 }
 
-/// `hub:accept(fd, is_foreign)`: the next connection that waits at a listening socket, or nil and why there is none.
-fn accept(lua: &Lua) -> Option<Result<At, Errno>> {
-    push_wire(lua, accept_with(lua.fd(2)?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC), lua.boolean(3))
+/// `hub:accept(fd, is_foreign) -> wire`, or nil and why there is none: the next connection of a listening socket
+fn accept(lua: &Lua) -> Option<Result<Made, &'static str>> {
+    match accept_with(lua.arg(2).fd()?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        Ok(socket) => new_wire(lua, socket, &[], lua.arg(3).boolean()).map(Ok),
+        Err(error) => Some(Err(word(error))),
+    }
 }
 
-/// `hub:read(readable, first, last, owners, opcodes, payloads)`: reads once from each that is ready, but no further when
-/// enough has come, and puts false in its place. Fills the arrays with messages; and with `OTHER` for who has no wire in
-/// `plain`; with true behind it for who may have more, or with why there is nothing. How many; the place of the next.
+// The arrays that `hub:read` fills.
+struct Taken<'a> {
+    takers: Table<'a>,
+    opcodes: Table<'a>,
+    payloads: Table<'a>,
+    // How many places of them are filled.
+    count: usize,
+    // What those messages count.
+    weight: usize,
+}
+
+impl Taken<'_> {
+    fn put(&mut self, taker: Value<'_>, opcode: usize, payload: impl Answer) {
+        let place = self.count + 1;
+        self.opcodes.set(place, opcode);
+        self.payloads.set(place, payload);
+        // Last, so that an error leaves no entry half written.
+        self.takers.set(place, taker);
+        self.count = place;
+    }
+}
+
+/// `hub:read(readable, first, last, owners, takers, opcodes, payloads) -> count, next`: reads once from each descriptor in
+/// a part of `readable`, but stops when enough has come, and puts false in its place. `next` is the place of the next.
+///
+/// Fills the last three arrays: owner of the descriptor, opcode, payload. An opcode `OTHER` is no message: its payload is
+/// true where more of a connection may be here, why nothing more comes, or false for a descriptor without a wire that is
+/// direct. A descriptor without an owner is passed over.
 fn read(lua: &Lua) -> Option<(usize, usize)> {
-    lua.tables(&[2, 5, 6, 7])?;
+    let readable = lua.arg(2).table()?;
+    let owners = lua.arg(5).table()?;
+    let mut taken = Taken {
+        takers: lua.arg(6).table()?,
+        opcodes: lua.arg(7).table()?,
+        payloads: lua.arg(8).table()?,
+        count: 0,
+        weight: 0,
+    };
+    let mut place = lua.arg(3).number() as usize;
+    let last = lua.arg(4).number() as usize;
     with(lua, Hub::begin_batch)?;
-    let read = lua.with("plain", || read_ready(lua, &Own(lua.top())))?;
-    with(lua, |hub| hub.is_delivered = true).map(|()| read)
-}
-
-fn read_ready(lua: &Lua, plain: &Own) -> Option<(usize, usize)> {
-    let (mut place, last, mut count, mut weight) = (lua.number(3) as usize, lua.number(4) as usize, 0, 0);
-    while place <= last && weight < READ_BYTES {
-        let mut read = || lua.with(plain, || read_one(lua, count + 1, &mut weight));
-        count += lua.with(Item(2, place), || lua.tables(&[-1]).map_or(Some(0), |()| read()))?;
-        lua.set_item(2, place, false);
+    while place <= last && taken.weight < READ_BYTES {
+        if let Some(fd) = readable.with(place, descriptor)? {
+            owners.with(
+                fd,
+                |owner| if owner.is_some() { read_one(lua, fd as i32, owner, &mut taken) } else { Some(()) },
+            )??;
+        }
+        readable.set(place, false);
         place += 1;
     }
-    Some((count, place))
+    with(lua, Hub::end_batch)?;
+    Some((taken.count, place))
 }
 
-// Reads from the wire on top of the stack, above its owner, into the arrays of `hub:read`, from a place on. Returns how
-// many places that were.
-fn read_one(lua: &Lua, from: usize, weight: &mut usize) -> Option<usize> {
-    let Some(wire) = lua.object::<WireObject>(-1) else { return Some(put(lua, from, OTHER, false)) };
-    let put_message = |index, opcode, payload: &[u8]| {
-        *weight += MESSAGE_BYTES + payload.len();
-        put(lua, from + index, opcode, payload);
-    };
-    let read = |delivery: &mut _| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery);
-    let (count, read) = lua.deliver(read, put_message)?;
-    let others = match read {
-        Ok(false) | Err(Errno::AGAIN | Errno::INTR) => 0,
-        Ok(true) => put(lua, from + count, OTHER, true),
-        Err(why) => put(lua, from + count, OTHER, why),
-    };
-    Some(count + others)
+// False marks a place that is done with.
+fn descriptor(value: Value<'_>) -> Option<usize> {
+    value.is_number().then(|| value.number() as usize)
 }
 
-fn put(lua: &Lua, place: usize, opcode: usize, payload: impl Answer) -> usize {
-    lua.set_item(6, place, opcode);
-    lua.set_item(7, place, payload);
-    // Last, so that an error leaves nothing half said.
-    lua.set_item(5, place, At(-2));
-    1
+fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Option<()> {
+    let hub = &lua.arg(1).object::<HubObject>()?.hub;
+    if !hub.borrow_mut().with(fd, |wire, _| wire.is_direct) {
+        taken.put(owner, OTHER, false);
+        return Some(());
+    }
+    let read = |delivery: &mut _| hub.borrow_mut().read(fd, delivery);
+    let delivered = deliver(read, |_, opcode, payload| {
+        taken.weight += MESSAGE_BYTES + payload.len();
+        taken.put(owner, opcode, payload);
+    })?;
+    match delivered.result {
+        Ok(false) | Err(Errno::AGAIN | Errno::INTR) => {}
+        Ok(true) => taken.put(owner, OTHER, true),
+        Err(error) => taken.put(owner, OTHER, word(error)),
+    }
+    if delivered.largest >= LARGE_BYTES {
+        make_room(lua)?;
+    }
+    Some(())
 }
 
-/// `hub:flush(reports, owners)`: how many triples there are of owner; bytes that wait, or nil where it broke; whether
-/// any was taken, or why it broke.
+/// `hub:flush(reports, owners) -> count`: sends what was queued, and fills `reports` with so many triples: owner; bytes
+/// that wait, or nil where the connection broke; whether any was taken, or why it broke.
 fn flush(lua: &Lua) -> Option<usize> {
-    lua.tables(&[2, 3])?;
+    let reports = lua.arg(2).table()?;
+    let owners = lua.arg(3).table()?;
     with(lua, Hub::flush)?;
     let mut count = 0;
-    while let Some((fd, report)) = with(lua, |hub| hub.reports.pop())? {
-        if lua.copy_item(3, fd, 2, 3 * count + 1) {
-            lua.set_item(2, 3 * count + 2, report);
-            count += 1;
-        }
+    while let Some((fd, report)) = with(lua, Hub::next_report)? {
+        let place = 3 * count + 1;
+        count += owners.with(fd as usize, |owner| {
+            if !owner.is_some() {
+                return 0;
+            }
+            reports.set(place, owner);
+            reports.set(place + 1, report.map_err(word));
+            1
+        })?;
     }
     Some(count)
 }
 
 fn seconds(lua: &Lua) -> Option<Duration> {
-    lua.has(2).then(|| Duration::from_secs_f64(lua.number(2).clamp(0.0, 1e8)))
+    let seconds = lua.arg(2);
+    seconds.is_some().then(|| Duration::from_secs_f64(seconds.number().clamp(0.0, 1e8)))
 }
 
-/// `hub:wait(seconds, owners, readable, writable, is_side)`: how many of each; nil seconds for ever.
+/// `hub:wait(seconds, owners, readable, writable, is_side) -> reads, writes`: fills `readable` with descriptors that can be
+/// read, and `writable` with owners of those that can be written. Nil seconds wait for ever. `is_side` waits for the side.
 fn wait(lua: &Lua) -> Option<(usize, usize)> {
-    lua.tables(&[3, 4, 5])?;
-    let is_side = lua.boolean(6);
+    let owners = lua.arg(3).table()?;
+    let readable = lua.arg(4).table()?;
+    let writable = lua.arg(5).table()?;
+    let is_side = lua.arg(6).boolean();
     with(lua, |hub| hub.output.is_in_turn = true)?;
     with_poll(lua, is_side, |poll| poll.wait(seconds(lua)))?;
-    let (mut reads, mut writes) = (0, 0);
-    while let Some((fd, read, write)) = with(lua, |hub| hub.next_ready(is_side))? {
-        reads += usize::from(read && !is_side && lua.copy_item(3, fd, 4, reads + 1));
-        writes += usize::from(write && lua.copy_item(3, fd, 5, writes + 1));
+    let mut reads = 0;
+    let mut writes = 0;
+    while let Some(ready) = with(lua, |hub| hub.next_ready(is_side))? {
+        // The timer has no descriptor.
+        if ready.can_read && !is_side && ready.fd >= 0 {
+            reads += 1;
+            readable.set(reads, ready.fd);
+        }
+        if ready.can_write {
+            owners.with(ready.fd as usize, |owner| {
+                if owner.is_some() {
+                    writes += 1;
+                    writable.set(writes, owner);
+                }
+            })?;
+        }
     }
     Some((reads, writes))
 }
 
-/// `hub:watch(fd, read, write)`: any other descriptor, for as long as it is ready.
+/// `hub:watch(fd, read, write) -> boolean`: reports any other descriptor, for as long as it is ready
 fn watch(lua: &Lua) -> Option<bool> {
-    let Some(fd) = lua.fd(2) else { return Some(false) };
+    let Some(fd) = lua.arg(2).fd() else { return Some(false) };
     let mut interest = EventFlags::empty();
-    interest.set(READ, lua.boolean(3));
-    interest.set(EventFlags::OUT, lua.boolean(4));
+    interest.set(READ, lua.arg(3).boolean());
+    interest.set(EventFlags::OUT, lua.arg(4).boolean());
     with_poll(lua, false, |poll| poll.watch(fd, interest))
 }
 
-/// `hub:totals()`: bytes that wait to be sent, bytes that unfinished messages hold, how many times sockets were offered
-/// bytes.
-fn totals(lua: &Lua) -> Option<((usize, f64), usize)> {
-    with(lua, |hub| ((hub.output.buffered, hub.budget.used as f64), hub.output.sends))
+/// `hub:totals() -> buffered, unfinished, sends`: bytes that wait to be sent, bytes that unfinished messages hold, how
+/// many times sockets were offered bytes
+fn totals(lua: &Lua) -> Option<(usize, f64, usize)> {
+    with(lua, |hub| (hub.output.buffered, hub.budget.used as f64, hub.output.sends))
 }
 
-/// `hub:close()`: ends waiting, and gives up its descriptors.
+/// `hub:close()`: ends waiting, and gives up the descriptors for it
 fn close(lua: &Lua) -> Option<()> {
     with(lua, |hub| hub.poll = None)
 }
 
-/// `hub:getfd(is_side)`: the descriptor of its waiting, -1 where there is none.
-fn getfd(lua: &Lua) -> Option<f64> {
-    Some(with_poll(lua, lua.boolean(2), |poll| Some(poll.epoll.as_raw_fd()))?.unwrap_or(-1).into())
+/// `hub:getfd(is_side) -> fd`: the descriptor of its waiting, -1 where there is none
+fn getfd(lua: &Lua) -> Option<i32> {
+    let fd = with_poll(lua, lua.arg(2).boolean(), |poll| Some(poll.epoll.as_raw_fd()))?;
+    Some(fd.unwrap_or(-1))
 }
 
-/// `hub:set_timer(seconds, is_side)`: makes a descriptor readable after a time, nil takes that back.
+/// `hub:set_timer(seconds, is_side)`: makes that descriptor readable after a time; nil takes that back
 fn set_timer(lua: &Lua) -> Option<()> {
-    with_poll(lua, lua.boolean(3), |poll| poll.set_timer(seconds(lua)))
+    with_poll(lua, lua.arg(3).boolean(), |poll| poll.set_timer(seconds(lua)))
 }

@@ -1,26 +1,29 @@
 //! What Lua can call. Arguments come from this library's own Lua files, which check them.
+//!
+//! The documentation of each function shows how it looks in Lua.
 
+mod collector;
 mod engine;
-mod hub;
-mod lookup;
+pub mod hub;
+mod settings;
 mod system;
-pub mod wire;
+mod wire;
 
-use crate::lua::{entry, At, Called, Lua};
-use crate::output::Codec;
+use crate::deflate::Codec;
+use crate::lua::{Kind, Lua, Made};
 
-/// Pushes the module: its functions, and the methods of its kinds of objects.
-pub fn open(lua: &Lua) -> Called {
-    // The C library gives large blocks back to the system and faults them in again at every large message, until it has
-    // seen one freed: then it keeps blocks up to that size.
+/// Makes the module: its functions, and the methods of its kinds of objects.
+pub fn open(lua: &Lua) -> Option<Made> {
+    // The C library returns large blocks to the system, and gets them anew for each large message, until it has seen one
+    // freed: then it keeps blocks up to that size.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
-    lua.new_table();
-    for functions in [engine::FUNCTIONS, system::FUNCTIONS, lookup::FUNCTIONS, hub::FUNCTIONS, wire::FUNCTIONS] {
-        lua.set_functions(functions);
-    }
-    lua.new_kind(engine::READER, &[], entry(|lua| lua.drop_object::<engine::Feeder>()));
-    lua.new_kind(engine::CODEC, &[], entry(|lua| lua.drop_object::<Codec>()));
-    lua.new_kind(hub::KIND, hub::METHODS, entry(|lua| lua.drop_object::<hub::HubObject>()));
-    lua.new_kind(wire::KIND, wire::METHODS, entry(wire::collect));
-    Some(At(-1))
+    lua.new_module(
+        &[engine::FUNCTIONS, system::FUNCTIONS, hub::FUNCTIONS, wire::FUNCTIONS],
+        &[
+            Kind::new::<engine::Feeder>(engine::READER, &[]),
+            Kind::new::<Codec>(engine::CODEC, &[]),
+            Kind::new::<hub::HubObject>(hub::HUB, hub::METHODS),
+            Kind::new::<hub::WireObject>(hub::WIRE, wire::METHODS),
+        ],
+    )
 }

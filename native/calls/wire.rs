@@ -1,175 +1,216 @@
-//! The methods of a wire.
+//! Wires: the connections of a hub.
 
-use std::{cell::Cell, ffi::CStr, net::SocketAddr, rc::Rc};
+use std::{mem, net::SocketAddr, ptr, rc::Rc};
 
 use rustix::io::Errno;
 use rustix::net::{getpeername, shutdown as shut_down, Shutdown};
 
+use super::collector::{make_room, LARGE_BYTES};
 use super::engine;
-use super::hub::{limits, Shared};
-use crate::header::{FINAL, TEXT};
+use super::hub::{word, WireObject};
+use super::settings::{limits, rules};
+use crate::deflate::Codec;
+use crate::frame::Frame;
 use crate::hub::Hub;
-use crate::lua::{functions, Answer, Functions, Item, Lua};
-use crate::output::{Codec, Frame, Output, Refusal, Wire};
+use crate::input::deliver;
+use crate::lua::{functions, Answer, Functions, Lua};
+use crate::output::{Output, Refusal, Wire};
+use crate::protocol::{FINAL, TEXT};
 
-/// From this size on a payload leaves from where it is.
+/// From this size on a payload is sent from where it is.
 const HELD_BYTES: usize = 4096;
-
-/// One connection of a hub.
-pub struct WireObject {
-    /// Whose it is.
-    pub shared: Rc<Shared>,
-    /// Its descriptor, -1 once closed.
-    pub fd: Cell<i32>,
-}
-
-impl WireObject {
-    /// Queues a whole message within a turn. Returns whether it did; where not, `wire:push` tells why.
-    pub fn write(&self, frame: Frame<'_>) -> bool {
-        let mut hub = self.shared.hub.borrow_mut();
-        hub.output.is_in_turn && hub.with(self.fd.get(), |wire, output| output.push(wire, frame).is_none())
-    }
-}
-
-/// The name of wires.
-pub const KIND: &CStr = c"websockets_wire";
 
 /// What it gives to Lua.
 pub const FUNCTIONS: Functions = functions! { fanout write };
 
-/// What `wire:name()` finds.
+/// The methods of wires.
 pub const METHODS: Functions =
-    functions! { receive raw begin read heard push attend flush drop buffered watch peer getfd shutdown close };
+    functions! { receive raw begin read direct heard push flush drop buffered watch peer getfd shutdown close };
 
 fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
-    let wire = lua.object::<WireObject>(1)?;
+    let wire = lua.arg(1).object::<WireObject>()?;
     wire.shared.with(lua, |hub| work(hub, wire.fd.get()))
 }
 
+// Gives the default where the wire is closed.
 fn with<R: Default>(lua: &Lua, work: impl FnOnce(&mut Wire, &mut Output) -> R) -> Option<R> {
     with_hub(lua, |hub, fd| hub.with(fd, work))
 }
 
+/// `wire:receive() -> bytes, again`, or nil and why not: bytes as they are, and whether more may be here
 fn receive(lua: &Lua) -> Option<impl Answer> {
     let received = with(lua, |wire, _| Some(wire.incoming.receive(&wire.fd)))?;
-    Some(received.unwrap_or(Err(Errno::PIPE)))
+    Some(received.unwrap_or(Err(Errno::PIPE)).map_err(word))
 }
 
+/// `wire:begin{is_server, max_message_bytes, max_fragments, window_bits, no_context_takeover, leftover,
+/// high_water_bytes, max_buffered_bytes, codec}`: from now on it speaks WebSocket
 fn begin(lua: &Lua) -> Option<()> {
-    let codec = lua.object::<Codec>(11).cloned();
-    with(lua, |wire, _| wire.start(engine::rules(lua, 2), lua.bytes(8), limits(lua, 9), codec))
+    let settings = lua.arg(2).table()?;
+    let rules = rules(settings)?;
+    let limits = limits(settings)?;
+    let [leftover, codec] = settings.fields([c"leftover", c"codec"])?;
+    with(lua, |wire, _| wire.start(rules, leftover.bytes(), limits, codec.object::<Codec>().cloned()))
 }
 
+/// `wire:read(batch) -> count, again`, or nil and why not: fills `batch` with pairs of opcode and payload
 fn read(lua: &Lua) -> Option<impl Answer> {
-    let wire = lua.object::<WireObject>(1)?;
-    lua.tables(&[2])?;
+    let wire = lua.arg(1).object::<WireObject>()?;
+    let batch = lua.arg(2).table()?;
     with_hub(lua, |hub, _| hub.begin_batch())?;
-    let put = |index, opcode, payload: &_| lua.set_item(2, 2 * index + 1, (opcode, payload));
-    let (count, read) = lua.deliver(|delivery| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery), put)?;
-    with_hub(lua, |hub, _| hub.is_delivered = true)?;
-    Some(read.map(|again| (count, again)))
-}
-
-fn heard(lua: &Lua) -> Option<bool> {
-    with(lua, |wire, _| std::mem::take(&mut wire.incoming.has_heard))
-}
-
-fn raw(lua: &Lua) -> Option<()> {
-    let bytes = lua.bytes(2);
-    if bytes.len() < HELD_BYTES {
-        return with(lua, |wire, output| output.append(wire, |target| target.extend_from_slice(bytes)));
+    let delivered = deliver(
+        |delivery| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery),
+        |index, opcode, payload| batch.set(2 * index + 1, (opcode, payload)),
+    )?;
+    with_hub(lua, |hub, _| hub.end_batch())?;
+    if delivered.largest >= LARGE_BYTES {
+        make_room(lua)?;
     }
-    let payload = lua.anchor(2, &lua.object::<WireObject>(1)?.shared.spent);
-    with(lua, |wire, output| output.hold(wire, Vec::new(), Box::new(payload)))
-}
-
-fn push(lua: &Lua) -> Option<Result<bool, Refusal>> {
-    let Some(frame) = engine::frame(lua) else { return Some(Err("type")) };
-    let is_held = |wire: &Wire| !(wire.out.is_client || wire.out.codec.is_some() && frame.is_packable);
-    let refused = match frame.payload.len() >= HELD_BYTES && with(lua, |wire, _| is_held(wire))? {
-        true => {
-            let payload = lua.anchor(3, &lua.object::<WireObject>(1)?.shared.spent);
-            with(lua, |wire, output| output.push_held(wire, frame.first, Box::new(payload)))?
-        }
-        false => with(lua, |wire, output| output.push(wire, frame))?,
-    };
-    Some(refused.map_or(Ok(true), Err))
-}
-
-fn attend(lua: &Lua) -> Option<()> {
-    with(lua, |wire, output| {
-        wire.out.wants_attention = true;
-        output.list(wire);
+    Some(match delivered.result {
+        Ok(again) => Ok((delivered.count, again)),
+        Err(error) => Err(word(error)),
     })
 }
 
+/// `wire:direct(is_on)`: whether `hub:read` reads its messages
+fn direct(lua: &Lua) -> Option<()> {
+    with(lua, |wire, _| wire.is_direct = lua.arg(2).boolean())
+}
+
+/// `wire:heard() -> boolean`: whether bytes have come since this was asked last
+fn heard(lua: &Lua) -> Option<bool> {
+    with(lua, |wire, _| mem::take(&mut wire.incoming.has_heard))
+}
+
+/// `wire:raw(bytes)`: queues bytes as they are
+fn raw(lua: &Lua) -> Option<()> {
+    let bytes = lua.arg(2).bytes();
+    if bytes.len() < HELD_BYTES {
+        return with(lua, |wire, output| output.append(wire, |target| target.extend_from_slice(bytes)));
+    }
+    let wire = lua.arg(1).object::<WireObject>()?;
+    let payload = lua.arg(2).anchor(&wire.shared.spent);
+    with(lua, |wire, output| output.hold(wire, Vec::new(), Box::new(payload)))
+}
+
+/// `wire:push(opcode, payload, fin, plain) -> true`, or nil and why not: queues a frame
+fn push(lua: &Lua) -> Option<Result<bool, Refusal>> {
+    let Some(frame) = engine::frame(lua) else { return Some(Err("type")) };
+    let may_hold = |wire: &mut Wire, _: &mut Output| {
+        let may_compress = frame.is_compressible && wire.out.codec.is_some();
+        !wire.out.is_client && !may_compress
+    };
+    let refusal = if frame.payload.len() >= HELD_BYTES && with(lua, may_hold)? {
+        let wire = lua.arg(1).object::<WireObject>()?;
+        let payload = lua.arg(3).anchor(&wire.shared.spent);
+        with(lua, |wire, output| output.push_held(wire, frame.first, Box::new(payload)))?
+    } else {
+        with(lua, |wire, output| output.push(wire, frame))?
+    };
+    Some(match refusal {
+        None => Ok(true),
+        Some(refusal) => Err(refusal),
+    })
+}
+
+/// `wire:flush() -> pending, took`, or nil and why it broke: sends what is queued as far as the socket takes it
 fn flush(lua: &Lua) -> Option<impl Answer> {
-    let told = with(lua, |wire, output| {
+    let report = with(lua, |wire, output| {
         wire.out.is_blocked = false;
         output.send(wire);
         Some(wire.out.report())
     })?;
-    Some(told.unwrap_or(Err(Errno::PIPE)))
+    Some(report.unwrap_or(Err(Errno::PIPE)).map_err(word))
 }
 
+/// `wire:drop(enough) -> bytes`: drops messages of which nothing has been sent
 fn drop(lua: &Lua) -> Option<usize> {
-    with(lua, |wire, output| output.drop_messages(wire, lua.number(2) as usize))
+    with(lua, |wire, output| output.drop_messages(wire, lua.arg(2).number() as usize))
 }
 
+/// `wire:buffered() -> bytes` that wait to be sent
 fn buffered(lua: &Lua) -> Option<usize> {
     with(lua, |wire, _| wire.out.queue.size)
 }
 
+/// `wire:watch(write) -> boolean`: has the hub report it when bytes have come, and when it takes bytes if asked for
 fn watch(lua: &Lua) -> Option<bool> {
-    with_hub(lua, |hub, fd| hub.watch(fd, lua.boolean(2)))
+    with_hub(lua, |hub, fd| hub.watch(fd, lua.arg(2).boolean()))
 }
 
-// The peer's address, an IPv4 one inside IPv6 without its prefix; empty where it has none.
+/// `wire:peer() -> address`: the peer's, an IPv4 one inside IPv6 without its prefix; empty where it has none
 fn peer(lua: &Lua) -> Option<impl Answer> {
-    let found = with(lua, |wire, _| SocketAddr::try_from(getpeername(&wire.fd).ok()??).ok())?;
-    Some(found.map_or(Vec::new(), |address| address.ip().to_canonical().to_string().into_bytes()))
+    let found = with(lua, |wire, _| {
+        let address = getpeername(&wire.fd).ok()??;
+        SocketAddr::try_from(address).ok()
+    })?;
+    lua.attempt(|| match found {
+        Some(address) => address.ip().to_canonical().to_string().into_bytes(),
+        None => Vec::new(),
+    })
 }
 
-fn getfd(lua: &Lua) -> Option<f64> {
-    Some(lua.object::<WireObject>(1)?.fd.get().into())
+/// `wire:getfd() -> fd`, -1 once closed
+fn getfd(lua: &Lua) -> Option<i32> {
+    Some(lua.arg(1).object::<WireObject>()?.fd.get())
 }
 
+/// `wire:shutdown() -> boolean`: ends the sending direction
 fn shutdown(lua: &Lua) -> Option<bool> {
     with(lua, |wire, _| shut_down(&wire.fd, Shutdown::Write).is_ok())
 }
 
+/// `wire:close()`: ends everything
 fn close(lua: &Lua) -> Option<()> {
     with_hub(lua, |hub, fd| hub.close(fd))?;
-    lua.object::<WireObject>(1)?.fd.set(-1);
+    lua.arg(1).object::<WireObject>()?.fd.set(-1);
     Some(())
 }
 
-/// The finalizer.
-pub fn collect(lua: &Lua) -> Option<()> {
-    let _ = close(lua);
-    lua.drop_object::<WireObject>()
-}
-
-/// `write(wire, payload, kind)`: queues a small whole message within a turn; false for all that needs a closer look.
+/// `write(wire, payload, kind) -> boolean`: queues a small whole message within a turn; false for all that needs a closer
+/// look
 fn write(lua: &Lua) -> Option<bool> {
-    let kind = if lua.is_number(3) { lua.number(3) } else { f64::from(lua.has(3)) * 2.0 };
-    let is_small = |payload: &&[u8]| payload.len() < HELD_BYTES && (kind == 0.0 || kind == 1.0);
-    let Some(payload) = lua.string(2).filter(is_small) else { return Some(false) };
-    let frame = Frame { first: FINAL | (TEXT + kind as u8), is_packable: true, payload };
-    lua.attempt(|| lua.object::<WireObject>(1).is_some_and(|wire| wire.write(frame)))
+    let kind = lua.arg(3);
+    let opcode = match kind.number() {
+        _ if !kind.is_some() => TEXT,
+        0.0 if kind.is_number() => TEXT,
+        1.0 if kind.is_number() => TEXT + 1,
+        _ => return Some(false),
+    };
+    let Some(payload) = lua.arg(2).string() else { return Some(false) };
+    let Some(wire) = lua.arg(1).object::<WireObject>() else { return Some(false) };
+    if payload.len() >= HELD_BYTES {
+        return Some(false);
+    }
+    lua.attempt(|| wire.write(Frame { first: FINAL | opcode, is_compressible: true, payload }))
 }
 
-/// `fanout(wires, count, opcode, payload, full)`: how many were full; their positions are in `full`.
+/// `fanout(wires, count, opcode, payload, full) -> count`: queues a message on many wires of one hub, and fills `full` with
+/// the positions of those that have no room
 fn fanout(lua: &Lua) -> Option<usize> {
-    lua.tables(&[1, 5])?;
-    let frame = Frame { first: FINAL | lua.number(3) as u8, is_packable: true, payload: lua.bytes(4) };
-    let full = lua.attempt(|| {
-        let wire = || lua.object::<WireObject>(-1);
-        let shared = lua.with(Item(1, 1), || wire().map(|wire| Rc::clone(&wire.shared)))?;
-        let fd = || wire().filter(|wire| Rc::ptr_eq(&wire.shared, &shared)).map_or(-1, |wire| wire.fd.get());
-        let fds = (1..=lua.number(2) as usize).map(|place| lua.with(Item(1, place), fd));
-        let full = shared.hub.borrow_mut().fan_out(fds, frame);
-        Some(full)
+    let wires = lua.arg(1).table()?;
+    let count = lua.arg(2).number() as usize;
+    let full = lua.arg(5).table()?;
+    let first = FINAL | lua.arg(3).number() as u8;
+    let frame = Frame { first, is_compressible: true, payload: lua.arg(4).bytes() };
+    let positions = lua.attempt(|| {
+        let shared = wires.with(1, |wire| wire.object::<WireObject>().map(|wire| Rc::clone(&wire.shared)))??;
+        // A wire of another hub has no descriptor here.
+        let fd_of = |place| {
+            let fd = wires.with(place, |wire| {
+                let wire = wire.object::<WireObject>()?;
+                ptr::eq(&*wire.shared, &*shared).then(|| wire.fd.get())
+            });
+            fd.flatten().unwrap_or(-1)
+        };
+        let fds = (1..=count).map(fd_of);
+        let positions = shared.hub.borrow_mut().fan_out(fds, frame);
+        Some(positions)
     })?;
-    Some(lua.set_items(5, full.unwrap_or_default()))
+    // Setting may raise, so that no destructor may be due.
+    let positions = mem::ManuallyDrop::new(positions.unwrap_or_default());
+    for (index, position) in positions.iter().enumerate() {
+        full.set(index + 1, *position);
+    }
+    Some(mem::ManuallyDrop::into_inner(positions).len())
 }

@@ -164,10 +164,10 @@ describe("hub:read", function()
     local peers = open_all(s, "a")
     s:settle()
     for _, c in ipairs(peers) do c:send(c:frame(1, ("x"):rep(bytes))) end
-    for i = 1, PEERS do readable[i] = inside.readable(all[i]) end
-    local stranger = inside.readable(nil)
-    readable[PEERS + 1] = stranger
-    local listed, calls, place, seen = { unpack(readable, 1, PEERS + 1) }, 0, 1, {}
+    for i = 1, PEERS do readable[i] = inside.token(s.context, all[i]) end
+    readable[PEERS + 1] = inside.token(s.context, nil)
+    local listed, calls, place, seen = { unpack(all, 1, PEERS) }, 0, 1, {}
+    listed[PEERS + 1] = inside.listener(s.context)
     while place <= PEERS + 1 do
       local count
       count, place = inside.read(s.context, readable, place, PEERS + 1, owners, opcodes, payloads)
@@ -211,7 +211,7 @@ describe("hub:read", function()
     local owners, opcodes, payloads = {}, {}, {}
     local count
     for _ = 1, 1000 do
-      count = inside.read(s.context, { inside.readable(log.ws[1]) }, 1, 1, owners, opcodes, payloads)
+      count = inside.read(s.context, { inside.token(s.context, log.ws[1]) }, 1, 1, owners, opcodes, payloads)
       if count > 0 then break end
     end
     assert.equal(1, count)

@@ -40,29 +40,6 @@ describe("the accelerator", function()
     end })
   end
 
-  it_native("flushes wires of both kinds, and tells of all", function()
-    local all, places = {}, {}
-    local s = server.start({ protocols = { a = function(ws)
-      all[#all + 1], places[ws] = ws, #all + 1
-    end } })
-    for _ = 1, 2 do
-      client.open(s, "a")
-      s.context:adopt(select(2, foreign(s)), client.upgrade({ protocol = "a" }))
-      s:settle()
-    end
-    for i = 1, 4 do all[i].wire:attend() end
-    local hub, reports, told = s.context.hub, {}, {}
-    assert.equal(4, hub.flush(hub.source, reports, s.context.owners))
-    assert.equal(3 * 4, #reports)
-    for i = 1, 12, 3 do
-      assert.equal(0, reports[i + 1])
-      assert.equal("boolean", type(reports[i + 2]))
-      told[#told + 1] = places[reports[i]]
-    end
-    table.sort(told)
-    assert.same({ 1, 2, 3, 4 }, told)
-  end)
-
   it_native("answers in the same turn whom an on_closed adopts, the first that is no wire of its own", function()
     local handler, log = server.recorder()
     local s = server.start({ protocols = { a = handler } })
@@ -102,7 +79,7 @@ describe("the accelerator", function()
       assert.equal(expected[1], kind)
       assert.is_true(expected[2] == data)
     end
-    assert.equal(0, s.context.budget.used)
+    assert.equal(0, s.context.budget:used())
   end)
 
   it_native("hears of an end that came together with the last bytes", function()
@@ -119,10 +96,10 @@ describe("the accelerator", function()
     local s = server.start({ protocols = { a = server.echo } })
     local c = client.open(s, "a")
     local data = ("x"):rep(16384)
-    local before = select(3, s.context.hub.core:totals())
+    local before = select(3, s.context.hub.source:totals())
     c:send(c:frame(BINARY, data):rep(4))
     for _ = 1, 4 do assert.is_true(select(2, c:message()) == data) end
-    assert.is_true(select(3, s.context.hub.core:totals()) - before <= 4)
+    assert.is_true(select(3, s.context.hub.source:totals()) - before <= 4)
   end)
 
   it_native("sends several broadcasts of a turn in one call for each connection", function()
@@ -130,13 +107,13 @@ describe("the accelerator", function()
       ws:on_receive(function(it, data) it:broadcast(data) end)
     end } })
     local c, d = client.open(s, "a"), client.open(s, "a")
-    local before = select(3, s.context.hub.core:totals())
+    local before = select(3, s.context.hub.source:totals())
     c:send(c:frame(1, "x"):rep(4))
     for _ = 1, 4 do
       assert.same({ 1, "x" }, { c:message() })
       assert.same({ 1, "x" }, { d:message() })
     end
-    assert.equal(2, select(3, s.context.hub.core:totals()) - before)
+    assert.equal(2, select(3, s.context.hub.source:totals()) - before)
   end)
 
   it_native("tells facts of the system", function()
@@ -161,6 +138,6 @@ describe("the accelerator", function()
     local s = server.start({ on_add_fd = function() end })
     s.context:get_fd()
     s.context:destroy()
-    assert.equal(-1, s.context.hub.core:getfd(false))
+    assert.equal(-1, s.context.hub.source:getfd(false))
   end)
 end)

@@ -7,8 +7,6 @@ local doc_scan = require "spec.support.doc_scan"
 local FILES = {
   { "lua/websockets.lua", 0 },
   { "lua/websockets/websocket.lua", 1 },
-  { "lua/websockets/answering.lua", 1 },
-  { "lua/websockets/writing.lua", 1 },
   { "lua/websockets/request.lua", 1 },
   { "lua/websockets/files.lua", 1 },
   { "lua/websockets/context.lua", 1 },

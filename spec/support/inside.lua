@@ -14,14 +14,14 @@ end
 -- @tparam table context
 -- @treturn number
 function inside.buffered(context)
-  return context.hub.buffered
+  return context.wire_class.buffered_total(context.hub)
 end
 
 --- How many bytes unfinished messages hold on all connections together.
 -- @tparam table context
 -- @treturn number
 function inside.budget(context)
-  return context.budget.used
+  return context.budget:used()
 end
 
 --- The options that a context works with: those given, and the defaults of the others.
@@ -79,28 +79,38 @@ end
 -- @tparam table context
 -- @treturn table list
 function inside.owners_to_deliver(context)
-  return context.ready.owners
+  return context.delivery.many.takers
 end
 
---- What stands for a connection in the list of what can be read.
--- @tparam ?table ws nil: something that is not an open connection
+--- What the poller reports for a connection, or for the listener, that can be read.
+-- @tparam table context
+-- @tparam ?table ws nil: the listener
+-- @treturn any
+function inside.token(context, ws)
+  local owner = ws or context.listener
+  return context.engine.name == "native" and owner.fd or owner
+end
+
+--- What `inside.read` calls the listener.
+-- @tparam table context
 -- @treturn table
-function inside.readable(ws)
-  return { plain = ws and ws.wire or false }
+function inside.listener(context)
+  return context.listener
 end
 
 --- Read messages of many connections at once.
 -- @tparam table context
--- @tparam table readable list of `inside.readable`
+-- @tparam table readable list of `inside.token`
 -- @tparam number first
 -- @tparam number last
--- @tparam table owners filled with what each message came from
+-- @tparam table takers filled with what each message came from
 -- @tparam table opcodes filled
 -- @tparam table payloads filled
 -- @treturn number how many were read
 -- @treturn number the next place in `readable`
-function inside.read(context, readable, first, last, owners, opcodes, payloads)
-  return context.hub.read(context.hub.source, readable, first, last, owners, opcodes, payloads)
+function inside.read(context, readable, first, last, takers, opcodes, payloads)
+  local hub = context.hub
+  return hub.read(hub.source, readable, first, last, context.owners, takers, opcodes, payloads)
 end
 
 --- Count the calls that send bytes, by connections in WebSocket state.
@@ -108,10 +118,10 @@ end
 -- @tparam[opt] table ws an open connection; without the accelerator only its calls count
 -- @treturn function tells how many there were since
 function inside.count_sends(context, ws)
-  local core = context.hub.core
-  if core then
-    local before = select(3, core:totals())
-    return function() return select(3, core:totals()) - before end
+  local source = context.hub.source
+  if type(source) == "userdata" then
+    local before = select(3, source:totals())
+    return function() return select(3, source:totals()) - before end
   end
   local transport, sends = ws.wire.transport, 0
   local send = transport.send
@@ -139,14 +149,14 @@ end
 -- @tparam table ws
 -- @treturn file
 function inside.sent_file(ws)
-  return ws.exchange.file
+  return ws.phase.file
 end
 
 --- How much of the file that is being sent as an answer has not been read yet.
 -- @tparam table ws
 -- @treturn function tells the number of bytes
 function inside.file_bytes_left(ws)
-  local exchange = ws.exchange
+  local exchange = ws.phase
   return function() return exchange.left end
 end
 

@@ -1,18 +1,17 @@
---- Connections that this side opens: resolving, connecting and the opening handshake, without waiting for any of them.
+--- Connections that this side opens: resolving, connecting and the opening handshake, without waiting for any of them. A
+-- dial is the phase of such a connection until it is open.
 -- @module websockets.client.dial
 local compression = require("websockets.protocol.compression")
 local connection = require("websockets.connection.connection")
 local descriptor = require("websockets.connection.descriptor")
-local agenda = require("websockets.connection.agenda")
-local ending = require("websockets.connection.ending")
 local handshake = require("websockets.protocol.client_handshake")
 local http = require("websockets.http.head")
+local lifecycle = require("websockets.connection.lifecycle")
 local luasocket = require("websockets.transport.luasocket")
 local resolver = require("websockets.client.resolver")
 
--- The phase of a connection before it is open, in the place of a server's HTTP exchange.
-local client = {}
-client.__index = client
+local dial = {}
+dial.__index = dial
 
 local sub = string.sub
 
@@ -20,8 +19,7 @@ local sub = string.sub
 local WORDS = { ["connection refused"] = "refused", timeout = "timeout" }
 
 local function fail(ws, message, why)
-  ws.outcome = { 1006, message, false, why }
-  ending.abort(ws, why)
+  lifecycle.abort(ws, why, message)
 end
 
 local function open_socket(kind)
@@ -34,7 +32,7 @@ local function open_socket(kind)
 end
 
 -- Begins to connect; false and why where that failed at once.
-local function dial(self, socket, address)
+local function begin_connecting(self, socket, address)
   local done, why = socket:connect(address[2], self.place.port)
   return done or why == "timeout" or why == "Operation already in progress", why
 end
@@ -45,9 +43,9 @@ local function dial_next(self, ws, why)
     self.at = self.at + 1
     local address = self.addresses[self.at]
     local socket, trouble = open_socket(address[1])
-    local is_on_its_way = false
-    if socket then is_on_its_way, trouble = dial(self, socket, address) end
-    if is_on_its_way then
+    local is_pending = false
+    if socket then is_pending, trouble = begin_connecting(self, socket, address) end
+    if is_pending then
       local transport = luasocket.new(socket)
       connection.replace(ws, transport, transport:getfd())
       return descriptor.block(ws, true)
@@ -65,10 +63,10 @@ local function send_request(self, ws)
   self.accept_key = ws.context.engine.accept_key(key)
   local extensions = settings.compression and compression.offer(settings.compression)
   ws.wire:raw(handshake.request(self.place, key, settings, extensions))
-  agenda.touch(ws.context, ws)
+  ws.context.agenda:touch(ws)
 end
 
--- Connected, still on the way, or refused: only the socket knows which.
+-- Whether the socket is connected; false and why where it was refused, false and nil while neither is known.
 local function peek(socket)
   if socket:getpeername() then return true end
   local asked, why = pcall(socket.getoption, socket, "error")
@@ -80,7 +78,7 @@ local function fail_to_resolve(self, ws, why)
 end
 
 -- The answer of a look-up is whole when it ends.
-local function hear(self, ws)
+local function read_addresses(self, ws)
   local bytes, why
   repeat
     bytes, why = ws.wire:receive()
@@ -93,16 +91,16 @@ local function hear(self, ws)
   dial_next(self, ws)
 end
 
---- Goes on connecting, whenever the socket may have something to say.
+--- Goes on connecting, whenever the state of the socket may have changed.
 -- @tparam table ws
-function client:advance(ws)
-  if self.answer then return hear(self, ws) end
+function dial:advance(ws)
+  if self.answer then return read_addresses(self, ws) end
   if self.unresolved then return fail_to_resolve(self, ws, self.unresolved) end
   local is_connected, why = false, self.trouble
   self.trouble = false
   if not why then is_connected, why = peek(ws.wire.transport.socket) end
   if is_connected then
-    ws.dialing = false
+    lifecycle.connected(ws)
     descriptor.block(ws, false)
     send_request(self, ws)
   elseif why then
@@ -123,53 +121,45 @@ end
 --- Takes bytes of the server's answer.
 -- @tparam table ws
 -- @tparam string bytes may be empty
-function client:feed(ws, bytes)
+function dial:feed(ws, bytes)
   if bytes == "" then return end
-  local head, behind = http.scan(self.scanner, bytes, 1, ws.settings)
+  local head, after = http.scan(self.scanner, bytes, 1, ws.settings)
   if head then
-    open(self, ws, head, sub(bytes, behind))
+    open(self, ws, head, sub(bytes, after))
   elseif head == false then
-    fail(ws, behind == 400 and "the server's answer is not HTTP" or "the head of the server's answer is too long",
+    fail(ws, after == 400 and "the server's answer is not HTTP" or "the head of the server's answer is too long",
       "handshake")
   end
 end
 
 --- Takes note that the server ended the connection instead of answering.
 -- @tparam table ws
-function client:ended(ws)
+function dial:ended(ws)
   fail(ws, self.place.authority .. " ended the connection before it answered", "closed")
 end
 
---- Takes note of what left: of no interest here.
-function client.flushed() end
+--- Follows a flush: nothing depends on it here.
+function dial.flushed() end
 
 --- Gives back what is held: nothing.
-function client.release() end
+function dial.release() end
 
 local function expire(ws)
-  ws.timer_slot = false
-  fail(ws, ("no connection to %s in time"):format(ws.exchange.place.authority), "timeout")
-end
-
-local function can_watch(context, fd)
-  return context.poller:can_watch(fd) or context.settings.on_add_fd ~= nil
+  fail(ws, ("no connection to %s in time"):format(ws.phase.place.authority), "timeout")
 end
 
 local function new_phase(place, addresses, unresolved)
   return setmetatable({
-    phase = "client", place = place, addresses = addresses or {}, at = 0, trouble = false,
+    place = place, addresses = addresses or {}, at = 0, trouble = false,
     answer = false, unresolved = unresolved, scanner = http.scanner(), accept_key = false,
-  }, client)
+  }, dial)
 end
 
 local function start(self, context, transport, settings)
-  local ws = connection.new(context, transport, math.floor(transport:getfd()), self, settings)
-  ws.role, ws.dialing = "client", true
-  ending.deadline(ws, settings.timeout, expire)
-  return ws
+  return connection.new(context, transport, math.floor(transport:getfd()), self, { settings = settings, expire = expire })
 end
 
--- Where the accelerator looks names up, nothing waits for the answer: it arrives as from any other socket.
+-- With the accelerator nothing waits for the answer to a look-up: it arrives as from any other socket.
 local function begin_look_up(context, place, settings)
   local wire = context.wire_class.look_up(context.hub, place.host)
   if not wire then return nil, "no descriptor or thread to look a name up", "limit" end
@@ -189,20 +179,20 @@ local function begin(context, place, settings)
   local socket, why = open_socket(address and address[1] or "tcp4")
   if not socket then return nil, "no socket: " .. tostring(why), "limit" end
   local transport = luasocket.new(socket)
-  if not can_watch(context, transport:getfd()) then
+  if not descriptor.can_watch(context, transport:getfd()) then
     socket:close()
     return nil, "no more connections can be watched", "limit"
   end
-  local is_on_its_way = false
+  local is_pending = false
   if address then
     self.at = 1
-    is_on_its_way, why = dial(self, socket, address)
-    self.trouble = not is_on_its_way and why
+    is_pending, why = begin_connecting(self, socket, address)
+    self.trouble = not is_pending and why
   end
   local ws = start(self, context, transport, settings)
   descriptor.block(ws, true)
   -- What failed at once is told in the next turn: the caller has set no callbacks yet.
-  if not is_on_its_way then agenda.again(context, ws) end
+  if not is_pending then context.agenda:again(ws) end
   return ws
 end
 
@@ -214,9 +204,9 @@ end
 -- @treturn[2] nil
 -- @treturn[2] string message
 -- @treturn[2] string `limit`
-function client.connect(context, place, settings)
+function dial.connect(context, place, settings)
   if not context.busy then context.now = context.clock() end
   return begin(context, place, settings)
 end
 
-return client
+return dial

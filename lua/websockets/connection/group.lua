@@ -1,7 +1,6 @@
---- Who gets a broadcast: the open connections of one subprotocol.
+--- The open connections of one subprotocol, and broadcasts to them. `lifecycle` lets connections join and leave.
 -- @module websockets.connection.group
-local agenda = require("websockets.connection.agenda")
-local session = require("websockets.connection.session")
+local outbox = require("websockets.connection.outbox")
 
 local group = {}
 group.__index = group
@@ -15,14 +14,17 @@ local function new_list(self) return { group = self, count = 0, members = {}, wi
 -- @tparam[opt] string name the subprotocol
 -- @treturn group
 function group.new(context, name)
-  local self = setmetatable({ context = context, name = name, troubled = {}, counts_idle = false }, group)
+  local self = setmetatable({ context = context, name = name, troubled = {}, counts_use = false }, group)
   self[TEXT], self[BINARY], self.single = new_list(self), new_list(self), new_list(self)
   return self
 end
 
--- Text and binary recipients are lists of wires, so that one call serves them all; who has a function of its own, is in
--- the middle of a fragmented message, or has a wire of another kind, is served one by one.
-local function list_for(self, ws)
+--- Chooses the list that a connection belongs to. Text and binary recipients are lists of wires, so that one call serves
+-- them all. A connection is served by itself if it has a function of its own, is sending a fragmented message, or has a
+-- wire of another kind.
+-- @tparam table ws with `broadcast_mode`: opcode 1 or 2, or a function
+-- @treturn table list
+function group:list_for(ws)
   local mode = ws.broadcast_mode
   if ws.fragment or type(mode) == "function" or not self.context.wire_class.is_own(ws.wire) then
     return self.single
@@ -30,48 +32,21 @@ local function list_for(self, ws)
   return self[mode]
 end
 
---- Adds a connection, or moves it where its mode says. `ws.list` stays when it leaves, and says whose it was;
--- `ws.slot` is its place, false outside.
--- @tparam table ws with `broadcast_mode`: opcode 1 or 2, or a function
-function group:join(ws)
-  group.leave(ws)
-  local list = list_for(self, ws)
-  list.count = list.count + 1
-  list.members[list.count] = ws
-  list.wires[list.count] = ws.wire
-  ws.list, ws.slot = list, list.count
-  if ws.idle_slot then self.counts_idle = true end
-end
-
---- Takes a connection out of its group, if it is in one.
--- @tparam table ws
-function group.leave(ws)
-  local list, slot = ws.list, ws.slot
-  if not slot then return end
-  local count = list.count
-  local last = list.members[count]
-  list.members[slot], list.wires[slot] = last, list.wires[count]
-  last.slot = slot
-  list.members[count], list.wires[count] = nil, nil
-  list.count = count - 1
-  ws.slot = false
-end
-
 local function fan_out(self, opcode, data)
   local list, troubled = self[opcode], self.troubled
   if list.count == 0 then return end
-  if self.counts_idle then
+  -- For `idle_timeout`.
+  if self.counts_use then
     for i = 1, list.count do list.members[i].active = self.context.now end
   end
-  local wire_class = self.context.wire_class
-  local full = wire_class.fanout(list.wires, list.count, opcode, data, troubled)
+  local full = self.context.wire_class.fanout(list.wires, list.count, opcode, data, troubled)
   if full == 0 then return end
   -- Positions move when a connection leaves, so they are turned into connections first.
   for i = 1, full do troubled[i] = list.members[troubled[i]] end
   for i = 1, full do
     local ws = troubled[i]
     troubled[i] = nil
-    if session.overflow(ws) then ws.wire:push(opcode, data) end
+    outbox.retry(ws, "full", opcode, data, true)
   end
 end
 
@@ -79,15 +54,15 @@ end
 -- @tparam string data
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `utf8`: there are text recipients and it is not; nobody gets it
+-- @treturn[2] string `utf8`: there are text recipients and it is not UTF-8; nobody gets it
 function group:broadcast(data)
   local single, context = self.single, self.context
-  local recipients, text = {}, self[TEXT].count > 0
+  local recipients, has_text = {}, self[TEXT].count > 0
   for i = 1, single.count do
     recipients[i] = single.members[i]
-    text = text or recipients[i].broadcast_mode == TEXT
+    has_text = has_text or recipients[i].broadcast_mode == TEXT
   end
-  if text and not context.engine.valid_utf8(data) then return -1, "utf8" end
+  if has_text and not context.engine.valid_utf8(data) then return -1, "utf8" end
   fan_out(self, TEXT, data)
   fan_out(self, BINARY, data)
   for i = 1, #recipients do
@@ -95,9 +70,9 @@ function group:broadcast(data)
     local mode = ws.broadcast_mode
     if ws.state == "open" then
       if type(mode) == "function" then
-        agenda.call(context, ws, mode, ws, data)
+        context.agenda:call(ws, mode, ws, data)
       else
-        session.send(ws, mode, data, true)
+        outbox.send(ws, mode, data, true)
       end
     end
   end

@@ -1,7 +1,7 @@
---- Signs of life: pings to a silent peer, and the end of a connection that nobody uses.
+--- Signs of life: pings to a silent peer, and the end of a connection that is not used.
 -- @module websockets.connection.keepalive
-local ending = require("websockets.connection.ending")
-local session = require("websockets.connection.session")
+local lifecycle = require("websockets.connection.lifecycle")
+local outbox = require("websockets.connection.outbox")
 
 local keepalive = {}
 
@@ -16,45 +16,41 @@ end
 
 local function expire_ping(ws)
   local settings = ws.settings
-  ws.timer_slot = false
   if has_lived(ws) or ws.paused then
-    return ending.deadline(ws, settings.ping_interval, expire_ping)
+    return lifecycle.deadline(ws, settings.ping_interval, expire_ping)
   end
-  -- Behind bytes that the peer does not take, the ping cannot have been answered.
+  -- A ping that waits after bytes which the peer does not take cannot be answered.
   local expire = ws.blocked and expire_stuck or expire_pong
-  session.send_control(ws, 9, "")
+  outbox.send_control(ws, 9, "")
   if ws.state ~= "open" then return end
   if settings.ping_timeout then
-    ending.deadline(ws, settings.ping_timeout, expire)
+    lifecycle.deadline(ws, settings.ping_timeout, expire)
   else
-    ending.deadline(ws, settings.ping_interval, expire_ping)
+    lifecycle.deadline(ws, settings.ping_interval, expire_ping)
   end
 end
 
 -- Only when the ping has left our queue does the peer owe an answer; a byte taken is a sign of life anyway.
 function expire_stuck(ws)
-  ws.timer_slot = false
   if has_lived(ws) or ws.paused then
-    return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
+    return lifecycle.deadline(ws, ws.settings.ping_interval, expire_ping)
   end
-  ending.deadline(ws, ws.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
+  lifecycle.deadline(ws, ws.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
 end
 
 function expire_pong(ws)
-  ws.timer_slot = false
   if has_lived(ws) or ws.paused then
-    return ending.deadline(ws, ws.settings.ping_interval, expire_ping)
+    return lifecycle.deadline(ws, ws.settings.ping_interval, expire_ping)
   end
-  ending.abort(ws, "timeout")
+  lifecycle.abort(ws, "timeout")
 end
 
 local function expire_idle(ws, now)
   local settings = ws.settings
   ws.idle_slot = nil
   if now - ws.active >= settings.idle_timeout then
-    if ws.state == "open" then
-      session.fail(ws, 1001, "", "idle")
-    end
+    -- A closing handshake has its own deadline.
+    if ws.state == "open" then lifecycle.fail(ws, 1001, "", "idle") end
   else
     ws.idle_slot = ws.context.timers:start(settings.idle_timeout, now, ws, expire_idle)
   end
@@ -65,7 +61,7 @@ end
 function keepalive.start(ws)
   local context, settings = ws.context, ws.settings
   has_lived(ws)
-  ending.deadline(ws, settings.ping_interval, expire_ping)
+  lifecycle.deadline(ws, settings.ping_interval, expire_ping)
   if settings.idle_timeout then
     ws.active = context.now
     ws.idle_slot = context.timers:start(settings.idle_timeout, context.now, ws, expire_idle)

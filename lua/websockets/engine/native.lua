@@ -1,6 +1,7 @@
 --- The engine of the accelerator: what `websockets.engine.pure` does, in Rust.
 -- @module websockets.engine.native
 local base64 = require("websockets.engine.pure.base64")
+local new_budget = require("websockets.engine.budget").new
 local core = require("websockets_native")
 
 local byte, sub = string.byte, string.sub
@@ -20,7 +21,10 @@ function native.can_compress()
 end
 
 local function new_codec(options, threshold)
-  return core.codec(options.window_bits, options.level, options.no_context_takeover, threshold)
+  return core.codec({
+    window_bits = options.window_bits, level = options.level, no_context_takeover = options.no_context_takeover,
+    threshold = threshold,
+  })
 end
 
 local Deflater = {}
@@ -58,9 +62,12 @@ Reader.__index = Reader
 function native.reader(options)
   local how = options.deflate and options.deflate.inflate or {}
   return setmetatable({
-    core = core.reader(options.role == "server", options.max_message_bytes, options.max_fragments,
-      how.window_bits, 0, how.no_context_takeover),
-    budget = options.budget or { used = 0, limit = math.huge },
+    core = core.reader({
+      is_server = options.role == "server", max_message_bytes = options.max_message_bytes,
+      max_fragments = options.max_fragments, window_bits = how.window_bits,
+      no_context_takeover = how.no_context_takeover,
+    }),
+    budget = options.budget or new_budget(math.huge),
   }, Reader)
 end
 
@@ -71,14 +78,14 @@ end
 -- @treturn boolean whether unread bytes are here
 function Reader:feed(bytes, batch)
   local budget = self.budget
-  local count, again
-  count, again, budget.used = feed(self.core, bytes, batch, budget.used, budget.limit)
+  local count, again, more = feed(self.core, bytes, batch, budget:room())
+  if more ~= 0 then budget:charge(more) end
   return count, again
 end
 
 --- Ends the reader and gives back to the budget what it holds; it reads nothing more.
 function Reader:release()
-  self.budget.used = release(self.core, self.budget.used)
+  self.budget:charge(-release(self.core))
 end
 
 local Writer = {}

@@ -27,7 +27,8 @@ local function is_name(value)
   return value == false or (type(value) == "string" and value ~= "" and not value:find("[/\\%z]"))
 end
 
-local OPTIONS = {
+--- The options, by name: `default`, `check(value)`, `expected`.
+options.KNOWN = {
   index = define("index.html", is_name, "file name, or false"),
   types = define(nil, are_types, "table of extension in lower case -> media type"),
   cache_control = define(nil, is_field, "string without control characters, or function"),
@@ -41,11 +42,11 @@ local OPTIONS = {
 -- @treturn table option name -> value, for every option
 -- @raise for an unknown name or a wrong value
 function options.read(given, level)
-  local settings = definition.defaults(OPTIONS)
+  local settings = definition.defaults(options.KNOWN)
   if given == nil then return settings end
   if type(given) ~= "table" then errors.argument(2, "files", "table of options", given, level + 1) end
   for name, value in pairs(given) do
-    definition.check(OPTIONS, name, value, level + 1)
+    definition.check(options.KNOWN, name, value, level + 1)
     settings[name] = value
   end
   return settings

@@ -5,12 +5,13 @@ native_poller.__index = native_poller
 
 --- Makes a poller.
 -- @tparam table hub of `websockets.wire.native`
--- @tparam table owners descriptor -> what `wait` reports
--- @treturn native_poller its `wait` and `source` are as in `websockets.poller.select`, for any number of sockets
+-- @tparam table owners descriptor -> what `wait` reports as writable
+-- @treturn native_poller its `wait` and `source` are as in `websockets.poller.select`, for any number of sockets; what
+-- is readable is reported by its descriptor
 function native_poller.new(hub, owners)
-  local core = hub.core
+  local source = hub.source
   return setmetatable({
-    source = core, wait = core.wait, owners = owners, has_fd = false, has_side = false, wakes_at = math.huge,
+    source = source, wait = source.wait, owners = owners, has_fd = false, has_side = false, wakes_at = math.huge,
   }, native_poller)
 end
 

@@ -17,7 +17,7 @@ end
 
 -- Says why no file can be the answer; nil inside `on_http`, before the answer.
 local function unavailable(ws)
-  if ws.state == "http" and ws.exchange.phase == "answer" and ws.exchange.calling then return nil end
+  if ws.state == "http" and ws.phase.stage == "answer" and ws.phase.calling then return nil end
   return ws.state == "closed" and "closed" or "type"
 end
 
@@ -31,7 +31,7 @@ end
 function files.serve(ws, path, content_type)
   local why = unavailable(ws)
   if why then return -1, why end
-  return carry_out(ws, file_answers.answer(ws.context.engine, ws.exchange.request, path, content_type))
+  return carry_out(ws, file_answers.answer(ws.context.engine, ws.phase.request, path, content_type))
 end
 
 --- Answers the request that is due with a file of a folder. On a route that ends with `*`, the path is what the star
@@ -46,7 +46,7 @@ end
 function files.serve_folder(ws, target, root, settings)
   local why = unavailable(ws)
   if why then return -1, why end
-  local request, router = ws.exchange.request, ws.context.settings.router
+  local request, router = ws.phase.request, ws.context.settings.router
   target = target or request.uri
   local match = router and target == request.uri and router:match((uri.split(target)))
   return carry_out(ws, folder.answer(ws.context.engine, request, target, match and match.rest, root, settings))

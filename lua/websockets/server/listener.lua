@@ -1,10 +1,10 @@
---- Where connections come from: a listening socket, or one that the application accepted itself.
+--- Where connections to us come from: a listening socket, or the application, which accepted one itself.
 -- @module websockets.server.listener
-local agenda = require("websockets.connection.agenda")
 local connection = require("websockets.connection.connection")
-local ending = require("websockets.connection.ending")
+local descriptor = require("websockets.connection.descriptor")
 local exchange = require("websockets.server.exchange")
 local http = require("websockets.http.head")
+local lifecycle = require("websockets.connection.lifecycle")
 local luasocket = require("websockets.transport.luasocket")
 
 local listener = {}
@@ -22,7 +22,7 @@ local function try_listen(make, address, port, dual)
   local socket, why = make()
   if not socket then return nil, why end
   socket:setoption("reuseaddr", true)
-  -- What is accepted then sends without Nagle's delay: on Linux for certain, and only who connects from here on.
+  -- Accepted sockets then send without Nagle's delay: on Linux for certain, and only those that connect from here on.
   socket:setoption("tcp-nodelay", true)
   if dual ~= nil then socket:setoption("ipv6-v6only", not dual) end
   local done
@@ -80,7 +80,7 @@ function listener.open(context)
   socket:settimeout(0)
   local fd = socket.getfd and floor(socket:getfd()) or -1
   return setmetatable({
-    context = context, socket = socket, adopted = settings.socket ~= nil, state = "listening", announced = false,
+    context = context, socket = socket, adopted = settings.socket ~= nil, is_closed = false, announced = false,
     fd = fd, spare = require("socket").tcp4(), resting = false,
     -- The accelerator accepts by itself where there is a descriptor.
     wires = fd >= 0 and context.wire_class.accept and {} or false,
@@ -106,7 +106,7 @@ function listener:watch(is_on)
   if self.announced == is_on then return end
   self.announced = is_on
   local tell = is_on and context.settings.on_add_fd or not is_on and context.settings.on_del_fd
-  if tell then agenda.call(context, nil, tell, self.fd, POLLIN) end
+  if tell then context.agenda:call(nil, tell, self.fd, POLLIN) end
 end
 
 local function turn_away(socket)
@@ -128,14 +128,14 @@ end
 
 local function wake(self)
   self.resting = false
-  if self.state == "listening" then self:watch(true) end
+  if not self.is_closed then self:watch(true) end
 end
 
 --- Stops accepting for a second. Out of descriptors, the spare one lets the first in the row be told.
 -- @tparam string why
 function listener:rest(why)
   local context = self.context
-  agenda.log(context, "warning", "accepting rests a second: " .. tostring(why))
+  context.agenda:log("warning", "accepting rests a second: " .. tostring(why))
   if self.spare then
     self.spare:close()
     local socket = self.socket:accept()
@@ -149,13 +149,12 @@ end
 
 local function limit_half_open(context)
   local running, oldest = context.timers:running(context.half_open)
-  if running > context.settings.max_half_open then ending.abort(oldest, "limit") end
+  if running > context.settings.max_half_open then lifecycle.abort(oldest, "limit") end
 end
 
 local function can_take(context, fd)
   if context.connection_count >= context.settings.max_connections then return false end
-  -- An outside loop may serve what select cannot.
-  return context.poller:can_watch(fd) or context.settings.on_add_fd ~= nil
+  return descriptor.can_watch(context, fd)
 end
 
 local function begin(context, transport, fd)
@@ -199,9 +198,9 @@ local function accept_wires(self)
   if why and why ~= "timeout" then return self:rest(why) end
 end
 
---- Accepts what waits, so many a turn.
+--- Accepts the connections that wait, a limited number each turn.
 function listener:accept()
-  if self.state ~= "listening" or self.resting then return end
+  if self.is_closed or self.resting then return end
   if self.wires then return accept_wires(self) end
   for _ = 1, ACCEPTS_A_TURN do
     local socket, why = self.socket:accept()
@@ -218,7 +217,7 @@ end
 
 --- Stops listening; a socket that the application gave stays open.
 function listener:close()
-  self.state = "closed"
+  self.is_closed = true
   self:watch(false)
   if self.spare then self.spare:close() end
   if not self.adopted then self.socket:close() end

@@ -1,12 +1,11 @@
---- The way from an upgrade request to an open WebSocket: the checks, the application's word, the answer.
+--- From an upgrade request to an open WebSocket: the checks, the application's decision, the answer.
 -- @module websockets.server.upgrade
-local agenda = require("websockets.connection.agenda")
 local compression = require("websockets.protocol.compression")
 local connection = require("websockets.connection.connection")
-local descriptor = require("websockets.connection.descriptor")
-local ending = require("websockets.connection.ending")
 local errors = require("websockets.errors")
 local handshake = require("websockets.protocol.handshake")
+local headers_of = require("websockets.http.headers")
+local lifecycle = require("websockets.connection.lifecycle")
 local response = require("websockets.server.response")
 
 local upgrade = {}
@@ -14,7 +13,7 @@ local upgrade = {}
 local NOTHING = {}
 local ANSWER_FIELDS = { protocol = true, headers = true, user = true }
 
--- Whom an accepted client goes to. The application's choice has been checked: nil leaves it to the client's order.
+-- Which handler an accepted client gets. The application's choice has been checked: nil leaves it to the client's order.
 local function choose(ws, offered, wanted)
   local settings = ws.settings
   if wanted == false then return settings.default end
@@ -22,8 +21,8 @@ local function choose(ws, offered, wanted)
 end
 
 local function check_protocol(ws, wanted, level)
-  local settings, phase = ws.settings, ws.exchange
-  if wanted == nil or not phase then return end
+  local settings, exchange = ws.settings, ws.phase
+  if wanted == nil or not exchange then return end
   if wanted == false then
     if not settings.default then error("protocol = false needs a 'default' handler", level) end
     return
@@ -31,7 +30,7 @@ local function check_protocol(ws, wanted, level)
   if not (settings.protocols and settings.protocols[wanted]) then
     error(("protocol '%s' is none of 'protocols'"):format(tostring(wanted)), level)
   end
-  for _, name in ipairs(phase.offered or {}) do
+  for _, name in ipairs(exchange.offered or {}) do
     if name == wanted then return end
   end
   -- RFC 6455 4.1: the client must fail a connection with a subprotocol that it did not ask for.
@@ -54,7 +53,7 @@ function upgrade.check_answer(ws, answer, name, position, level)
     end
   end
   check_protocol(ws, answer.protocol, level + 1)
-  response.check_headers(answer.headers, name, position, level + 1, true)
+  headers_of.check(answer.headers, name, position, level + 1, true)
 end
 
 --- Checks what the application turns a client away with.
@@ -69,7 +68,7 @@ function upgrade.check_refusal(status, headers, body, name, position, level)
   if status ~= nil and (type(status) ~= "number" or status % 1 ~= 0 or status < 300 or status > 599) then
     errors.argument(position, name, "status 300 to 599", status, level + 1)
   end
-  response.check_headers(headers, name, position + 1, level + 1)
+  headers_of.check(headers, name, position + 1, level + 1)
   if body ~= nil and type(body) ~= "string" then errors.argument(position + 2, name, "string", body, level + 1) end
 end
 
@@ -78,35 +77,35 @@ end
 -- @tparam table request the application's
 -- @treturn ?string nil where it waits for one
 function upgrade.undecided(ws, request)
-  local phase = ws.exchange
-  if ws.state ~= "http" or not phase or phase.phase ~= "handshake" or phase.shown ~= request or phase.decision then
+  local exchange = ws.phase
+  if ws.state ~= "http" or exchange.stage ~= "handshake" or exchange.shown ~= request or exchange.decision then
     return "the client has its answer already, or has gone"
   end
 end
 
 local function open(ws, answer)
-  local self, context = ws.exchange, ws.context
-  local handler, subprotocol = choose(ws, self.offered, answer.protocol)
-  local leftover = self.rest:sub(self.position)
-  self.rest, self.position = "", 1
-  ws.head = self.head
+  local exchange = ws.phase
+  local handler, subprotocol = choose(ws, exchange.offered, answer.protocol)
+  local leftover = exchange.rest:sub(exchange.position)
+  exchange.rest, exchange.position = "", 1
+  ws.head = exchange.head
   if answer.user ~= nil then ws.user = answer.user end
-  if ws.paused then descriptor.pause(ws, false) end
-  local bytes = handshake.accept(context.engine, self.request, subprotocol, answer.headers, self.extensions)
-  connection.open(ws, bytes, leftover, subprotocol, handler, self.deflate)
+  if ws.paused then lifecycle.pause(ws, false) end
+  local bytes = handshake.accept(ws.context.engine, exchange.request, subprotocol, answer.headers, exchange.extensions)
+  connection.open(ws, bytes, leftover, subprotocol, handler, exchange.deflate)
 end
 
 local function carry_out(ws)
-  local decision = ws.exchange.decision
+  local decision = ws.phase.decision
   if decision.answer then return open(ws, decision.answer) end
-  response.refuse(ws.exchange, ws, decision.status, decision.headers, decision.body)
+  response.refuse(ws, decision.status, decision.headers, decision.body)
 end
 
 -- Inside the hook the answer waits until the hook has returned: should it raise, the client hears 500.
 local function decide(ws, decision)
-  local self = ws.exchange
-  self.decision = decision
-  if not self.asking then carry_out(ws) end
+  local exchange = ws.phase
+  exchange.decision = decision
+  if not exchange.asking then carry_out(ws) end
 end
 
 --- Lets the client in.
@@ -126,17 +125,16 @@ function upgrade.refuse(ws, status, headers, body)
 end
 
 local function expire(ws)
-  ws.timer_slot = false
-  response.refuse(ws.exchange, ws, 503)
+  response.refuse(ws, 503)
 end
 
--- The time for a handshake runs once more, and who waits counts among the half-open.
+-- The time for a handshake begins anew, and the connection counts towards `max_half_open`.
 local function await_decision(ws)
-  ending.deadline(ws, ws.context.half_open, expire)
+  lifecycle.deadline(ws, ws.context.half_open, expire)
 end
 
 local function take_verdict(ws, verdict, ...)
-  if ws.exchange.decision then
+  if ws.phase.decision then
     return carry_out(ws)
   elseif verdict == true then
     local answer = ...
@@ -153,55 +151,52 @@ local function take_verdict(ws, verdict, ...)
   end
 end
 
-local function heard(ws, called, ...)
-  local self = ws.exchange
-  if self then self.asking = false end
+local function asked(ws, called, ...)
+  if ws.phase then ws.phase.asking = false end
   if ws.state ~= "http" then return end
-  if not called or not agenda.call(ws.context, ws, take_verdict, ws, ...) then
-    if ws.state == "http" then response.refuse(self, ws, 500) end
+  if not called or not ws.context.agenda:call(ws, take_verdict, ws, ...) then
+    if ws.state == "http" then response.refuse(ws, 500) end
   end
 end
 
 local function ask(ws, hook)
-  local self = ws.exchange
-  self.phase, self.decision, self.asking = "handshake", false, true
-  heard(ws, agenda.call(ws.context, ws, hook, ws:request()))
+  local exchange, context = ws.phase, ws.context
+  exchange.stage, exchange.decision, exchange.asking = "handshake", false, true
+  asked(ws, context.agenda:call(ws, hook, context.request_of(ws)))
 end
 
-local function check_origin(self, ws)
-  local context, request, settings = ws.context, self.request, ws.settings
-  local origins = settings.origins
-  local called, allowed = true, type(origins) ~= "function" and handshake.allows_origin(origins, request)
+local function check_origin(ws)
+  local context, origins, request = ws.context, ws.settings.origins, ws.phase.request
+  local called, allowed
   if type(origins) == "function" then
-    called, allowed = agenda.call(context, ws, handshake.allows_origin, origins, ws:request())
+    called, allowed = context.agenda:call(ws, handshake.allows_origin, origins, context.request_of(ws))
+    if not called then return nil, 500 end
+  else
+    allowed = handshake.allows_origin(origins, request)
   end
-  if not called then return nil, 500 end
-  if not allowed then
-    agenda.log(context, "warning", ("refused a page of another origin; to allow it: origins = { %q }")
-      :format(request.headers.origin or "?"))
-    return nil, 403
-  end
-  return true
+  if allowed then return true end
+  context.agenda:log("warning", ("refused a page of another origin; to allow it: origins = { %q }")
+    :format(request.headers.origin or "?"))
+  return nil, 403
 end
 
---- Answers an upgrade request.
+--- Answers an upgrade request, the one that is due.
 -- @rfc 6455 4.2
--- @tparam table self the HTTP phase, with the request that is due
 -- @tparam table ws
-function upgrade.run(self, ws)
-  local settings = ws.settings
-  if ws.context.settings.router and not settings.protocols and not settings.default then
-    return response.refuse(self, ws, 404)
+function upgrade.run(ws)
+  local context, settings, exchange = ws.context, ws.settings, ws.phase
+  if context.settings.router and not settings.protocols and not settings.default then
+    return response.refuse(ws, 404)
   end
-  local is_good, status, headers = handshake.check(self.request)
-  if is_good then is_good, status = check_origin(self, ws) end
-  if not is_good then return response.refuse(self, ws, status, headers) end
-  self.offered, status = handshake.subprotocols(self.request)
-  if not self.offered then return response.refuse(self, ws, status) end
-  if not choose(ws, self.offered) then return response.refuse(self, ws, 400) end
-  self.deflate, self.extensions = compression.answer(ws.context.settings.compression,
-    self.request.headers["sec-websocket-extensions"], settings.slow_consumer == "close")
-  if self.deflate == nil then return response.refuse(self, ws, 400) end
+  local is_good, status, headers = handshake.check(exchange.request)
+  if is_good then is_good, status = check_origin(ws) end
+  if not is_good then return response.refuse(ws, status, headers) end
+  exchange.offered, status = handshake.subprotocols(exchange.request)
+  if not exchange.offered then return response.refuse(ws, status) end
+  if not choose(ws, exchange.offered) then return response.refuse(ws, 400) end
+  exchange.deflate, exchange.extensions = compression.answer(context.settings.compression,
+    exchange.request.headers["sec-websocket-extensions"], settings.slow_consumer == "close")
+  if exchange.deflate == nil then return response.refuse(ws, 400) end
   if settings.on_handshake then return ask(ws, settings.on_handshake) end
   open(ws, NOTHING)
 end

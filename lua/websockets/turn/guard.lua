@@ -10,17 +10,17 @@ local function can_yield()
   return thread ~= nil and not is_main
 end
 
--- Behind a C function a yield is an error of who yields.
-local function behind_c(work, ...)
+-- Yielding across a C call raises in the coroutine that yields.
+local function across_c(work, ...)
   local results, arguments, count = nil, { ... }, select("#", ...)
   gsub("x", "x", function() results = { pcall(work, unpack(arguments, 1, count)) } end)
   return unpack(results, 1, 4)
 end
 
---- Chooses how a turn is run: others would find it half done if a callback suspended it.
--- @treturn function `pcall`, or one like it that gives back up to three results and lets nothing yield
+--- Chooses how a turn is run: if a callback suspended it, others would find it half done.
+-- @treturn function `pcall`, or one like it that returns up to three results and lets nothing yield
 function guard.choose()
-  return can_yield() and behind_c or pcall
+  return can_yield() and across_c or pcall
 end
 
 return guard

@@ -1,6 +1,7 @@
---- What the wires of one context share where there is no accelerator: who queued something, how much waits, and reading
--- from many at once.
+--- What the wires of one context share where there is no accelerator: which of them queued something, how much waits, and
+-- reading from many at once.
 -- @module websockets.wire.hub
+local budget = require("websockets.engine.budget")
 local queue_of = require("websockets.wire.queue")
 
 local hub_of = {
@@ -10,19 +11,24 @@ local hub_of = {
 
 local weigh = queue_of.weight
 
+-- A hub of the accelerator has one of these beside it, for connections on other transports.
+local NO_STREAMS = { count = 0 }
+
 -- Sends what was queued since the last time.
-local function flush_hub(hub, reports)
-  local count, at = 0, 0
+local function flush_hub(hub, reports, _, count)
+  local at = 0
+  count = count or 0
+  hub.is_in_turn = false
   while at < hub.count do
     at = at + 1
     local wire = hub[at]
     hub[at] = false
     -- False where an interrupted turn (Ctrl-C) had got so far.
     if wire then
-      local is_told = wire.refused or wire.took or wire.attends
+      local is_reported = wire.refused or wire.took or wire.is_new
       wire.listed = false
       local pending, took = wire:flush()
-      if is_told or pending ~= 0 then
+      if is_reported or pending ~= 0 then
         reports[3 * count + 1], reports[3 * count + 2], reports[3 * count + 3] = wire.owner, pending or false, took
         count = count + 1
       end
@@ -32,41 +38,61 @@ local function flush_hub(hub, reports)
   return count
 end
 
--- One owner a call: an error in the midst of it costs nobody else a message.
-local function read_hub(hub, readable, place, _, owners, opcodes, payloads)
+--- Turns the pairs that a wire read into entries of three arrays; takes the payloads out of the batch.
+-- @tparam table batch opcode, payload pairs
+-- @tparam integer count of pairs
+-- @param owner whom they belong to
+-- @tparam table takers filled from its beginning, as the next two
+-- @tparam table opcodes
+-- @tparam table payloads
+function hub_of.spread(batch, count, owner, takers, opcodes, payloads)
+  for i = 1, count do
+    local at = 2 * i
+    takers[i], opcodes[i], payloads[i] = owner, batch[at - 1], batch[at]
+    batch[at] = false
+  end
+end
+
+local spread = hub_of.spread
+
+-- One token a call, which is an owner here.
+local function read_hub(hub, readable, place, _, _, takers, opcodes, payloads)
   local owner, batch, count, again = readable[place], hub.batch, 0, false
   readable[place] = false
-  -- False where an error has come behind it.
+  -- False where an error came after it was read.
   if not owner then return 0, place + 1 end
-  local wire = owner.plain
+  local wire = hub.direct[owner]
   if wire then count, again = wire:read(batch) end
   count = count or 0
-  for i = 1, count do
-    owners[i], opcodes[i], payloads[i] = owner, batch[2 * i - 1], batch[2 * i]
-    batch[2 * i] = false
-  end
+  spread(batch, count, owner, takers, opcodes, payloads)
   if not wire or (again and again ~= "timeout") then
     count = count + 1
-    owners[count], opcodes[count], payloads[count] = owner, hub_of.OTHER, again
+    takers[count], opcodes[count], payloads[count] = owner, hub_of.OTHER, again
   end
   return count, place + 1
 end
 
 --- Makes what the wires of one context share: which of them queued something, and how much waits in all.
 --
--- `hub.flush(hub.source, reports, owners)` sends what was queued and fills `reports` with triples for which it returns
--- the count: the owner of a wire; bytes that wait, or false where it broke; whether any was taken, or why it broke. It
--- tells only of wires that broke, that wait for their peer or have ceased to, of which bytes were taken between two
--- flushes, or that asked by `attend`. Where owners are found by descriptor, `owners` has them so; and the function may
--- be another one the next time.
+-- `hub.flush(hub.source, reports, owners, count)` sends what was queued. It adds triples to `reports`, where there are
+-- `count` (default 0) already, and returns how many there are then: the owner of a wire; bytes that wait, or false where
+-- it broke; whether any was taken, or why it broke. It reports only wires that broke, that wait for their peer or have
+-- ceased to, of which bytes were taken between two flushes, or that have not been started. `owners` has owners by
+-- descriptor, for the accelerator.
 --
--- `hub.read(hub.source, readable, first, last, owners, opcodes, payloads)` reads once from the first owners in a part
--- of an array, at least one, and leaves false in their places. It fills the other three with messages, and with the
--- opcode 3 for what is none: its payload is true where more of an owner may be here already, why there is nothing any
--- more, or false for an owner without a wire in `plain`. Returns how many; the place of the next owner.
+-- `hub.read(hub.source, readable, first, last, owners, takers, opcodes, payloads)` reads once from the first in a part
+-- of what the poller found ready, at least one, and leaves false in their places. It fills the last three arrays with
+-- the owner, opcode and payload of each message, and with the opcode 3 for what is none: its payload is true where more
+-- of an owner may be here already, why nothing more can come, or false for an owner without a wire that is `direct`.
+-- Returns how many; the place of the next.
+--
+-- `hub.streams` is the hub of wires on other transports, which is flushed by itself while its `count` is above 0.
 -- @treturn table hub: `buffered` bytes and `pieces` that wait in all
 function hub_of.new()
-  local hub = { count = 0, buffered = 0, pieces = 0, batch = {}, flush = flush_hub, read = read_hub }
+  local hub = {
+    count = 0, buffered = 0, pieces = 0, batch = {}, direct = {}, is_in_turn = false, streams = NO_STREAMS,
+    flush = flush_hub, read = read_hub,
+  }
   hub.source = hub
   return hub
 end
@@ -79,12 +105,19 @@ function hub_of.excess(hub, limit)
   return weigh(hub.buffered, hub.pieces) - limit
 end
 
+--- Tells how much waits to be sent.
+-- @tparam table hub
+-- @treturn number bytes
+function hub_of.buffered_total(hub)
+  return hub.buffered
+end
+
 --- Makes the account of what unfinished messages hold.
 -- @tparam table _ hub
 -- @tparam number limit bytes
--- @treturn table `used`, `limit`
+-- @treturn budget
 function hub_of.budget(_, limit)
-  return { used = 0, limit = limit }
+  return budget.new(limit)
 end
 
 return hub_of

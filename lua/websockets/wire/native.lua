@@ -3,6 +3,7 @@
 -- @module websockets.wire.native
 local core = require("websockets_native")
 local engine = require("websockets.engine.native")
+local new_budget = require("websockets.engine.budget").new
 local stream = require("websockets.wire.stream")
 
 local ACCEPTS_A_CALL = 64
@@ -10,7 +11,6 @@ local ACCEPTS_A_CALL = 64
 local SMALL_BYTES = 4096
 
 local methods = core.websockets_wire
-local read_own, flush_own = core.websockets_hub.read, core.websockets_hub.flush
 
 -- LuaJIT leaves its compiled code at every call of a C function, but for those that its ffi knows.
 local function compile_write()
@@ -31,46 +31,39 @@ if rawget(_G, "jit") then is_compiled, compiled_write = pcall(compile_write) end
 local native = {
   --- Queues one message on many wires; see `websockets.wire.stream`.
   fanout = core.fanout,
-  --- Queues a whole message of a connection without anything special within a turn; see `websockets.wire.stream`.
-  write = is_compiled and compiled_write or core.write,
 }
+
+--- Queues a whole message: the fast path of `ws:write`; see `websockets.wire.stream`.
+methods.write = is_compiled and compiled_write or core.write
 
 --- From here on the connection speaks WebSocket.
 -- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`, `deflate`
 -- @tparam string leftover bytes behind the handshake
 function methods:start(settings, leftover)
   local limits, inflate = settings.limits, settings.deflate and settings.deflate.inflate or {}
-  self:begin(settings.role == "server", settings.max_message_bytes, settings.max_fragments,
-    inflate.window_bits, 0, inflate.no_context_takeover, leftover,
-    limits.high_water_bytes, limits.max_buffered_bytes, engine.writer(settings).codec)
-end
-
--- Flushes wires of both kinds.
-local function flush_with(streams)
-  return function(own, reports, owners)
-    local count = flush_own(own, reports, owners)
-    if streams.count == 0 then return count end
-    local others = {}
-    local more = streams:flush(others)
-    for i = 1, 3 * more do reports[3 * count + i] = others[i] end
-    return count + more
-  end
-end
-
-local hub_meta = {}
-
-function hub_meta.__index(hub, name)
-  if name == "buffered" then return hub.core:totals() + hub.streams.buffered end
+  self:begin({
+    is_server = settings.role == "server", max_message_bytes = settings.max_message_bytes,
+    max_fragments = settings.max_fragments, window_bits = inflate.window_bits,
+    no_context_takeover = inflate.no_context_takeover, leftover = leftover,
+    high_water_bytes = limits.high_water_bytes, max_buffered_bytes = limits.max_buffered_bytes,
+    codec = engine.writer(settings).codec,
+  })
 end
 
 --- Makes what the wires of one context share.
 -- @tparam table settings `high_water_bytes`, `max_buffered_bytes`, `max_unfinished_total_bytes`
--- @treturn table hub: `hub.flush` and `hub.read` are as in `websockets.wire.hub`, but owners are found by descriptor
+-- @treturn table hub: `source` is the accelerator's; `hub.flush` and `hub.read` are as in `websockets.wire.hub`, but
+-- find owners by descriptor. `streams` is what the connections on other transports share
 function native.hub(settings)
-  local own = core.hub(settings.high_water_bytes, settings.max_buffered_bytes, settings.max_unfinished_total_bytes)
-  return setmetatable({
-    core = own, streams = stream.hub(), source = own, read = read_own, flush = flush_own,
-  }, hub_meta)
+  local own = core.websockets_hub
+  return { source = core.hub(settings), read = own.read, flush = own.flush, streams = stream.hub() }
+end
+
+--- Tells how much waits to be sent, over wires of both kinds.
+-- @tparam table hub
+-- @treturn number bytes
+function native.buffered_total(hub)
+  return hub.source:totals() + stream.buffered_total(hub.streams)
 end
 
 --- Tells how far all that waits is past a limit.
@@ -78,25 +71,18 @@ end
 -- @tparam number limit bytes
 -- @treturn number bytes too much, 0 or less when there is room
 function native.excess(hub, limit)
-  return hub.core:totals() + stream.excess(hub.streams, limit)
+  return hub.source:totals() + stream.excess(hub.streams, limit)
 end
 
---- Makes the account of what unfinished messages hold, over wires of both kinds.
+--- Makes the budget of what unfinished messages hold, over wires of both kinds.
 -- @tparam table hub
 -- @tparam number limit bytes
--- @treturn table `used`, `limit`
+-- @treturn budget see `websockets.engine.budget`
 function native.budget(hub, limit)
-  local of_streams = 0
-  local function held()
-    local _, bytes = hub.core:totals()
-    return bytes
-  end
-  return setmetatable({ limit = limit }, {
-    __index = function(_, name)
-      if name == "used" then return of_streams + held() end
-    end,
-    __newindex = function(_, _, used) of_streams = used - held() end,
-  })
+  return new_budget(limit, function()
+    local _, held = hub.source:totals()
+    return held
+  end)
 end
 
 --- Makes the wire of a connection.
@@ -108,7 +94,6 @@ end
 -- @treturn table|userdata
 function native.new(hub, transport, chosen, limits, owner)
   if type(transport) == "userdata" then return transport end
-  if hub.flush == flush_own then hub.flush = flush_with(hub.streams) end
   return stream.new(hub.streams, transport, chosen, limits, owner)
 end
 
@@ -126,7 +111,7 @@ local function take_over(hub, socket)
   local fd = socket:getfd()
   if fd < 0 or socket:dirty() then return nil end
   socket:setfd(-1)
-  return hub.core:wire(fd, bytes or partial)
+  return hub.source:wire(fd, bytes or partial)
 end
 
 --- Accepts what waits at a listening socket, so many a call.
@@ -139,7 +124,7 @@ end
 function native.accept(hub, fd, wires, is_foreign)
   local count = 0
   for _ = 1, ACCEPTS_A_CALL do
-    local wire, why = hub.core:accept(fd, is_foreign)
+    local wire, why = hub.source:accept(fd, is_foreign)
     if wire then
       count = count + 1
       wires[count] = wire
@@ -157,7 +142,7 @@ end
 -- @treturn[2] nil there are no descriptors or threads left
 function native.look_up(hub, name)
   local fd = core.look_up(name)
-  return fd and hub.core:wire(fd)
+  return fd and hub.source:wire(fd)
 end
 
 --- Makes a wire out of a connected LuaSocket object, where that can be done.

@@ -11,13 +11,14 @@ local append, next_offer, take_off, weight = queue_of.append, queue_of.next_offe
 local TEXT, CLOSE = 1, 8
 
 stream.hub, stream.excess, stream.budget = hub_of.new, hub_of.excess, hub_of.budget
+stream.buffered_total = hub_of.buffered_total
 
 --- Makes the wire of a connection.
 -- @tparam table hub shared by the wires of a context; `hub[1..count]` are those that queued since they were flushed
 -- @tparam table transport
 -- @tparam table engine
 -- @tparam table limits `high_water_bytes`, `max_buffered_bytes`
--- @param owner whom the reports of `hub.flush` name; for `stream.write` a connection
+-- @param owner what `hub.flush` and `hub.read` call the owner of the wire; never looked into
 -- @treturn stream
 function stream.new(hub, transport, engine, limits, owner)
   return setmetatable({
@@ -25,7 +26,7 @@ function stream.new(hub, transport, engine, limits, owner)
     reader = false, writer = false, leftover = false,
     queue = false, fixed = false, first = 1, last = 0,
     pending = 0, sending = false, sent = 0, took = false, refused = false, listed = false, owner = owner or false,
-    shares = false, said_close = false, has_heard = false, attends = true,
+    shares = false, said_close = false, has_heard = false, is_new = true,
   }, stream)
 end
 
@@ -56,7 +57,7 @@ function stream:start(settings, leftover)
   local how = settings.deflate and settings.deflate.deflate
   -- A client masks each frame with a key of its own; a context of one's own makes other bytes of the same message.
   self.shares = settings.role == "server" and (not how or how.no_context_takeover)
-  self.attends = false
+  self.is_new = false
   self.leftover = leftover ~= "" and leftover
 end
 
@@ -76,7 +77,7 @@ function stream:read(batch)
   end
   local bytes, more = self.transport:receive()
   if not bytes then return nil, more end
-  self.has_heard = true
+  self.has_heard, self.hub.is_in_turn = true, true
   local count, again = reader:feed(bytes, batch)
   if again then self.leftover = "" end
   return count, again or more
@@ -90,17 +91,10 @@ function stream:heard()
   return has_heard
 end
 
--- Has the next `hub.flush` come past this wire.
+-- Has the next `hub.flush` send what this wire has queued.
 local function list(self, hub)
   local count = hub.count + 1
   self.listed, hub.count, hub[count] = true, count, self
-end
-
---- Has the next `hub.flush` come past this wire, whatever is queued, and each that does so report it; so it is until
--- `start`.
-function stream:attend()
-  self.attends = true
-  if not self.listed then list(self, self.hub) end
 end
 
 local function queue_bytes(self, bytes, is_fixed)
@@ -161,14 +155,19 @@ function stream:push(opcode, payload, fin, plain)
   return true
 end
 
---- Queues a whole message of a connection without anything special within a turn.
--- @tparam stream wire
+--- Queues a whole message, in a turn whose end sends it: the fast path of `ws:write`.
 -- @tparam string payload
 -- @tparam ?integer kind `WRITE_TEXT` or `WRITE_BINARY`; nil is text
--- @treturn boolean|nil whether it did; all else takes a closer look
-function stream.write(wire, payload, kind)
+-- @treturn ?boolean whether it was queued; what is not needs a closer look
+function stream:write(payload, kind)
   local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
-  return opcode and wire.owner.context.busy and wire:push(opcode, payload)
+  return opcode and self.hub.is_in_turn and self:push(opcode, payload)
+end
+
+--- Has the messages of this wire come through `hub.read`, or through `read` alone.
+-- @tparam boolean is_on
+function stream:direct(is_on)
+  self.hub.direct[self.owner] = is_on and self or nil
 end
 
 --- Queues one message on many wires, compressed and encoded once for all that share a writer; those that have sent a

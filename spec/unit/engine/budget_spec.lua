@@ -1,6 +1,7 @@
 --- What readers hold of unfinished messages: counted, limited, given back.
 -- @module spec.unit.engine.budget_spec
 
+local new_budget = require("websockets.engine.budget").new
 local support = require "spec.support.engine"
 
 local frame, masked, options, read = support.frame, support.masked, support.options, support.read
@@ -10,7 +11,7 @@ local PLENTY = 67108864
 
 -- A reader with a budget of its own, and that budget.
 local function budgeted(engine, limit)
-  local budget = { used = 0, limit = limit or PLENTY }
+  local budget = new_budget(limit or PLENTY)
   return engine.reader(options { budget = budget }), budget
 end
 
@@ -19,34 +20,34 @@ local function describe_accounting(engine)
     local one, budget = budgeted(engine, 0)
     local stream = masked(1, "Hello") .. masked(2, ("x"):rep(1000)) .. masked(2, ("x"):rep(70000)) .. masked(9, "ping")
     assert.equal(8, #read(one, stream))
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 
   it("holds nothing of unfinished headers and control frames", function()
     local one, budget = budgeted(engine, 0)
     assert.same({ 9, ("p"):rep(125) }, read(one, masked(9, ("p"):rep(125)), 1))
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
     assert.same({}, read(one, masked(2, ("x"):rep(70000)):sub(1, 14), 1))
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 
   it("counts the bytes of an unfinished frame, and gives them back with the message", function()
     local one, budget = budgeted(engine)
     local stream = masked(2, ("x"):rep(1000))
     read(one, stream:sub(1, 508))
-    assert.is_true(budget.used >= 500 + PIECE_BYTES)
+    assert.is_true(budget:used() >= 500 + PIECE_BYTES)
     read(one, stream:sub(509, 608))
-    assert.is_true(budget.used >= 600)
+    assert.is_true(budget:used() >= 600)
     assert.equal(2, #read(one, stream:sub(609)))
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 
   it("counts at least 128 bytes for tiny fragments", function()
     local one, budget = budgeted(engine)
     read(one, masked(1, "a", false))
-    assert.is_true(budget.used >= 1 + PIECE_BYTES)
+    assert.is_true(budget:used() >= 1 + PIECE_BYTES)
     read(one, masked(0, "b"))
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 end
 
@@ -62,20 +63,20 @@ local function describe_ends(engine)
     for _, finish in ipairs(ends) do
       local one, budget = budgeted(engine)
       read(one, masked(1, ("x"):rep(1000), false) .. masked(0, "abc", false))
-      assert.is_true(budget.used > 1000)
+      assert.is_true(budget:used() > 1000)
       finish(one)
-      assert.equal(0, budget.used)
+      assert.equal(0, budget:used())
       one:release()
-      assert.equal(0, budget.used)
+      assert.equal(0, budget:used())
     end
   end)
 
   it("gives back what an unfinished frame held where the reader is released", function()
     local one, budget = budgeted(engine)
     read(one, masked(2, ("x"):rep(1000)):sub(1, 700), 100)
-    assert.is_true(budget.used > 600)
+    assert.is_true(budget:used() > 600)
     one:release()
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 end
 
@@ -84,29 +85,29 @@ local function describe_limit(engine)
     local stream = masked(2, ("x"):rep(1000), false) .. masked(0, ("y"):rep(500), false)
     local one, open = budgeted(engine)
     read(one, stream)
-    local needed = open.used
+    local needed = open:used()
     assert.is_true(needed >= 1500 + PIECE_BYTES)
 
     local fits, budget = budgeted(engine, needed)
     assert.same({}, read(fits, stream))
-    assert.equal(needed, budget.used)
+    assert.equal(needed, budget:used())
     assert.same({ 2, ("x"):rep(1000) .. ("y"):rep(500) .. "z" }, read(fits, masked(0, "z")))
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
 
     local passes, short = budgeted(engine, needed - 1)
     assert.same({ 9, "", 1009, "breach" }, support.without_words(read(passes, masked(9, "") .. stream)))
-    assert.equal(0, short.used)
+    assert.equal(0, short:used())
   end)
 
   it("is shared: one reader's message leaves less for another", function()
-    local shared = { used = 0, limit = 3000 }
+    local shared = new_budget(3000)
     local first, second = engine.reader(options { budget = shared }), engine.reader(options { budget = shared })
     local part = masked(2, ("x"):rep(2000), false)
     assert.same({}, read(first, part))
     assert.same({ 1009, "breach" }, support.without_words(read(second, part)))
-    assert.is_true(shared.used >= 2000)
+    assert.is_true(shared:used() >= 2000)
     assert.same({ 2, ("x"):rep(2000) }, read(first, masked(0, "")))
-    assert.equal(0, shared.used)
+    assert.equal(0, shared:used())
     assert.same({}, read(engine.reader(options { budget = shared }), part))
   end)
 end
@@ -114,7 +115,7 @@ end
 -- Cost is shown by what is held, never by time: were pieces not joined, each byte would be charged 129.
 local function describe_pieces(engine)
   it("holds few pieces of a message that comes byte by byte", function()
-    local budget = { used = 0, limit = PLENTY }
+    local budget = new_budget(PLENTY)
     local reader, batch = engine.reader(options { budget = budget }), {}
     local payload = ("0123456789abcdef"):rep(4096)
     local stream = masked(2, payload)
@@ -122,46 +123,46 @@ local function describe_pieces(engine)
     local most, with_room = 0, engine.name == "native" and 2 or 1
     for at = 1, #stream - 1 do
       assert(reader:feed(stream:sub(at, at), batch) == 0)
-      most = math.max(most, budget.used - with_room * math.max(at - 14, 0))
+      most = math.max(most, budget:used() - with_room * math.max(at - 14, 0))
     end
     assert.is_true(most <= 256 * PIECE_BYTES, "held beside the bytes: " .. most)
     assert.equal(1, (reader:feed(stream:sub(-1), batch)))
     assert.is_true(batch[2] == payload)
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 
   it("holds few pieces of a message in tiny fragments", function()
-    local budget = { used = 0, limit = PLENTY }
+    local budget = new_budget(PLENTY)
     local reader = engine.reader(options { budget = budget, max_fragments = 20000 })
     local fragment = masked(0, "ab", false)
     read(reader, masked(1, "ab", false))
     for _ = 1, 99 do
       read(reader, fragment:rep(100))
-      assert.is_true(budget.used <= 20000 + 256 * PIECE_BYTES)
+      assert.is_true(budget:used() <= 20000 + 256 * PIECE_BYTES)
     end
     assert.same({ 1, ("ab"):rep(9903) }, read(reader, fragment .. masked(0, "ab")))
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 end
 
 local function describe_lengths(engine)
   it("takes nothing for what a header declares", function()
-    local budget = { used = 0, limit = PLENTY }
+    local budget = new_budget(PLENTY)
     local reader = engine.reader(options { budget = budget, max_message_bytes = 2 ^ 40 })
     read(reader, frame { opcode = 2, length = 2 ^ 39, key = "\1\2\3\4", payload = "abc" })
-    assert.is_true(budget.used < 1000)
+    assert.is_true(budget:used() < 1000)
     reader:release()
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 
   it("reads a message of 4 MiB in pieces of every kind", function()
     local payload = ("0123456789abcdef"):rep(262144)
     local stream = masked(2, payload)
     for _, size in ipairs { 1000003, 65536, 8191 } do
-      local budget = { used = 0, limit = PLENTY }
+      local budget = new_budget(PLENTY)
       local list = read(engine.reader(options { budget = budget }), stream, size)
       assert.is_true(#list == 2 and list[2] == payload)
-      assert.equal(0, budget.used)
+      assert.equal(0, budget:used())
     end
   end)
 end

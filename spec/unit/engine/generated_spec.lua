@@ -1,6 +1,7 @@
 --- Generated streams, right and damaged, cut at random, against a decoder that is plain and slow.
 -- @module spec.unit.engine.generated_spec
 
+local new_budget = require("websockets.engine.budget").new
 local support = require "spec.support.engine"
 
 local byte = string.byte
@@ -183,7 +184,7 @@ for _, entry in ipairs(support.engines()) do
       for number = 1, STREAMS do
         local stream = make_stream(random)
         local expected, is_ended = decode(stream)
-        local budget = { used = 0, limit = 1000000 }
+        local budget = new_budget(1000000)
         local options = support.options { max_message_bytes = OPTIONS.max_message_bytes,
           max_fragments = OPTIONS.max_fragments, budget = budget }
         local whole = support.without_words(support.read(entry.engine.reader(options), stream))
@@ -194,10 +195,10 @@ for _, entry in ipairs(support.engines()) do
           expected[#expected + 1], expected[#expected + 2] = whole[#whole - 1], "breach"
         end
         assert.same(expected, whole, "stream " .. number)
-        budget.used = 0
+        budget:charge(-budget:used())
         for _ = 1, 4 do
           assert.same(expected, read_at_random(entry.engine, options, stream, random), "stream " .. number)
-          assert.equal(0, budget.used)
+          assert.equal(0, budget:used())
         end
       end
       assert.is_true(breaches > STREAMS / 10 and ends > breaches and STREAMS - ends > STREAMS / 10)

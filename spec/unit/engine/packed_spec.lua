@@ -1,6 +1,7 @@
 --- Compressed messages in frames: read split anywhere, refused where they break a rule, written where that was agreed.
 -- @module spec.unit.engine.packed_spec
 
+local new_budget = require("websockets.engine.budget").new
 local support = require "spec.support.engine"
 
 local bytes, frame, options, read = support.bytes, support.frame, support.options, support.read
@@ -99,15 +100,15 @@ local function describe_reader(engine)
     local more = packed("", false, 0)
     assert.same({ 1009, "breach" },
       without_words(read(new_reader(KEPT, { max_fragments = 3 }), fragment .. more .. more .. more)))
-    local budget = { used = 0, limit = 1000 }
+    local budget = new_budget(1000)
     local reader = new_reader(KEPT, { budget = budget })
     read(reader, fragment)
-    assert.is_true(budget.used >= 5 + 128)
+    assert.is_true(budget:used() >= 5 + 128)
     reader:release()
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
     local bomb = packed(engine.deflater(HOW_FRESH):deflate(("x"):rep(2000)) .. "\0\0\255\255", false)
     assert.same({ 1009, "breach" }, without_words(read(new_reader(KEPT, { budget = budget }), bomb)))
-    assert.equal(0, budget.used)
+    assert.equal(0, budget:used())
   end)
 end
 

@@ -19,7 +19,7 @@ describe("files.serve", function()
     sent = {}
     ws = {
       state = "http", context = { engine = engine },
-      exchange = { phase = "answer", calling = true, request = { method = "GET", headers = {} } },
+      phase = { stage = "answer", calling = true, request = { method = "GET", headers = {} } },
     }
     saved = { response.respond, response.respond_file }
     response.respond = function(_, status, headers, text)
@@ -41,7 +41,7 @@ describe("files.serve", function()
 
   it("sends what is no file: 0 for 304, -1 for an error", function()
     assert.equal(-1, files.serve(ws, folder .. "/missing"))
-    ws.exchange.request.headers["if-modified-since"] = "Sun, 06 Nov 2094 08:49:37 GMT"
+    ws.phase.request.headers["if-modified-since"] = "Sun, 06 Nov 2094 08:49:37 GMT"
     local facts = require "websockets.http.facts"
     local saved_of = facts.of
     finally(function() facts.of = saved_of end)
@@ -51,11 +51,11 @@ describe("files.serve", function()
   end)
 
   it("sends nothing where no request waits for it", function()
-    for _, case in ipairs({ { "closed", false, "closed" }, { "open", false, "type" }, { "ending", false, "type" },
+    for _, case in ipairs({ { "closed", false, "closed" }, { "open", false, "type" }, { "draining", false, "type" },
       { "http", "head", "type" }, { "http", "file", "type" }, { "http", "body", "type" },
       { "http", "answer", "type" } }) do
       ws.state = case[1]
-      ws.exchange = case[2] and { phase = case[2], request = false }
+      ws.phase = case[2] and { stage = case[2], request = false }
       assert.same({ -1, case[3] }, { files.serve(ws, folder .. "/data") })
       assert.same({ -1, case[3] }, { files.serve_folder(ws, nil, folder, {}) })
     end

@@ -60,18 +60,18 @@ function message:turn_key(count)
 end
 
 local function charge(self, budget, bytes)
-  budget.used = budget.used + bytes
+  budget:charge(bytes)
   self.charged = self.charged + bytes
 end
 
 --- Keeps a piece of payload until the message ends.
 -- @tparam string piece
--- @tparam ?table budget `{ used, limit }` shared by many readers
+-- @tparam ?budget budget shared by many readers, see `websockets.engine.budget`
 -- @treturn boolean false where the budget does not allow it; nothing is kept then
 function message:keep(piece, budget)
   if budget then
     local cost = #piece + PIECE_BYTES
-    if budget.limit - budget.used < cost then return false end
+    if budget:room() < cost then return false end
     charge(self, budget, cost)
   end
   local levels = self.levels
@@ -114,7 +114,7 @@ function message:join(last)
 end
 
 --- Gives back what the message took of the budget.
--- @tparam ?table budget
+-- @tparam ?budget budget
 function message:refund(budget)
   if budget and self.charged > 0 then charge(self, budget, -self.charged) end
 end

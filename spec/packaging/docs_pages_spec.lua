@@ -1,6 +1,6 @@
 --- The pages of the documentation are complete: every link leads somewhere, every public name is told, and the limits
 -- have the defaults that the code has.
--- @module spec.docs_pages_spec
+-- @module spec.packaging.docs_pages_spec
 
 local markdown = require "spec.support.markdown"
 local websockets = require "websockets"
@@ -19,6 +19,7 @@ for i, page in ipairs(PAGES) do everything[i] = markdown.read(page) end
 everything = table.concat(everything, "\n")
 
 local context_options = require "websockets.options.context"
+local file_options = require("websockets.options.files").KNOWN
 local connect_options = require("websockets.options.connect").KNOWN
 
 local function missing(names)
@@ -55,15 +56,6 @@ local function compression_options()
   local known, names = context_options.KNOWN.compression, {}
   for word in known.expected:gmatch("[%l_]+") do
     if known.check({ [word] = 9 }) or known.check({ [word] = true }) then names[#names + 1] = word end
-  end
-  return names
-end
-
--- The options of `websockets.files`, out of its source: `  name = { … check = … }`.
-local function files_options()
-  local names = {}
-  for name in markdown.read("lua/websockets/options/files.lua"):gmatch("\n  ([%l_]+) = {[^\n]-check = ") do
-    names[#names + 1] = name
   end
   return names
 end
@@ -146,7 +138,7 @@ describe("the documentation", function()
   it("names every option", function()
     assert.same({}, missing(names_of(context_options.KNOWN, context_options.ALIASES, context_options.UNAVAILABLE)))
     assert.same({}, missing(names_of(connect_options)))
-    for _, names in ipairs({ compression_options(), files_options() }) do
+    for _, names in ipairs({ compression_options(), names_of(file_options) }) do
       assert.is_true(#names > 4)
       assert.same({}, missing(names))
     end

@@ -1,5 +1,5 @@
 --- The code in README and docs: programs do what the text says, and fragments are Lua.
--- @module spec.docs_code_spec
+-- @module spec.packaging.docs_code_spec
 --
 -- A block that begins with "```lua NAME" is a whole program; SCENARIOS says how it is used. A block without a name is a
 -- fragment. Programs run as a reader would run them, but on a port that the system chooses.

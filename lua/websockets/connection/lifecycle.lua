@@ -1,0 +1,271 @@
+--- The life of a connection. This module alone writes its state, its outcome, its deadline, its place in a group, whether
+-- reading is paused, and whether its messages may take the fast path.
+-- @module websockets.connection.lifecycle
+local close_frame = require("websockets.engine.close")
+local descriptor = require("websockets.connection.descriptor")
+
+local lifecycle = {}
+
+local CLOSE = 8
+local NO_CLOSE_FRAME = 1006
+
+-- Each transition: which states it starts from, and where it leads. From any other state it does nothing.
+local TRANSITIONS = {
+  connected = { dialling = "http" },
+  open = { http = "open" },
+  close = { open = "closing" },
+  conclude = { open = "draining", closing = "draining" },
+  finish = { http = "draining" },
+  drained = { draining = "lingering" },
+  abort = {
+    dialling = "closed", http = "closed", open = "closed", closing = "closed", draining = "closed", lingering = "closed",
+  },
+}
+
+--- Sets the one deadline of a connection, in place of the one before.
+-- @tparam table ws
+-- @tparam ?number|table lane seconds, or a lane of `timers`; false or nil for none
+-- @tparam ?function fire `fire(ws, now)`
+function lifecycle.deadline(ws, lane, fire)
+  local timers = ws.context.timers
+  -- A timer that has fired is left alone by `stop`.
+  if ws.timer_slot then timers:stop(ws.timer_lane, ws.timer_slot) end
+  ws.timer_slot = false
+  if lane then
+    ws.timer_lane = lane
+    ws.timer_slot = timers:start(lane, ws.context.now, ws, fire)
+  end
+end
+
+-- `ws.list` stays after a connection has left, and tells which group it belonged to; `ws.slot` is its place, false
+-- outside.
+local function leave_group(ws)
+  local list, slot = ws.list, ws.slot
+  if not slot then return end
+  local count = list.count
+  local last = list.members[count]
+  list.members[slot], list.wires[slot] = last, list.wires[count]
+  last.slot = slot
+  list.members[count], list.wires[count] = nil, nil
+  list.count = count - 1
+  ws.slot = false
+end
+
+local function join_list(ws, list)
+  leave_group(ws)
+  local slot = list.count + 1
+  list.members[slot], list.wires[slot] = ws, ws.wire
+  list.count, ws.list, ws.slot = slot, list, slot
+end
+
+--- Adds an open connection to a group: from now on it gets the group's broadcasts.
+-- @tparam table ws
+-- @tparam group group
+function lifecycle.join(ws, group)
+  join_list(ws, group:list_for(ws))
+  if ws.settings.idle_timeout then group.counts_use = true end
+end
+
+--- Decides anew which way messages take, after something that this depends on has changed: `held`, `fragment`,
+-- `broadcast_mode`. Messages take the fast path in an open connection with nothing special: `ws.fast` is the wire then.
+-- @tparam table ws
+function lifecycle.refresh(ws)
+  local is_fast = ws.state == "open" and not (ws.paused or ws.held or ws.fragment or ws.settings.idle_timeout)
+  if is_fast ~= (ws.fast ~= false) then
+    ws.fast = is_fast and ws.wire
+    ws.wire:direct(is_fast)
+  end
+  if ws.slot then
+    local list = ws.list.group:list_for(ws)
+    if list ~= ws.list then join_list(ws, list) end
+  end
+end
+
+--- Stops or goes on reading.
+-- @tparam table ws
+-- @tparam boolean is_paused
+function lifecycle.pause(ws, is_paused)
+  if ws.paused == is_paused or ws.state == "closed" then return end
+  ws.paused = is_paused
+  lifecycle.refresh(ws)
+  descriptor.follow_pause(ws)
+  if not is_paused then ws.context.agenda:again(ws) end
+end
+
+local function expire(ws)
+  lifecycle.abort(ws, "timeout")
+end
+
+--- closing, draining: the peer has taken bytes of what waits, so its time begins anew.
+-- @tparam table ws
+function lifecycle.progress(ws)
+  local settings = ws.settings
+  lifecycle.deadline(ws, ws.phase and settings.response_timeout or settings.close_timeout, expire)
+end
+
+-- Nothing more is said on this connection: a close frame or the last answer is queued.
+local function stop_talking(ws)
+  leave_group(ws)
+  lifecycle.refresh(ws)
+  lifecycle.progress(ws)
+  lifecycle.pause(ws, false)
+end
+
+-- What happens on entering a state.
+local enter = {}
+
+-- The deadline of connecting goes on until the server has answered.
+function enter.http() end
+
+-- `keepalive` sets the next deadline.
+function enter.open(ws)
+  ws.phase = false
+  lifecycle.refresh(ws)
+end
+
+-- RFC 6455 7.1.2: our close frame is queued, the peer's is awaited.
+enter.closing = stop_talking
+
+-- What still comes is thrown away: closing a socket with unread bytes makes the system reset the connection, and the peer
+-- loses our last words.
+function enter.draining(ws)
+  stop_talking(ws)
+  ws.context.agenda:touch(ws)
+end
+
+-- RFC 6455 7.1.1: after both close frames the server ends the connection first. The client waits for that as long as for
+-- the frame.
+function enter.lingering(ws)
+  if not ws.outcome.clean then ws.wire:shutdown() end
+  lifecycle.deadline(ws, ws.settings.close_timeout, expire)
+end
+
+function enter.closed(ws)
+  leave_group(ws)
+  lifecycle.refresh(ws)
+  lifecycle.deadline(ws, nil)
+  if ws.idle_slot then ws.context.timers:stop(ws.settings.idle_timeout, ws.idle_slot) end
+  descriptor.block(ws, false)
+  descriptor.unwatch(ws)
+  if ws.phase then ws.phase:release() end
+  ws.context.agenda:retire(ws)
+end
+
+local function go(ws, transition)
+  local state = TRANSITIONS[transition][ws.state]
+  if not state then return false end
+  ws.state = state
+  enter[state](ws)
+  return true
+end
+
+--- Begins a connection.
+-- @tparam table ws
+-- @tparam string state `http`, or `dialling` where it is still connecting
+-- @tparam ?number|table lane of its first deadline
+-- @tparam function fire
+function lifecycle.begin(ws, state, lane, fire)
+  ws.state = state
+  lifecycle.deadline(ws, lane, fire)
+end
+
+--- dialling -> http: the socket is connected, the opening handshake follows.
+-- @tparam table ws
+function lifecycle.connected(ws)
+  go(ws, "connected")
+end
+
+--- http -> open: the opening handshake is done.
+-- @tparam table ws
+function lifecycle.open(ws)
+  go(ws, "open")
+end
+
+--- open -> closing: begins the closing handshake.
+-- @rfc 6455 7.1.2
+-- @tparam table ws
+-- @tparam ?integer code none: a close frame without a code
+-- @tparam ?string reason
+function lifecycle.close(ws, code, reason)
+  if ws.state ~= "open" then return end
+  ws.wire:push(CLOSE, close_frame.payload(code, reason))
+  go(ws, "close")
+end
+
+--- open, closing -> draining: the peer has sent its close frame. Ours answers, if it has not been sent yet.
+-- @rfc 6455 5.5.1
+-- @tparam table ws
+-- @tparam table outcome `code`, `reason`, `clean`, `why`
+-- @tparam string payload of the answer
+function lifecycle.answer_close(ws, outcome, payload)
+  if not TRANSITIONS.conclude[ws.state] then return end
+  if ws.state == "open" then ws.wire:push(CLOSE, payload) end
+  ws.outcome = outcome
+  go(ws, "conclude")
+end
+
+--- open, closing -> draining: ends with a close frame, without waiting for the peer's.
+-- @rfc 6455 7.1.7
+-- @tparam table ws
+-- @tparam integer code
+-- @tparam string reason for `on_closed`; the peer is told the code alone
+-- @tparam string why for `on_closed`
+function lifecycle.fail(ws, code, reason, why)
+  lifecycle.answer_close(ws, { code = code, reason = reason, clean = false, why = why }, close_frame.payload(code))
+end
+
+--- http -> draining: the last answer is queued, or the peer will send no request any more.
+-- @tparam table ws
+function lifecycle.finish(ws)
+  -- A client has nothing to finish before its connection is open.
+  if ws.state == "dialling" or (ws.state == "http" and ws.role == "client") then
+    return lifecycle.abort(ws, "closed")
+  end
+  if ws.state ~= "http" then return end
+  ws.outcome = { code = NO_CLOSE_FRAME, reason = "", clean = false, why = "closed" }
+  go(ws, "finish")
+end
+
+--- draining: the peer has ended its sending direction; what is queued still leaves.
+-- @tparam table ws
+function lifecycle.half_closed(ws)
+  ws.peer_ended = true
+  lifecycle.pause(ws, true)
+end
+
+--- draining -> lingering or closed: nothing waits to be sent any more.
+-- @tparam table ws
+function lifecycle.drained(ws)
+  -- After both close frames the server ends the connection first.
+  local is_over = ws.peer_ended or (ws.outcome.clean and ws.role ~= "client")
+  if is_over then return go(ws, "abort") end
+  go(ws, "drained")
+end
+
+--- any state -> closed: ends at once, without a word to the peer.
+-- @tparam table ws
+-- @tparam string why for `on_closed`, with 1006, where no other end has begun
+-- @tparam[opt=""] string reason for `on_closed`
+function lifecycle.abort(ws, why, reason)
+  if ws.state == "closed" then return end
+  local outcome = ws.outcome
+  if not outcome then
+    ws.outcome = { code = NO_CLOSE_FRAME, reason = reason or "", clean = false, why = why }
+  elseif ws.wire:buffered() > 0 then
+    -- Our close frame has not left.
+    outcome.clean = false
+  end
+  go(ws, "abort")
+end
+
+--- Tells the application that a connection has ended; its descriptor is still open.
+-- @tparam table ws
+function lifecycle.tell_closed(ws)
+  local handler, outcome = ws.closed_handler, ws.outcome
+  descriptor.announce(ws, false)
+  if handler then
+    ws.context.agenda:call(ws, handler, ws, outcome.code, outcome.reason, outcome.clean, outcome.why)
+  end
+end
+
+return lifecycle

@@ -1,0 +1,122 @@
+--- What a connection sends: messages, fragments, control frames; and the policy for a full queue.
+-- @module websockets.connection.outbox
+local lifecycle = require("websockets.connection.lifecycle")
+local session = require("websockets.protocol.session")
+
+local outbox = {}
+
+local TEXT = 1
+local TRY_AGAIN_LATER = 1013
+
+--- Applies the option `slow_consumer` to a connection whose queue is full.
+-- @tparam table ws open
+-- @tparam number enough bytes that `drop_old` drops at least, if it can
+-- @tparam ?boolean must whether bytes have to go even where the policy drops new messages only
+-- @treturn boolean whether there is room now, so that a message can be tried once more
+function outbox.make_room(ws, enough, must)
+  local policy, wire = ws.settings.slow_consumer, ws.wire
+  if policy == "close" or policy == "conflate" then enough = math.huge end
+  if policy == "drop_new" and not must then return false end
+  local dropped = wire:drop(enough)
+  if policy ~= "close" then return dropped > 0 end
+  lifecycle.fail(ws, TRY_AGAIN_LATER, "", "slow")
+  return false
+end
+
+--- Goes on after a wire has refused a frame: a full queue is treated as `slow_consumer` says, then the frame is tried once
+-- more.
+-- @tparam table ws
+-- @tparam string why the word of the wire
+-- @tparam integer opcode
+-- @tparam string payload
+-- @tparam ?boolean fin
+-- @tparam ?boolean plain
+-- @treturn[1] integer 0
+-- @treturn[2] integer -1
+-- @treturn[2] string `full`, `utf8`, `type` or `entropy`
+function outbox.retry(ws, why, opcode, payload, fin, plain)
+  if why ~= "full" then return -1, why end
+  if outbox.make_room(ws, ws.settings.high_water_bytes) and ws.wire:push(opcode, payload, fin, plain) then return 0 end
+  return -1, "full"
+end
+
+local function push(ws, opcode, payload, fin, plain)
+  local is_queued, why = ws.wire:push(opcode, payload, fin, plain)
+  if is_queued then return 0 end
+  return outbox.retry(ws, why, opcode, payload, fin, plain)
+end
+
+--- Tells why nothing can be sent in a connection that is not open.
+-- @tparam table ws
+-- @treturn integer -1
+-- @treturn string `closed`, `type` before the opening handshake is done, or `closing`
+function outbox.refuse(ws)
+  if ws.state == "closed" then return -1, "closed" end
+  if ws.state == "http" or ws.state == "dialling" then return -1, "type" end
+  return -1, "closing"
+end
+
+-- Keeps a message until the last fragment of another one has been sent.
+local function hold(ws, fragment, opcode, payload, plain)
+  if opcode == TEXT and not ws.context.engine.valid_utf8(payload) then return -1, "utf8" end
+  if fragment.held_bytes + ws.wire:buffered() > ws.settings.max_buffered_bytes then return -1, "full" end
+  local held = fragment.held
+  held[#held + 1] = { opcode, payload, plain or false }
+  fragment.held_bytes = fragment.held_bytes + #payload
+  return 0
+end
+
+local function end_fragment(ws, fragment)
+  ws.fragment = false
+  for _, message in ipairs(fragment.held) do
+    if ws.state ~= "open" then return end
+    push(ws, message[1], message[2], true, message[3])
+  end
+end
+
+local function send_fragment(ws, opcode, payload, fin)
+  local fragment = ws.fragment or session.new_fragment(opcode)
+  local utf8 = session.check_fragment(fragment, payload, fin, ws.context.engine.utf8_next)
+  if not utf8 then return -1, "utf8" end
+  local result, why = push(ws, opcode, payload, fin)
+  if result ~= 0 then return result, why end
+  fragment.utf8 = utf8
+  if fin then end_fragment(ws, fragment) else ws.fragment = fragment end
+  -- The fast path, and broadcasts to this connection, depend on whether a message is being sent in fragments.
+  lifecycle.refresh(ws)
+  return 0
+end
+
+--- Queues a data message or a fragment of one.
+-- @tparam table ws
+-- @tparam integer opcode 0, 1 or 2
+-- @tparam string payload
+-- @tparam boolean fin
+-- @tparam ?boolean plain true: do not compress
+-- @treturn[1] integer 0
+-- @treturn[2] integer -1
+-- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment`, `type` or `entropy`
+function outbox.send(ws, opcode, payload, fin, plain)
+  if ws.state ~= "open" then return outbox.refuse(ws) end
+  if ws.idle_slot then ws.active = ws.context.now end
+  local place = session.place(ws.fragment, opcode, fin)
+  if place == "whole" then return push(ws, opcode, payload, true, plain) end
+  if place == "later" then return hold(ws, ws.fragment, opcode, payload, plain) end
+  if not place then return -1, "fragment" end
+  return send_fragment(ws, opcode, payload, fin)
+end
+
+--- Queues a ping or pong.
+-- @rfc 6455 5.5.2
+-- @tparam table ws
+-- @tparam integer opcode 9 or 10
+-- @tparam string payload at most 125 bytes
+-- @treturn[1] integer 0
+-- @treturn[2] integer -1
+-- @treturn[2] string `closed`, `closing`, `full` or `type`
+function outbox.send_control(ws, opcode, payload)
+  if ws.state ~= "open" then return outbox.refuse(ws) end
+  return push(ws, opcode, payload)
+end
+
+return outbox

@@ -1,0 +1,132 @@
+--- Entering a context: whatever is done there is done inside a turn, and the turn is brought to its end whatever happens.
+-- @module websockets.turn.entry
+local guard = require("websockets.turn.guard")
+local lifecycle = require("websockets.connection.lifecycle")
+local outside = require("websockets.turn.outside")
+local turn = require("websockets.turn.turn")
+
+local entry = {}
+
+local GOING_AWAY = 1001
+
+local finish = turn.finish
+
+local function end_at_once(ws)
+  if ws.state == "open" then lifecycle.fail(ws, GOING_AWAY, "", "destroyed") end
+  if ws.state ~= "closed" then ws.wire:flush() end
+  lifecycle.abort(ws, "destroyed")
+end
+
+local function close_all(context)
+  for _, owner in pairs(context.owners) do
+    if owner ~= context.listener and owner ~= context.outside.side then end_at_once(owner) end
+  end
+  if context.listener then context.listener:close() end
+  outside.close(context)
+end
+
+local function destroy(context)
+  local is_good, err = pcall(close_all, context)
+  if not is_good then context.agenda:fail(err) end
+  is_good, err = pcall(finish, context)
+  if not is_good then context.agenda:fail(err) end
+  context.poller:close()
+  context.destroyed = true
+end
+
+local function raise_failure(agenda)
+  local failure = agenda.failure
+  if failure then
+    agenda.failure = false
+    error(failure[1], 0)
+  end
+end
+
+local function whole(context, work, ...)
+  local first, second, third = work(context, ...)
+  finish(context)
+  return first, second, third
+end
+
+-- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
+local function run(context, work, ...)
+  context.busy = true
+  context.turn = context.turn + 1
+  context.now = context.clock()
+  local protected, agenda = guard.choose(), context.agenda
+  local is_good, first, second, third = protected(whole, context, work, ...)
+  if not is_good then
+    agenda:fail(first)
+    first = nil
+    local is_finished, err = protected(finish, context)
+    if not is_finished then agenda:fail(err) end
+  end
+  if context.destroying then destroy(context) end
+  context.busy = false
+  if context.outside.is_used then outside.set_alarm(context) end
+  raise_failure(agenda)
+  return first, second, third
+end
+
+local function work_and_settle(context, work, ...)
+  local first, second, third = work(...)
+  turn.settle(context)
+  return first, second, third
+end
+
+local function refuse_inside(context, name)
+  if context.busy then error(name .. " may not be called inside a callback", 4) end
+end
+
+--- Waits for the sockets and serves those that are ready.
+-- @tparam table context
+-- @tparam ?number seconds at most; nil without end
+function entry.service(context, seconds)
+  refuse_inside(context, "service")
+  run(context, turn.serve, seconds)
+end
+
+--- Serves until it is told to stop or to destroy the context.
+-- @tparam table context
+function entry.run(context)
+  refuse_inside(context, "run")
+  context.stopping = false
+  repeat
+    run(context, turn.serve_on)
+  until context.stopping or context.destroyed
+end
+
+--- Serves one descriptor that an outside loop found ready.
+-- @tparam table context
+-- @tparam ?table owner connection or listener
+function entry.service_fd(context, owner)
+  refuse_inside(context, "service_fd")
+  run(context, turn.serve_fd, owner)
+end
+
+--- Does at once what a call from outside of a turn has queued.
+-- @tparam table context
+function entry.settle(context)
+  if context.destroyed then return end
+  run(context, turn.settle)
+end
+
+--- Ends everything; inside a callback at the end of the turn.
+-- @tparam table context
+function entry.destroy(context)
+  context.destroying = true
+  if not context.busy then run(context, function() end) end
+end
+
+--- Runs a function as a turn of its own, or as part of the one that is running.
+-- @tparam table context
+-- @tparam function work `work(...)`
+-- @param ... its arguments
+-- @return up to three of its results
+function entry.within(context, work, ...)
+  -- Nothing is alive in a destroyed context, so nothing is left to be done at the end.
+  if context.busy or context.destroyed then return work(...) end
+  return run(context, work_and_settle, work, ...)
+end
+
+return entry

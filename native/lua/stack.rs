@@ -1,0 +1,280 @@
+//! Lua's stack: the arguments of a call, the tables among them, and the answers.
+
+use std::cell::Cell;
+use std::ffi::{c_int, CStr};
+use std::mem::ManuallyDrop;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use mlua::ffi;
+
+/// How many values an answer has at most.
+pub(super) const ANSWER_VALUES: usize = 5;
+/// How many values stay on the stack at most. Lua gives C functions room for 20; an answer, a name and a value that is
+/// being set need some too.
+const KEPT_VALUES: usize = 20 - ANSWER_VALUES - 2;
+
+/// The call that is running.
+pub struct Lua {
+    pub(super) state: *mut ffi::lua_State,
+    // How many values lie above the arguments.
+    kept: Cell<usize>,
+    // How many of those are removed again before the call ends.
+    borrowed: Cell<usize>,
+}
+
+/// A value that stays at its place of the stack for as long as `'a`.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    pub(super) lua: &'a Lua,
+    pub(super) index: c_int,
+}
+
+/// A value that is a table.
+#[derive(Clone, Copy)]
+pub struct Table<'a>(Value<'a>);
+
+impl Lua {
+    /// Makes what stands for the call.
+    ///
+    /// # Safety
+    /// `state` is the one that Lua has called a C function with, and that function has not returned.
+    pub(super) unsafe fn new(state: *mut ffi::lua_State) -> Lua {
+        Lua { state, kept: Cell::new(0), borrowed: Cell::new(0) }
+    }
+
+    /// Runs what needs no Lua. A panic becomes `None`.
+    pub fn attempt<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(work)).ok()
+    }
+
+    /// Names an argument, the first being 1. It may be absent.
+    pub fn arg(&self, position: u8) -> Value<'_> {
+        Value { lua: self, index: position.into() }
+    }
+
+    // Takes note of values that are about to be pushed; `None` where there is no room.
+    pub(super) fn keep(&self, count: usize) -> Option<()> {
+        let kept = self.kept.get() + count;
+        self.kept.set(kept);
+        (kept <= KEPT_VALUES).then_some(())
+    }
+
+    // As `keep`, for values that stay until the call ends: none that is removed earlier may lie below them.
+    pub(super) fn keep_to_the_end(&self, count: usize) -> Option<()> {
+        if self.borrowed.get() > 0 {
+            return None;
+        }
+        self.keep(count)
+    }
+
+    // The value on top of the stack, which somebody has made room for by `keep`.
+    pub(super) fn top(&self) -> Value<'_> {
+        // SAFETY: this changes nothing.
+        Value { lua: self, index: unsafe { ffi::lua_gettop(self.state) } }
+    }
+
+    // Lends the value on top of the stack, for which `keep` has made room, and removes it.
+    #[inline]
+    pub(super) fn lend<R>(&self, work: impl FnOnce(Value<'_>) -> R) -> R {
+        self.borrowed.set(self.borrowed.get() + 1);
+        let value = self.top();
+        let result = work(value);
+        // SAFETY: `work` has left the stack as it was, for `keep_to_the_end` refused everything else.
+        unsafe { ffi::lua_settop(self.state, value.index - 1) };
+        self.borrowed.set(self.borrowed.get() - 1);
+        self.kept.set(self.kept.get() - 1);
+        result
+    }
+}
+
+impl<'a> Value<'a> {
+    fn kind(self) -> c_int {
+        // SAFETY: indices above 0 may be asked for although nothing is there.
+        unsafe { ffi::lua_type(self.lua.state, self.index) }
+    }
+
+    /// Tells whether there is a value other than nil.
+    pub fn is_some(self) -> bool {
+        self.kind() > ffi::LUA_TNIL
+    }
+
+    /// Tells whether it is a number, and no string that looks like one.
+    pub fn is_number(self) -> bool {
+        self.kind() == ffi::LUA_TNUMBER
+    }
+
+    /// Takes a truth value; nil and none are false.
+    pub fn boolean(self) -> bool {
+        // SAFETY: any value may be tested.
+        unsafe { ffi::lua_toboolean(self.lua.state, self.index) != 0 }
+    }
+
+    /// Takes a number; 0 where there is none.
+    pub fn number(self) -> f64 {
+        // SAFETY: any value may be converted to a number, which does not change it.
+        unsafe { ffi::lua_tonumber(self.lua.state, self.index) }
+    }
+
+    /// Takes a string.
+    pub fn string(self) -> Option<&'a [u8]> {
+        if self.kind() != ffi::LUA_TSTRING {
+            return None;
+        }
+        let mut size = 0;
+        // SAFETY: it is a string, so nothing is converted, and it lives as long as it stays on the stack.
+        Some(unsafe {
+            let start = ffi::lua_tolstring(self.lua.state, self.index, &mut size);
+            std::slice::from_raw_parts(start.cast(), size)
+        })
+    }
+
+    /// Takes a string; empty where it is none.
+    pub fn bytes(self) -> &'a [u8] {
+        self.string().unwrap_or_default()
+    }
+
+    /// Takes a table.
+    pub fn table(self) -> Option<Table<'a>> {
+        (self.kind() == ffi::LUA_TTABLE).then_some(Table(self))
+    }
+}
+
+impl<'a> Table<'a> {
+    /// Lends the value at a place of an array. Cannot raise.
+    #[inline]
+    pub fn with<R>(self, place: usize, work: impl FnOnce(Value<'_>) -> R) -> Option<R> {
+        let lua = self.0.lua;
+        lua.keep(1)?;
+        // SAFETY: this is a table, and there is room for the value.
+        unsafe { ffi::lua_rawgeti(lua.state, self.0.index, place as ffi::lua_Integer) };
+        Some(lua.lend(work))
+    }
+
+    /// Takes fields by their names, also those that a metatable gives. May raise.
+    pub fn fields<const COUNT: usize>(self, names: [&CStr; COUNT]) -> Option<[Value<'a>; COUNT]> {
+        let lua = self.0.lua;
+        lua.keep_to_the_end(COUNT)?;
+        Some(names.map(|name| {
+            // SAFETY: there is room for the value.
+            unsafe { ffi::lua_getfield(lua.state, self.0.index, name.as_ptr()) };
+            lua.top()
+        }))
+    }
+
+    /// Sets a place of an array; an answer of several values sets the places after it too. May raise.
+    #[inline]
+    pub fn set<A: Answer>(self, place: usize, answer: A) {
+        const { assert!(A::COUNT <= ANSWER_VALUES) };
+        let lua = self.0.lua;
+        let count = answer.push(lua) as usize;
+        for position in (place..place + count).rev() {
+            // SAFETY: this is a table; `push` has left `count` values, and each is removed.
+            unsafe { ffi::lua_rawseti(lua.state, self.0.index, position as ffi::lua_Integer) };
+        }
+    }
+}
+
+/// What a function answers Lua with.
+///
+/// # Safety
+/// `push` leaves as many values on the stack as it returns, and no more than `COUNT`.
+pub unsafe trait Answer {
+    /// How many values it has at most.
+    const COUNT: usize;
+
+    /// Pushes it, and returns how many values that was. May raise, and then leaks no more than memory.
+    fn push(self, lua: &Lua) -> c_int;
+}
+
+/// The object that was made last: it is on top of the stack.
+pub struct Made(pub(super) ());
+
+macro_rules! answer {
+    ($($type:ty, $push:expr;)*) => {
+        $(// SAFETY: each of the functions below pushes one value.
+        unsafe impl Answer for $type {
+            const COUNT: usize = 1;
+
+            #[inline]
+            fn push(self, lua: &Lua) -> c_int {
+                // SAFETY: `KEPT_VALUES` leaves room for an answer; Lua copies bytes.
+                unsafe { ($push)(lua.state, self) };
+                1
+            }
+        })*
+    };
+}
+
+answer! {
+    Made, |state, _: Made| ffi::lua_pushvalue(state, -1);
+    Value<'_>, |state, value: Value<'_>| ffi::lua_pushvalue(state, value.index);
+    (), |state, ()| ffi::lua_pushnil(state);
+    bool, |state, value: bool| ffi::lua_pushboolean(state, value.into());
+    usize, |state, value| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
+    i32, |state, value: i32| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
+    f64, |state, value| ffi::lua_pushnumber(state, value);
+    &[u8], |state, value: &[u8]| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
+    &str, |state, value: &str| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
+}
+
+// SAFETY: the bytes are one value.
+unsafe impl Answer for Vec<u8> {
+    const COUNT: usize = 1;
+
+    fn push(self, lua: &Lua) -> c_int {
+        let bytes = ManuallyDrop::new(self);
+        let count = bytes[..].push(lua);
+        drop(ManuallyDrop::into_inner(bytes));
+        count
+    }
+}
+
+// SAFETY: nil is one value, the other case is as many as it has.
+unsafe impl<T: Answer> Answer for Option<T> {
+    const COUNT: usize = T::COUNT;
+
+    #[inline]
+    fn push(self, lua: &Lua) -> c_int {
+        match self {
+            Some(answer) => answer.push(lua),
+            None => ().push(lua),
+        }
+    }
+}
+
+// Nil and why for an error.
+//
+// SAFETY: either case is as many values as it has.
+unsafe impl<T: Answer, E: Answer + Copy> Answer for Result<T, E> {
+    const COUNT: usize = T::COUNT + 1 + E::COUNT;
+
+    #[inline]
+    fn push(self, lua: &Lua) -> c_int {
+        match self {
+            Ok(answer) => answer.push(lua),
+            Err(why) => ((), why).push(lua),
+        }
+    }
+}
+
+macro_rules! answers {
+    ($(($first:ident $($other:ident)*))*) => {
+        $(
+            // What is still to be pushed needs no destructor.
+            //
+            // SAFETY: each of the values is as many as it has.
+            #[allow(non_snake_case)]
+            unsafe impl<$first: Answer, $($other: Answer + Copy),*> Answer for ($first, $($other),*) {
+                const COUNT: usize = $first::COUNT $(+ $other::COUNT)*;
+
+                #[inline]
+                fn push(self, lua: &Lua) -> c_int {
+                    let ($first, $($other),*) = self;
+                    $first.push(lua) $(+ $other.push(lua))*
+                }
+            }
+        )*
+    };
+}
+
+answers! { (A B) (A B C) (A B C D E) }

@@ -1,0 +1,122 @@
+--- The layers of the library, and what breaks their order: an arrow that points up, a cycle, a field of a higher object.
+-- @module spec.support.layers
+local layers = {}
+
+--- The layers, the highest first. A module may require modules of its own layer and of every lower one.
+layers.ORDER = {
+  "websockets", "api", "options", "turn", "server", "client", "connection", "protocol", "http", "wire", "poller",
+  "transport", "engine", "errors",
+}
+
+-- Modules beside the folders: what users hold, and the words for errors.
+local API = { context = true, websocket = true, request = true, files = true }
+
+-- These know bytes, messages and descriptors. Of the object that owns a connection they may hand on the reference alone.
+local BLIND = { wire = true, poller = true, transport = true, engine = true }
+
+-- Names under which connections and contexts are known in the layers above.
+local HIGHER = { "owner", "ws", "context", "connection" }
+
+local function rank(layer)
+  for position, name in ipairs(layers.ORDER) do
+    if name == layer then return position end
+  end
+end
+
+--- Names the layer of a module.
+-- @tparam string module such as `websockets.http.head`
+-- @treturn ?string nil for a module that belongs to no layer
+function layers.of(module)
+  if module == "websockets" then return module end
+  local first, rest = module:match("^websockets%.([%w_]+)(.*)$")
+  if not first then return nil end
+  if rest == "" and API[first] then return "api" end
+  return rank(first) and (rest ~= "" or first == "errors") and first or nil
+end
+
+-- Code without its comments, so that a reference in a docstring is no arrow. The library has no long comments.
+local function without_comments(text)
+  return (text:gsub("%-%-[^\n]*", ""))
+end
+
+--- Lists the modules that a file names in its code: required at once, inside a function, or by name.
+-- @tparam string text
+-- @treturn {string,...}
+function layers.required(text)
+  local list = {}
+  for module in without_comments(text):gmatch([=[["'](websockets%.[%w_.]+)["']]=]) do list[#list + 1] = module end
+  return list
+end
+
+--- Lists the fields of higher objects that a file of a low layer reads, sets or calls.
+-- @tparam string text
+-- @treturn {string,...} such as `owner.plain`
+function layers.higher_fields(text)
+  local found = {}
+  for _, name in ipairs(HIGHER) do
+    for access in without_comments(text):gmatch("%f[%w_]" .. name .. "%s*[.:][%a_][%w_]*") do
+      found[#found + 1] = access
+    end
+  end
+  return found
+end
+
+--- Lists the names in string and C string literals of Rust code, tests and comments left out.
+-- @tparam string text
+-- @treturn {string,...}
+function layers.rust_names(text)
+  local list = {}
+  local code = text:gsub("//[^\n]*", ""):gsub("#%[cfg%(test%)%].*$", "")
+  for name in code:gmatch('"([%a_][%w_]*)"') do list[#list + 1] = name end
+  return list
+end
+
+--- Judges the modules of a tree.
+-- @tparam table files module -> text
+-- @treturn {string,...} what is wrong, sorted
+function layers.problems(files)
+  local found = {}
+  for module, text in pairs(files) do
+    local from = layers.of(module)
+    if not from then found[#found + 1] = module .. " belongs to no layer" end
+    for _, other in ipairs(layers.required(text)) do
+      local to = layers.of(other)
+      if not files[other] then
+        found[#found + 1] = ("%s names %s, which is not there"):format(module, other)
+      elseif from and to and rank(to) < rank(from) then
+        found[#found + 1] = ("%s requires %s: up from %s to %s"):format(module, other, from, to)
+      end
+    end
+    if BLIND[from] then
+      for _, access in ipairs(layers.higher_fields(text)) do
+        found[#found + 1] = ("%s uses %s, a field of a higher layer"):format(module, access)
+      end
+    end
+  end
+  table.sort(found)
+  return found
+end
+
+--- Finds a cycle.
+-- @tparam table arrows module -> list of modules
+-- @treturn ?string the modules of one cycle, in order
+function layers.cycle(arrows)
+  local state, path = {}, {}
+  local function visit(module)
+    if state[module] == "done" then return nil end
+    path[#path + 1] = module
+    if state[module] then return table.concat(path, " -> ") end
+    state[module] = "open"
+    for _, other in ipairs(arrows[module] or {}) do
+      local found = visit(other)
+      if found then return found end
+    end
+    state[module], path[#path] = "done", nil
+  end
+  for module in pairs(arrows) do
+    local found = visit(module)
+    if found then return found end
+  end
+end
+
+return layers
