@@ -71,7 +71,7 @@ end
 
 --- Makes a context. Called as `websockets.context`.
 -- @tparam table given options by name
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @treturn context
 -- @raise for a wrong or unknown option; `websocket could not create context: ` and the reason
 function context.new(given, level)
@@ -117,7 +117,7 @@ function context:service(ms)
   return 0
 end
 
---- Serves one descriptor that an outside loop found ready. Masks behind it, as in 2012, are hints: none is needed.
+--- Serves one descriptor that an outside loop found ready. Masks after it, as in 2012, are hints: none is needed.
 -- @tparam integer fd as `on_add_fd` announced it
 -- @treturn integer 0, also for a descriptor that is not ours
 -- @raise as `service`

@@ -4,6 +4,7 @@ local close_frame = require("websockets.engine.close")
 local connection = require("websockets.connection.connection")
 local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
+local fields = require("websockets.http.fields")
 local files = require("websockets.server.files")
 local headers_of = require("websockets.http.headers")
 local kinds = require("websockets.protocol.kinds")
@@ -77,19 +78,13 @@ local function write_other(ws, data, number)
   return result, why
 end
 
--- Inside a turn everything is sent at its end; outside of one, now.
-local function settle(ws)
-  if not ws.context.busy then entry.settle(ws.context) end
-end
-
 --- Sends a message. It is queued and leaves at the end of the turn; it never blocks.
 -- @tparam string|number data the payload; text must be UTF-8
 -- @tparam[opt=WRITE_TEXT] integer kind one of the `WRITE_*` numbers; added to it `WRITE_NO_FIN` for a fragment,
 -- `WRITE_NO_COMPRESSION` for a message to be sent as it is
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment`, `type`, or `entropy` (a client without random
--- bytes for its mask)
+-- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment`, `type`, or `entropy` (no random bytes for a mask)
 -- @raise for a payload that is no string or number, or a control frame of more than 125 bytes
 -- @rfc 6455 5.4, 5.6
 function websocket:write(data, kind)
@@ -104,7 +99,7 @@ function websocket:write(data, kind)
   else
     result, why = write_other(self, data, kind)
   end
-  settle(self)
+  entry.settle(self.context)
   return result, why
 end
 
@@ -119,7 +114,7 @@ function websocket:ping(data)
   data = data == nil and "" or bytes_argument(1, "ping", data)
   check_control("ping", data, 4)
   local result, why = outbox.send_control(self, OPCODES[kinds.PING], data)
-  settle(self)
+  entry.settle(self.context)
   return result, why
 end
 
@@ -181,8 +176,7 @@ end
 
 --- The name that `on_drain` had in 2012.
 -- @function websocket:on_server_writeable
--- @tparam function fn `fn(ws)`
--- @treturn nil
+-- @tparam function fn
 websocket.on_server_writeable = websocket.on_drain
 
 --- Sets the function that is called with each pong.
@@ -206,8 +200,7 @@ local function close(ws, code, reason)
 end
 
 --- Ends the connection.
--- @tparam[opt] integer code none: a close frame without code; 0: at once, without a frame; else 1000-1003, 1007-1014
--- or 3000-4999
+-- @tparam[opt] integer code 1000-1003, 1007-1014 or 3000-4999; none: a frame without code; 0: at once, without a frame
 -- @tparam[opt] string reason at most 123 bytes of UTF-8
 -- @treturn nil
 -- @raise for a code that may not be sent, or a reason that is not UTF-8 or too long
@@ -233,7 +226,7 @@ function websocket:request() return request.of(self) end
 -- @treturn[2] string why
 function websocket:serve_http_file(path, content_type)
   if type(path) ~= "string" then errors.argument(1, "serve_http_file", "path", path) end
-  if content_type ~= nil and (type(content_type) ~= "string" or content_type:find("[%c]")) then
+  if content_type ~= nil and (type(content_type) ~= "string" or not fields.is_value(content_type)) then
     errors.argument(2, "serve_http_file", "content type without control characters", content_type)
   end
   return entry.within(self.context, files.serve, self, path, content_type)

@@ -99,7 +99,8 @@ describe("the layers of the library", function()
     assert.is_not_nil(fields.state)
     for module, text in pairs(rust_files()) do
       for _, name in ipairs(layers.rust_names(text)) do
-        assert.is_nil(fields[name], ("native/%s names the field '%s' of %s"):format(module, name, tostring(fields[name])))
+        assert.is_nil(fields[name],
+          ("native/%s names the field '%s' of %s"):format(module, name, tostring(fields[name])))
       end
     end
   end)
@@ -115,7 +116,8 @@ describe("the check of the layers", function()
   it("finds an arrow that points up, at the top of a file and inside a function", function()
     local expected = "websockets.http.head requires websockets.turn.turn: up from http to turn"
     assert.equal(expected, problems_with("websockets.http.head", 'local turn = require("websockets.turn.turn")'))
-    assert.equal(expected, problems_with("websockets.http.head", "function f() return require 'websockets.turn.turn' end"))
+    assert.equal(expected,
+      problems_with("websockets.http.head", "function f() return require 'websockets.turn.turn' end"))
     assert.equal(expected, problems_with("websockets.http.head", 'pcall(require, "websockets.turn.turn")'))
   end)
 

@@ -1,4 +1,5 @@
---- The layers of the library, and what breaks their order: an arrow that points up, a cycle, a field of a higher object.
+--- The layers of the library, and what breaks their order: an arrow that points up, a cycle, a field of a higher
+-- object.
 -- @module spec.support.layers
 local layers = {}
 
@@ -11,7 +12,7 @@ layers.ORDER = {
 -- Modules beside the folders: what users hold, and the words for errors.
 local API = { context = true, websocket = true, request = true, files = true }
 
--- These know bytes, messages and descriptors. Of the object that owns a connection they may hand on the reference alone.
+-- These know bytes, messages and descriptors. The object that owns a connection they hand on without looking into it.
 local BLIND = { wire = true, poller = true, transport = true, engine = true }
 
 -- Names under which connections and contexts are known in the layers above.

@@ -1,5 +1,5 @@
---- Connections that this side opens: resolving, connecting and the opening handshake, without waiting for any of them. A
--- dial is the phase of such a connection until it is open.
+--- Connections that this side opens: resolving, connecting and the opening handshake, without waiting for any of them.
+-- A dial is the phase of such a connection until it is open.
 -- @module websockets.client.dial
 local compression = require("websockets.protocol.compression")
 local connection = require("websockets.connection.connection")
@@ -156,7 +156,8 @@ local function new_phase(place, addresses, unresolved)
 end
 
 local function start(self, context, transport, settings)
-  return connection.new(context, transport, math.floor(transport:getfd()), self, { settings = settings, expire = expire })
+  local fd = math.floor(transport:getfd())
+  return connection.new(context, transport, fd, self, { settings = settings, expire = expire })
 end
 
 -- With the accelerator nothing waits for the answer to a look-up: it arrives as from any other socket.

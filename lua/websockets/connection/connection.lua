@@ -44,7 +44,8 @@ end
 -- @tparam string leftover bytes that came after the request
 -- @tparam ?string subprotocol
 -- @tparam function handler the application's connect callback
--- @tparam ?table|boolean deflate what was agreed about compression, see `websockets.protocol.compression`; false for none
+-- @tparam ?table|boolean deflate what was agreed about compression, see `websockets.protocol.compression`; false for
+-- none
 function connection.open(ws, answer, leftover, subprotocol, handler, deflate)
   ws.wire:raw(answer)
   open(ws, "server", leftover, subprotocol, deflate or false, handler)

@@ -19,9 +19,9 @@ function group.new(context, name)
   return self
 end
 
---- Chooses the list that a connection belongs to. Text and binary recipients are lists of wires, so that one call serves
--- them all. A connection is served by itself if it has a function of its own, is sending a fragmented message, or has a
--- wire of another kind.
+--- Chooses the list that a connection belongs to. Text and binary recipients are lists of wires, so that one call
+-- serves them all. A connection is served by itself if it has a function of its own, is sending a fragmented message,
+-- or has a wire of another kind.
 -- @tparam table ws with `broadcast_mode`: opcode 1 or 2, or a function
 -- @treturn table list
 function group:list_for(ws)

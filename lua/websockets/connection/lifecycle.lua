@@ -1,5 +1,5 @@
---- The life of a connection. This module alone writes its state, its outcome, its deadline, its place in a group, whether
--- reading is paused, and whether its messages may take the fast path.
+--- The life of a connection. This module alone writes its state, its outcome, its deadline, its place in a group,
+-- whether reading is paused, and whether its messages may take the fast path.
 -- @module websockets.connection.lifecycle
 local close_frame = require("websockets.engine.close")
 local descriptor = require("websockets.connection.descriptor")
@@ -18,7 +18,8 @@ local TRANSITIONS = {
   finish = { http = "draining" },
   drained = { draining = "lingering" },
   abort = {
-    dialling = "closed", http = "closed", open = "closed", closing = "closed", draining = "closed", lingering = "closed",
+    dialling = "closed", http = "closed", open = "closed", closing = "closed", draining = "closed",
+    lingering = "closed",
   },
 }
 
@@ -126,15 +127,15 @@ end
 -- RFC 6455 7.1.2: our close frame is queued, the peer's is awaited.
 enter.closing = stop_talking
 
--- What still comes is thrown away: closing a socket with unread bytes makes the system reset the connection, and the peer
--- loses our last words.
+-- What still comes is thrown away: closing a socket with unread bytes makes the system reset the connection, and the
+-- peer loses our last words.
 function enter.draining(ws)
   stop_talking(ws)
   ws.context.agenda:touch(ws)
 end
 
--- RFC 6455 7.1.1: after both close frames the server ends the connection first. The client waits for that as long as for
--- the frame.
+-- RFC 6455 7.1.1: after both close frames the server ends the connection first. The client waits for that as long as
+-- for the frame.
 function enter.lingering(ws)
   if not ws.outcome.clean then ws.wire:shutdown() end
   lifecycle.deadline(ws, ws.settings.close_timeout, expire)

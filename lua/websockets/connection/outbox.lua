@@ -8,7 +8,7 @@ local outbox = {}
 local TEXT = 1
 local TRY_AGAIN_LATER = 1013
 
---- Applies the option `slow_consumer` to a connection whose queue is full.
+--- Applies the option `slow_consumer` to a connection that has a full queue.
 -- @tparam table ws open
 -- @tparam number enough bytes that `drop_old` drops at least, if it can
 -- @tparam ?boolean must whether bytes have to go even where the policy drops new messages only
@@ -23,8 +23,8 @@ function outbox.make_room(ws, enough, must)
   return false
 end
 
---- Goes on after a wire has refused a frame: a full queue is treated as `slow_consumer` says, then the frame is tried once
--- more.
+--- Goes on after a wire has refused a frame: a full queue is treated as `slow_consumer` says, then the frame is tried
+-- once more.
 -- @tparam table ws
 -- @tparam string why the word of the wire
 -- @tparam integer opcode

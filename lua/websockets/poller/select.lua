@@ -3,7 +3,7 @@
 local select_poller = {}
 select_poller.__index = select_poller
 
--- LuaSocket goes on waiting behind a signal, and only between its waits does Lua hear of a Ctrl-C.
+-- LuaSocket goes on waiting after a signal, and Lua notices a Ctrl-C only between its waits.
 local WAIT_SECONDS = 0.5
 local min, HUGE = math.min, math.huge
 

@@ -50,8 +50,8 @@ end
 -- @tparam ?table fragment the message that is being sent in fragments, false or nil for none
 -- @tparam integer opcode 0, 1 or 2
 -- @tparam boolean fin
--- @treturn[1] string `whole` (a message), `first` or `next` (a fragment), `later`: a message that must wait for the last
--- fragment of another one
+-- @treturn[1] string `whole` (a message), `first` or `next` (a fragment), `later`: a message that must wait for the
+-- last fragment of another one
 -- @treturn[2] nil it may not be sent: a second fragmented message, or a continuation without a first fragment
 function session.place(fragment, opcode, fin)
   if opcode == CONTINUATION then return fragment and "next" or nil end

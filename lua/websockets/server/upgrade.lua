@@ -13,7 +13,8 @@ local upgrade = {}
 local NOTHING = {}
 local ANSWER_FIELDS = { protocol = true, headers = true, user = true }
 
--- Which handler an accepted client gets. The application's choice has been checked: nil leaves it to the client's order.
+-- Which handler an accepted client gets. The application's choice has been checked: nil leaves it to the client's
+-- order.
 local function choose(ws, offered, wanted)
   local settings = ws.settings
   if wanted == false then return settings.default end
@@ -42,7 +43,7 @@ end
 -- @tparam ?table answer `protocol`, `headers`, `user`
 -- @tparam string name of the public function
 -- @tparam integer position of the argument
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @raise naming what is wrong
 function upgrade.check_answer(ws, answer, name, position, level)
   if answer == nil then return end
@@ -62,7 +63,7 @@ end
 -- @tparam ?string body
 -- @tparam string name of the public function
 -- @tparam integer position of the status among its arguments
--- @tparam integer level whose fault a mistake is, as for `error`
+-- @tparam integer level of the caller, as for `error`
 -- @raise naming what is wrong
 function upgrade.check_refusal(status, headers, body, name, position, level)
   if status ~= nil and (type(status) ~= "number" or status % 1 ~= 0 or status < 300 or status > 599) then

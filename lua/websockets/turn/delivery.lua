@@ -10,8 +10,8 @@ local delivery = {}
 local OTHER = hub_of.OTHER
 local LAST_READS = 64
 
--- Messages on their way to callbacks, in three arrays. What has been delivered is false there, so an error of a callback
--- costs no other message. `first` is above 1 where an error has interrupted the delivery.
+-- Messages on their way to callbacks, in three arrays. What has been delivered is false there, so an error of a
+-- callback costs no other message. `first` is above 1 where an error has interrupted the delivery.
 local function new_inbox()
   return { takers = {}, opcodes = {}, payloads = {}, first = 1, count = 0 }
 end
@@ -58,8 +58,8 @@ end
 
 local serve
 
--- An entry with the opcode OTHER is no message. Its payload is true where more of a connection may be here, a word where
--- it has ended, or false for an owner whose messages the hub does not read.
+-- An entry with the opcode OTHER is no message. Its payload is true where more of a connection may be here, a word
+-- where it has ended, or false for an owner that the hub does not read.
 local function take_other(context, ws, opcode, payload)
   if opcode == OTHER then
     if payload == true then
@@ -149,7 +149,9 @@ local function discard(ws)
 end
 
 -- How a connection is read in each state.
-local readers = { http = read_http, open = read_messages, closing = read_messages, draining = discard, lingering = discard }
+local readers = {
+  http = read_http, open = read_messages, closing = read_messages, draining = discard, lingering = discard,
+}
 
 function readers.dialling(ws)
   ws.phase:advance(ws)
@@ -251,7 +253,7 @@ function delivery.run(work, context, what, count)
   repeat
     local is_done, err = pcall(work, context, state, what, count)
     if not is_done then
-      local was_hub_reading, is_taken = work == read_ready, nil
+      local was_hub_reading, is_taken = work == read_ready
       repeat
         context.agenda:fail(err, recover(state, was_hub_reading))
         is_taken, err = pcall(take_interrupted, context, state)

@@ -1,4 +1,5 @@
---- Entering a context: whatever is done there is done inside a turn, and the turn is brought to its end whatever happens.
+--- Entering a context: whatever is done there is done inside a turn, and the turn is brought to its end whatever
+-- happens.
 -- @module websockets.turn.entry
 local guard = require("websockets.turn.guard")
 local lifecycle = require("websockets.connection.lifecycle")
@@ -104,11 +105,10 @@ function entry.service_fd(context, owner)
   run(context, turn.serve_fd, owner)
 end
 
---- Does at once what a call from outside of a turn has queued.
+--- Sends what a call has queued: at once outside of a turn, else at its end.
 -- @tparam table context
 function entry.settle(context)
-  if context.destroyed then return end
-  run(context, turn.settle)
+  if not context.busy and not context.destroyed then run(context, turn.settle) end
 end
 
 --- Ends everything; inside a callback at the end of the turn.

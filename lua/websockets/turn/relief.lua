@@ -12,7 +12,7 @@ function relief.new()
   return { abandoned = 0, accepted = 0 }
 end
 
--- Connections whose peers take nothing, the largest queue first.
+-- The connections that wait for their peers, the largest queue first.
 local function by_size(agenda)
   local list, size = {}, {}
   for i = 1, agenda.blocked_count do
@@ -23,7 +23,8 @@ local function by_size(agenda)
   return list
 end
 
--- What the connection held counts no more, though it is given back only when the wire is closed, at the end of the turn.
+-- What the connection held no longer counts, though it is given back only when the wire is closed, at the end of the
+-- turn.
 local function abandon(ws)
   local state = ws.context.relief
   state.abandoned = state.abandoned + ws.wire:buffered()

@@ -13,8 +13,8 @@ local deliver, read_ready = delivery.run, delivery.read_ready
 
 local ROUNDS_AN_ENTRY = 64
 
--- Follows a flush of a wire: `pending` bytes still wait, nil where the connection broke; `took` tells whether any byte was
--- taken, or why it broke.
+-- Follows a flush of a wire: `pending` bytes still wait, nil where the connection broke; `took` tells whether any byte
+-- was taken, or why it broke.
 local function flushed(ws, pending, took)
   local state = ws.state
   if state == "closed" then return end
@@ -67,7 +67,7 @@ end
 local function tell_ends(agenda)
   local retired, count = agenda.retired, agenda.retired_count
   for i = agenda.told + 1, count do
-    -- One whose callback raises past protection has been told.
+    -- First, so that an interruption (Ctrl-C) in its callback does not have it told twice.
     agenda.told = i
     lifecycle.tell_closed(retired[i])
   end
@@ -91,8 +91,8 @@ local function close_retired(context)
   agenda.retired_count, agenda.told, context.relief.abandoned = 0, 0, 0
 end
 
---- Brings a turn to its end: what was queued leaves, ends are told, descriptors are closed. What that leads to belongs to
--- it.
+--- Brings a turn to its end: what was queued leaves, ends are told, descriptors are closed. What that leads to belongs
+-- to it.
 -- @tparam table context
 function turn.finish(context)
   local hub, agenda, reports, owners = context.hub, context.agenda, context.reports, context.owners

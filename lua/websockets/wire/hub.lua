@@ -1,5 +1,5 @@
---- What the wires of one context share where there is no accelerator: which of them queued something, how much waits, and
--- reading from many at once.
+--- What the wires of one context share where there is no accelerator: which of them queued something, how much waits,
+-- and reading from many at once.
 -- @module websockets.wire.hub
 local budget = require("websockets.engine.budget")
 local queue_of = require("websockets.wire.queue")
@@ -41,7 +41,7 @@ end
 --- Turns the pairs that a wire read into entries of three arrays; takes the payloads out of the batch.
 -- @tparam table batch opcode, payload pairs
 -- @tparam integer count of pairs
--- @param owner whom they belong to
+-- @param owner what they belong to
 -- @tparam table takers filled from its beginning, as the next two
 -- @tparam table opcodes
 -- @tparam table payloads
@@ -75,9 +75,9 @@ end
 --- Makes what the wires of one context share: which of them queued something, and how much waits in all.
 --
 -- `hub.flush(hub.source, reports, owners, count)` sends what was queued. It adds triples to `reports`, where there are
--- `count` (default 0) already, and returns how many there are then: the owner of a wire; bytes that wait, or false where
--- it broke; whether any was taken, or why it broke. It reports only wires that broke, that wait for their peer or have
--- ceased to, of which bytes were taken between two flushes, or that have not been started. `owners` has owners by
+-- `count` (default 0) already, and returns how many there are then: the owner of a wire; bytes that wait, or false
+-- where it broke; whether any was taken, or why it broke. It reports only wires that broke, that wait for their peer or
+-- have ceased to, of which bytes were taken between two flushes, or that have not been started. `owners` has owners by
 -- descriptor, for the accelerator.
 --
 -- `hub.read(hub.source, readable, first, last, owners, takers, opcodes, payloads)` reads once from the first in a part

@@ -12,7 +12,7 @@ local SMALL_BYTES = 4096
 
 local methods = core.websockets_wire
 
--- LuaJIT leaves its compiled code at every call of a C function, but for those that its ffi knows.
+-- LuaJIT leaves its compiled code at every call of a C function, except for functions that its ffi knows.
 local function compile_write()
   local ffi = require("ffi")
   ffi.cdef("bool websockets_write(void *wire, int opcode, const char *payload, size_t size);")
@@ -38,7 +38,7 @@ methods.write = is_compiled and compiled_write or core.write
 
 --- From here on the connection speaks WebSocket.
 -- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`, `deflate`
--- @tparam string leftover bytes behind the handshake
+-- @tparam string leftover bytes that came after the handshake
 function methods:start(settings, leftover)
   local limits, inflate = settings.limits, settings.deflate and settings.deflate.inflate or {}
   self:begin({

@@ -23,7 +23,7 @@ function queue_of.weight(bytes, pieces)
   return pieces > MANY_PIECES and max(bytes, pieces * PIECE_BYTES) or bytes
 end
 
---- Puts a frame behind the others.
+--- Puts a frame at the end of the queue.
 -- @tparam stream self
 -- @tparam string bytes
 -- @tparam boolean is_fixed whether it must never be dropped

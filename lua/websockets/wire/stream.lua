@@ -49,7 +49,7 @@ end
 --- From here on the connection speaks WebSocket.
 -- @tparam table settings kept, not copied: `role`, `max_message_bytes`, `max_fragments`, `budget`, `limits` in place of
 -- those of `new`, `deflate` (what was agreed about compression, false for none)
--- @tparam string leftover bytes behind the handshake
+-- @tparam string leftover bytes that came after the handshake
 function stream:start(settings, leftover)
   self.reader = self.engine.reader(settings)
   self.writer = self.engine.writer(settings)
@@ -155,7 +155,7 @@ function stream:push(opcode, payload, fin, plain)
   return true
 end
 
---- Queues a whole message, in a turn whose end sends it: the fast path of `ws:write`.
+--- Queues a whole message within a turn, which sends it at its end: the fast path of `ws:write`.
 -- @tparam string payload
 -- @tparam ?integer kind `WRITE_TEXT` or `WRITE_BINARY`; nil is text
 -- @treturn ?boolean whether it was queued; what is not needs a closer look

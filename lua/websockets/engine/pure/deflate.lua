@@ -101,7 +101,7 @@ local function open(self)
   return self.stream
 end
 
--- 7.2.3.4: behind a last block another stream begins.
+-- 7.2.3.4: after a last block another stream begins.
 local function end_stream(self)
   self.stream, self.ends = false, self.ends + 1
   return self.ends <= MAX_ENDS

@@ -2,9 +2,10 @@
 -- @module websockets.engine.pure.header
 -- @rfc 6455 5.2
 
+local close = require "websockets.engine.close"
 local utf8 = require "websockets.engine.pure.utf8"
 
-local byte, sub = string.byte, string.sub
+local byte = string.byte
 
 local header = {}
 
@@ -25,7 +26,7 @@ local PACKED = 64
 -- @rfc 7692 6
 local function check_first(first, message, options)
   local opcode, max_fragments = first % 16, options.max_fragments
-  -- 5.2: the three bits behind FIN are reserved for extensions; RFC 7692 6: the first of them marks the first frame of
+  -- 5.2: the three bits after FIN are reserved for extensions; RFC 7692 6: the first of them marks the first frame of
   -- a compressed message.
   local is_packed = options.deflate and first % 128 - opcode == PACKED and (opcode == 1 or opcode == 2)
   if first % 128 >= 16 and not is_packed then return PROTOCOL_ERROR, "a reserved bit is set" end
@@ -70,7 +71,7 @@ end
 -- @tparam number position of the frame's first byte
 -- @tparam number length the seven bits of the second byte
 -- @treturn[1] number payload length
--- @treturn[1] number position behind it
+-- @treturn[1] number position after it
 -- @treturn[2] nil more bytes are needed
 -- @treturn[3] nil
 -- @treturn[3] nil
@@ -102,7 +103,7 @@ end
 -- @tparam number position of the frame's first byte
 -- @treturn[1] number first byte of the frame
 -- @treturn[1] number payload length
--- @treturn[1] number position behind the length, of the masking key or the payload
+-- @treturn[1] number position after the length, of the masking key or the payload
 -- @treturn[1] boolean whether a compressed message begins
 -- @treturn[2] nil more bytes are needed
 -- @treturn[3] boolean false
@@ -130,11 +131,6 @@ function header.read(reader, chunk, position)
   return first, length, after, is_packed
 end
 
--- 7.4: codes that may stand in a close frame.
-local function is_wire_code(code)
-  return code >= 1000 and code <= 1003 or code >= 1007 and code <= 1014 or code >= 3000 and code <= 4999
-end
-
 --- Judges the payload of a close frame.
 -- @tparam string payload
 -- @treturn[1] nil it is allowed
@@ -144,11 +140,10 @@ end
 -- @rfc 6455 7.4
 function header.check_close(payload)
   if payload == "" then return nil end
-  local high, low = byte(payload, 1, 2)
-  if not low then return PROTOCOL_ERROR, "a close payload of one byte" end
-  local code = high * 256 + low
-  if not is_wire_code(code) then return PROTOCOL_ERROR, "close code " .. code .. " is not for the wire" end
-  if not utf8.valid(sub(payload, 3)) then return NOT_UTF8, "a close reason that is not UTF-8" end
+  local code, reason = close.read(payload)
+  if not code then return PROTOCOL_ERROR, "a close payload of one byte" end
+  if not close.may_send(code) then return PROTOCOL_ERROR, "close code " .. code .. " is not for the wire" end
+  if not utf8.valid(reason) then return NOT_UTF8, "a close reason that is not UTF-8" end
   return nil
 end
 

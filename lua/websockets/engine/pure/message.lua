@@ -46,7 +46,7 @@ function message:begin_frame(length, final, k1, k2, k3, k4)
   self.k1, self.k2, self.k3, self.k4 = k1, k2, k3, k4
 end
 
---- Turns the masking key so that it fits the byte behind the given number of bytes.
+--- Turns the masking key so that it fits the byte after the given number of bytes.
 -- @tparam number count
 function message:turn_key(count)
   local turn = count % 4

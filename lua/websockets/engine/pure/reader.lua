@@ -23,8 +23,8 @@ Reader.__index = Reader
 
 --- Makes a reader.
 -- @tparam table options kept, not copied: readers may share one. `role` (ours, `"server"` or `"client"`),
--- `max_message_bytes`, `max_fragments`, `budget` (nil or a `websockets.engine.budget`, shared by many readers), `deflate`
--- (nil or false, or a table with `inflate`: how compressed messages are to be inflated)
+-- `max_message_bytes`, `max_fragments`, `budget` (nil or a `websockets.engine.budget`, shared by many readers),
+-- `deflate` (nil or false, or a table with `inflate`: how compressed messages are to be inflated)
 -- @treturn table
 local function new_reader(options)
   -- Eight fields at most: Lua then gives the table 248 bytes, one more and it is 440.

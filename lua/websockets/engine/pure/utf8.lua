@@ -9,8 +9,8 @@ local min = math.min
 
 local utf8 = {}
 
--- States: 0 between two characters; 1 to 3 as many continuation bytes to come; 4 to 7 behind a lead byte
--- whose next byte has a narrower range; 8 for ever after a bad byte.
+-- States: 0 between two characters; 1 to 3 as many continuation bytes to come; 4 to 7 after a lead byte that
+-- narrows the range of the next byte; 8 for ever after a bad byte.
 -- Each line: state, first byte, last byte, next state.
 local REJECT = 8
 local RULES = {
@@ -199,7 +199,7 @@ local advance, valid = choose()
 -- @tparam string bytes
 -- @tparam number first position of the first byte to look at
 -- @tparam number last position of the last byte to look at
--- @treturn[1] number the state behind the last byte
+-- @treturn[1] number the state after the last byte
 -- @treturn[2] nil as soon as no further bytes could make it UTF-8
 -- @rfc 6455 8.1
 utf8.next = advance

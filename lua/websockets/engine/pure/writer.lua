@@ -66,7 +66,7 @@ local WRITERS = {
 --- Gives a writer.
 -- @tparam table options `role`: ours, `"server"` or `"client"`; `deflate`: nil or false, or a table with `deflate`, how
 -- to compress (`window_bits`, `level`, `threshold`, `no_context_takeover`); without context takeover that table keeps
--- the one writer of all who share it
+-- the one writer of all connections that share it
 -- @treturn table
 local function new_writer(options)
   local how = options.deflate and options.deflate.deflate
