@@ -196,6 +196,7 @@ function context:connect(url, given)
   check(self)
   -- Loaded when it is used: each collection passes over all that is there.
   local place, settings = require("websockets.options.connect").arguments(self, url, given, 3)
+  entry.begin(self)
   return require("websockets.client.dial").connect(self, place, settings)
 end
 

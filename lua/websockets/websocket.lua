@@ -1,17 +1,17 @@
 --- One connection: the methods of `ws`.
 -- @classmod websockets.websocket
-local close_frame = require("websockets.engine.close")
+local close_codes = require("websockets.engine.close")
 local connection = require("websockets.connection.connection")
 local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
 local files = require("websockets.server.files")
-local headers_of = require("websockets.http.headers")
 local kinds = require("websockets.protocol.kinds")
 local lifecycle = require("websockets.connection.lifecycle")
 local outbox = require("websockets.connection.outbox")
 local request = require("websockets.request")
 local response = require("websockets.server.response")
+local session = require("websockets.protocol.session")
 
 local websocket = {}
 websocket.__index = websocket
@@ -22,6 +22,12 @@ websocket.blocked, websocket.fragment, websocket.held, websocket.idle_slot = fal
 
 local TEXT, BINARY, OPCODES = kinds.TEXT, kinds.BINARY, kinds.OPCODES
 local MAX_CONTROL_BYTES = 125
+
+-- Nearly every call comes from a callback: then a turn is going on.
+local function within(context, work, ...)
+  if context.busy then return work(...) end
+  return entry.within(context, work, ...)
+end
 
 local function bytes_argument(position, name, value)
   if type(value) == "string" then return value end
@@ -39,7 +45,7 @@ local function check_control(name, data, level)
 end
 
 local function check_close(ws, code, reason, name, level)
-  if not close_frame.may_send(code) then
+  if not close_codes.may_send(code) then
     errors.argument(1, name, "close code 1000-1003, 1007-1014 or 3000-4999", code, level)
   end
   if reason ~= nil and (type(reason) ~= "string" or #reason > MAX_CONTROL_BYTES - 2
@@ -52,7 +58,7 @@ local function write_close(ws, payload)
   if ws.state ~= "open" then return outbox.refuse(ws) end
   local code, reason
   if payload ~= "" then
-    code, reason = close_frame.read(payload)
+    code, reason = session.read_close(payload)
     -- One byte is no code.
     check_close(ws, code or payload:byte(), reason, "write", 6)
   end
@@ -94,6 +100,7 @@ function websocket:write(data, kind)
   if type(data) ~= "string" then data = bytes_argument(1, "write", data) end
   if kind ~= nil and type(kind) ~= "number" then errors.argument(2, "write", "WRITE_ number", kind) end
   local result, why
+  entry.begin(self.context)
   if kind == nil or kind == TEXT or kind == BINARY then
     result, why = outbox.send(self, OPCODES[kind or TEXT], data, true)
   else
@@ -113,6 +120,7 @@ end
 function websocket:ping(data)
   data = data == nil and "" or bytes_argument(1, "ping", data)
   check_control("ping", data, 4)
+  entry.begin(self.context)
   local result, why = outbox.send_control(self, OPCODES[kinds.PING], data)
   entry.settle(self.context)
   return result, why
@@ -127,7 +135,7 @@ function websocket:broadcast(data)
   data = bytes_argument(1, "broadcast", data)
   local list = self.list
   if not list then return -1, "type" end
-  return entry.within(self.context, list.group.broadcast, list.group, data)
+  return within(self.context, list.group.broadcast, list.group, data)
 end
 
 --- Sets the function that is called with each message.
@@ -187,18 +195,6 @@ function websocket:on_pong(fn)
   self.pong_handler = function_argument("on_pong", fn)
 end
 
-local function close(ws, code, reason)
-  if code == 0 then
-    -- What was written before was accepted: it leaves as far as the socket takes it.
-    if ws.state ~= "closed" then ws.wire:flush() end
-    lifecycle.abort(ws, "closed")
-  elseif ws.state == "http" or ws.state == "dialling" then
-    lifecycle.finish(ws)
-  else
-    lifecycle.close(ws, code, reason)
-  end
-end
-
 --- Ends the connection.
 -- @tparam[opt] integer code 1000-1003, 1007-1014 or 3000-4999; none: a frame without code; 0: at once, without a frame
 -- @tparam[opt] string reason at most 123 bytes of UTF-8
@@ -211,7 +207,7 @@ function websocket:close(code, reason)
   elseif code ~= 0 then
     check_close(self, code, reason, "close", 4)
   end
-  entry.within(self.context, close, self, code, reason)
+  within(self.context, connection.close, self, code, reason)
 end
 
 --- Gives the request that is to be answered, or the one that opened the WebSocket. It is read when first asked for.
@@ -229,7 +225,7 @@ function websocket:serve_http_file(path, content_type)
   if content_type ~= nil and (type(content_type) ~= "string" or not fields.is_value(content_type)) then
     errors.argument(2, "serve_http_file", "content type without control characters", content_type)
   end
-  return entry.within(self.context, files.serve, self, path, content_type)
+  return within(self.context, files.serve, self, path, content_type)
 end
 
 --- Answers an HTTP request, in `on_http` or later.
@@ -244,10 +240,10 @@ function websocket:respond(status, headers, body)
   if type(status) ~= "number" or status % 1 ~= 0 or status < 200 or status > 599 then
     errors.argument(1, "respond", "status 200 to 599", status)
   end
-  headers_of.check(headers, "respond", 2)
+  fields.check(headers, "respond", 2)
   if type(body) == "number" then body = tostring(body) end
   if body ~= nil and type(body) ~= "string" then errors.argument(3, "respond", "string", body) end
-  return entry.within(self.context, response.respond, self, status, headers, body or "")
+  return within(self.context, response.respond, self, status, headers, body or "")
 end
 
 --- Names the descriptor.
@@ -270,7 +266,7 @@ function websocket:rx_flow_control(on)
     errors.argument(1, "rx_flow_control", "boolean, 0 or 1", on)
   end
   if self.state ~= "open" then return 1 end
-  entry.within(self.context, lifecycle.pause, self, on == false or on == 0)
+  within(self.context, lifecycle.pause, self, on == false or on == 0)
   return 0
 end
 

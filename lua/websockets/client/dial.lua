@@ -169,7 +169,15 @@ local function begin_look_up(context, place, settings)
   return start(self, context, wire, settings)
 end
 
-local function begin(context, place, settings)
+--- Opens a connection.
+-- @tparam table context
+-- @tparam table place of `websockets.protocol.url`
+-- @tparam table settings of `websockets.options.connect`
+-- @treturn[1] table ws
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string `limit`
+function dial.connect(context, place, settings)
   local addresses, unresolved = resolver.known(place), nil
   if not addresses then
     if context.wire_class.look_up then return begin_look_up(context, place, settings) end
@@ -195,19 +203,6 @@ local function begin(context, place, settings)
   -- What failed at once is told in the next turn: the caller has set no callbacks yet.
   if not is_pending then context.agenda:again(ws) end
   return ws
-end
-
---- Opens a connection.
--- @tparam table context
--- @tparam table place of `websockets.protocol.url`
--- @tparam table settings of `websockets.options.connect`
--- @treturn[1] table ws
--- @treturn[2] nil
--- @treturn[2] string message
--- @treturn[2] string `limit`
-function dial.connect(context, place, settings)
-  if not context.busy then context.now = context.clock() end
-  return begin(context, place, settings)
 end
 
 return dial

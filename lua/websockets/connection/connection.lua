@@ -86,6 +86,23 @@ function connection.replace(ws, transport, fd)
   descriptor.announce(ws, true)
 end
 
+--- Ends a connection as the application asks for it.
+-- @rfc 6455 7.1.2
+-- @tparam table ws
+-- @tparam ?integer code none: a close frame without code; 0: at once, without a frame
+-- @tparam ?string reason
+function connection.close(ws, code, reason)
+  if code == 0 then
+    -- What was written before was accepted: it leaves as far as the socket takes it.
+    if ws.state ~= "closed" then ws.wire:flush() end
+    lifecycle.abort(ws, "closed")
+  elseif ws.state == "http" or ws.state == "dialling" then
+    lifecycle.finish(ws)
+  else
+    lifecycle.close(ws, code, reason)
+  end
+end
+
 --- Tells the IP address of the peer.
 -- @tparam table ws
 -- @treturn string "" where it is not known any more

@@ -1,6 +1,7 @@
 --- The open connections of one subprotocol, and broadcasts to them. `lifecycle` lets connections join and leave.
 -- @module websockets.connection.group
 local outbox = require("websockets.connection.outbox")
+local session = require("websockets.protocol.session")
 
 local group = {}
 group.__index = group
@@ -57,12 +58,12 @@ end
 -- @treturn[2] string `utf8`: there are text recipients and it is not UTF-8; nobody gets it
 function group:broadcast(data)
   local single, context = self.single, self.context
-  local recipients, has_text = {}, self[TEXT].count > 0
+  local recipients, opcode = {}, self[TEXT].count > 0 and TEXT or BINARY
   for i = 1, single.count do
     recipients[i] = single.members[i]
-    has_text = has_text or recipients[i].broadcast_mode == TEXT
+    if recipients[i].broadcast_mode == TEXT then opcode = TEXT end
   end
-  if has_text and not context.engine.valid_utf8(data) then return -1, "utf8" end
+  if not session.may_send(opcode, data, context.engine.valid_utf8) then return -1, "utf8" end
   fan_out(self, TEXT, data)
   fan_out(self, BINARY, data)
   for i = 1, #recipients do

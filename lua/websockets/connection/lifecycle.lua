@@ -1,8 +1,8 @@
 --- The life of a connection. This module alone writes its state, its outcome, its deadline, its place in a group,
 -- whether reading is paused, and whether its messages may take the fast path.
 -- @module websockets.connection.lifecycle
-local close_frame = require("websockets.engine.close")
 local descriptor = require("websockets.connection.descriptor")
+local session = require("websockets.protocol.session")
 
 local lifecycle = {}
 
@@ -189,7 +189,7 @@ end
 -- @tparam ?string reason
 function lifecycle.close(ws, code, reason)
   if ws.state ~= "open" then return end
-  ws.wire:push(CLOSE, close_frame.payload(code, reason))
+  ws.wire:push(CLOSE, session.close_payload(code, reason))
   go(ws, "close")
 end
 
@@ -212,7 +212,7 @@ end
 -- @tparam string reason for `on_closed`; the peer is told the code alone
 -- @tparam string why for `on_closed`
 function lifecycle.fail(ws, code, reason, why)
-  lifecycle.answer_close(ws, { code = code, reason = reason, clean = false, why = why }, close_frame.payload(code))
+  lifecycle.answer_close(ws, { code = code, reason = reason, clean = false, why = why }, session.close_payload(code))
 end
 
 --- http -> draining: the last answer is queued, or the peer will send no request any more.

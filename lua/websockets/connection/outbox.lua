@@ -5,7 +5,6 @@ local session = require("websockets.protocol.session")
 
 local outbox = {}
 
-local TEXT = 1
 local TRY_AGAIN_LATER = 1013
 
 --- Applies the option `slow_consumer` to a connection that has a full queue.
@@ -58,7 +57,7 @@ end
 
 -- Keeps a message until the last fragment of another one has been sent.
 local function hold(ws, fragment, opcode, payload, plain)
-  if opcode == TEXT and not ws.context.engine.valid_utf8(payload) then return -1, "utf8" end
+  if not session.may_send(opcode, payload, ws.context.engine.valid_utf8) then return -1, "utf8" end
   if fragment.held_bytes + ws.wire:buffered() > ws.settings.max_buffered_bytes then return -1, "full" end
   local held = fragment.held
   held[#held + 1] = { opcode, payload, plain or false }

@@ -1,6 +1,9 @@
---- HTTP field lines: which names and values they have, how they are read and written, and what lists of tokens hold.
+--- HTTP field lines: which names and values they have, how they are read and written, what lists of tokens hold, and
+-- which of them an application may set.
 -- @module websockets.http.fields
 -- @rfc 9110 5
+local errors = require("websockets.errors")
+
 local fields = {}
 
 local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
@@ -115,6 +118,51 @@ function fields.write(lines, headers)
       lines[#lines + 1] = name .. ": " .. value
     end
   end
+end
+
+-- How long a message is and whether the connection goes on is decided by this library.
+local RESERVED = { ["content-length"] = true, ["transfer-encoding"] = true, connection = true }
+local RESERVED_IN_HANDSHAKE = {
+  upgrade = true, ["sec-websocket-accept"] = true, ["sec-websocket-protocol"] = true,
+  ["sec-websocket-extensions"] = true, ["sec-websocket-version"] = true,
+}
+local RESERVED_IN_REQUEST = { host = true, upgrade = true, origin = true }
+
+--- Checks the headers that an application gives for an answer.
+-- @rfc 9110 5.5
+-- @param given nil, or table of name -> value or list of values
+-- @tparam string function_name the public function
+-- @tparam integer position of the argument
+-- @tparam[opt=3] integer level of the caller, as for `error`
+-- @tparam[opt] boolean in_handshake whether the answer accepts a WebSocket
+-- @raise naming the header
+function fields.check(given, function_name, position, level, in_handshake)
+  if given == nil then return end
+  level = level or 3
+  if type(given) ~= "table" then errors.argument(position, function_name, "table of headers", given, level + 1) end
+  for name, value in pairs(given) do
+    if not fields.is_token(name) then
+      errors.argument(position, function_name, "header names that are tokens", name, level + 1)
+    elseif RESERVED[lower(name)] or (in_handshake and RESERVED_IN_HANDSHAKE[lower(name)]) then
+      error(("header '%s' is set by this library"):format(name), level)
+    elseif not fields.are_values(value) then
+      error(("header '%s' must be a string without control characters"):format(name), level)
+    end
+  end
+end
+
+--- Tells whether a client may send these headers with its opening handshake.
+-- @rfc 6455 4.1
+-- @param given
+-- @treturn boolean
+function fields.may_request(given)
+  if type(given) ~= "table" then return false end
+  for name, value in pairs(given) do
+    if not fields.is_token(name) or not fields.are_values(value) then return false end
+    local field = lower(name)
+    if RESERVED[field] or RESERVED_IN_REQUEST[field] or field:find("^sec%-websocket%-") then return false end
+  end
+  return true
 end
 
 return fields

@@ -2,7 +2,7 @@
 -- @module websockets.http.folder
 local facts = require("websockets.http.facts")
 local files = require("websockets.http.files")
-local given_headers = require("websockets.http.headers")
+local fields = require("websockets.http.fields")
 local http = require("websockets.http.head")
 local mime = require("websockets.http.mime")
 local uri = require("websockets.http.uri")
@@ -79,7 +79,7 @@ local function answer_file(engine, request, root, settings, segments, path, know
   local cache_control = settings.cache_control
   if type(cache_control) == "function" then cache_control = cache_control(table.concat(segments, "/")) end
   local more, content_type = { ["Cache-Control"] = cache_control }, mime.guess(path, settings.types)
-  given_headers.check(more, "files", 2)
+  fields.check(more, "files", 2)
   local compressed = settings.precompressed and find_compressed(engine, root, segments, known)
   if compressed then
     more.Vary = "Accept-Encoding"

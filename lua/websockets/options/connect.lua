@@ -5,7 +5,6 @@ local definition = require("websockets.options.definition")
 local engine = require("websockets.engine.loader")
 local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
-local headers = require("websockets.http.headers")
 local options = require("websockets.options.context")
 local url = require("websockets.protocol.url")
 
@@ -36,7 +35,7 @@ local function is_origin(value) return type(value) == "string" and value:find("^
 --- The options, by name: `check(value)`, `expected`.
 client_options.KNOWN = {
   protocols = define(nil, is_protocols, "list of different subprotocol tokens"),
-  headers = define(nil, headers.may_request, "table of header name -> value or list of values, none that belongs to "
+  headers = define(nil, fields.may_request, "table of header name -> value or list of values, none that belongs to "
     .. "the handshake, no control characters"),
   origin = define(nil, is_origin, "origin like https://example.com"),
   timeout = options.KNOWN.handshake_timeout,

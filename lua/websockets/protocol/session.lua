@@ -2,18 +2,43 @@
 -- which frame of ours may follow which.
 -- @module websockets.protocol.session
 -- @rfc 6455 5 to 7
-local close = require("websockets.engine.close")
-
 local session = {}
 
+local byte, char, floor, sub = string.byte, string.char, math.floor, string.sub
+
 local CONTINUATION, TEXT, CLOSE, PING, PONG = 0, 1, 8, 9, 10
+local NO_STATUS = 1005
 
 -- The code words of the faults that a reader finds, by close code.
 local FAULTS = { [1002] = "protocol", [1007] = "utf8", [1009] = "too_big" }
 
+--- Writes the payload of a close frame.
+-- @rfc 6455 5.5.1
+-- @tparam ?integer code nil for an empty payload
+-- @tparam[opt=""] string reason UTF-8, at most 123 bytes
+-- @treturn string
+function session.close_payload(code, reason)
+  if not code then return "" end
+  return char(floor(code / 256), code % 256) .. (reason or "")
+end
+
+--- Reads the payload of a close frame.
+-- @rfc 6455 5.5.1
+-- @rfc 6455 7.1.5
+-- @tparam string payload
+-- @treturn[1] integer code, 1005 for an empty payload
+-- @treturn[1] string reason
+-- @treturn[2] nil the payload has one byte, which is not a code
+function session.read_close(payload)
+  if payload == "" then return NO_STATUS, "" end
+  local high, low = byte(payload, 1, 2)
+  if not low then return nil end
+  return high * 256 + low, sub(payload, 3)
+end
+
 -- RFC 6455 5.5.1, 7.1.5: the peer's close frame is answered with its own code, and its code is the connection's.
 local function receive_close(payload)
-  local code, reason = close.read(payload)
+  local code, reason = session.read_close(payload)
   return "close", { code = code, reason = reason, clean = true, why = "closed" }, payload:sub(1, 2)
 end
 
@@ -57,6 +82,16 @@ function session.place(fragment, opcode, fin)
   if opcode == CONTINUATION then return fragment and "next" or nil end
   if not fragment then return fin and "whole" or "first" end
   return fin and "later" or nil
+end
+
+--- Tells whether a whole message may be sent: text is UTF-8.
+-- @rfc 6455 5.6
+-- @tparam integer opcode 1 or 2
+-- @tparam string payload
+-- @tparam function valid_utf8 of the engine
+-- @treturn boolean
+function session.may_send(opcode, payload, valid_utf8)
+  return opcode ~= TEXT or valid_utf8(payload)
 end
 
 --- Begins a message that is sent in fragments.

@@ -3,8 +3,8 @@
 local compression = require("websockets.protocol.compression")
 local connection = require("websockets.connection.connection")
 local errors = require("websockets.errors")
+local fields = require("websockets.http.fields")
 local handshake = require("websockets.protocol.handshake")
-local headers_of = require("websockets.http.headers")
 local lifecycle = require("websockets.connection.lifecycle")
 local response = require("websockets.server.response")
 
@@ -54,7 +54,7 @@ function upgrade.check_answer(ws, answer, name, position, level)
     end
   end
   check_protocol(ws, answer.protocol, level + 1)
-  headers_of.check(answer.headers, name, position, level + 1, true)
+  fields.check(answer.headers, name, position, level + 1, true)
 end
 
 --- Checks what the application turns a client away with.
@@ -69,7 +69,7 @@ function upgrade.check_refusal(status, headers, body, name, position, level)
   if status ~= nil and (type(status) ~= "number" or status % 1 ~= 0 or status < 300 or status > 599) then
     errors.argument(position, name, "status 300 to 599", status, level + 1)
   end
-  headers_of.check(headers, name, position + 1, level + 1)
+  fields.check(headers, name, position + 1, level + 1)
   if body ~= nil and type(body) ~= "string" then errors.argument(position + 2, name, "string", body, level + 1) end
 end
 

@@ -22,8 +22,8 @@ function delivery.new()
   return {
     -- Messages of many connections, read by one call of the hub; messages of one connection, read by its wire.
     many = new_inbox(), one = new_inbox(), batch = {},
-    -- The next place in what is being read.
-    place = 1,
+    -- The next place in what is being read; whether `many` waits until `one` has been delivered after an error.
+    place = 1, does_many_wait = false,
   }
 end
 
@@ -188,15 +188,17 @@ local function recover(state, was_hub_reading)
     if many.count == 0 then state.place = state.place + 1 end
     return nil
   end
-  local from_many = many.count > 0 and find_interrupted(many) or nil
+  local from_many = many.count > 0 and not state.does_many_wait and find_interrupted(many) or nil
   return one.count > 0 and find_interrupted(one) or from_many
 end
 
 local function take_interrupted(context, state)
-  for _, inbox in ipairs({ state.one, state.many }) do
-    take(context, inbox)
-    inbox.first = 1
-  end
+  local many, one = state.many, state.one
+  state.does_many_wait = true
+  take(context, one)
+  one.first, state.does_many_wait = 1, false
+  take(context, many)
+  many.first = 1
 end
 
 --- Reads once from everything that the poller found ready; for `delivery.run`.

@@ -43,19 +43,13 @@ local function raise_failure(agenda)
   end
 end
 
-local function whole(context, work, ...)
-  local first, second, third = work(context, ...)
-  finish(context)
-  return first, second, third
-end
-
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
   context.busy = true
   context.turn = context.turn + 1
   context.now = context.clock()
   local protected, agenda = guard.choose(), context.agenda
-  local is_good, first, second, third = protected(whole, context, work, ...)
+  local is_good, first, second, third = protected(turn.whole, context, work, ...)
   if not is_good then
     agenda:fail(first)
     first = nil
@@ -103,6 +97,12 @@ end
 function entry.service_fd(context, owner)
   refuse_inside(context, "service_fd")
   run(context, turn.serve_fd, owner)
+end
+
+--- Begins a call that `settle` ends: outside of a turn the time is that of the last one.
+-- @tparam table context
+function entry.begin(context)
+  if not context.busy then context.now = context.clock() end
 end
 
 --- Sends what a call has queued: at once outside of a turn, else at its end.

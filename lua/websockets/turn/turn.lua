@@ -16,8 +16,7 @@ local ROUNDS_AN_ENTRY = 64
 -- Follows a flush of a wire: `pending` bytes still wait, nil where the connection broke; `took` tells whether any byte
 -- was taken, or why it broke.
 local function flushed(ws, pending, took)
-  local state = ws.state
-  if state == "closed" then return end
+  if ws.state == "closed" then return end
   if not pending then
     deliver(delivery.read_rest, ws.context, ws)
     return lifecycle.abort(ws, took)
@@ -25,12 +24,14 @@ local function flushed(ws, pending, took)
   local was_blocked = ws.blocked
   if took and was_blocked then ws.has_taken = true end
   descriptor.block(ws, pending > 0)
+  -- A callback of an outside loop may have changed it.
+  local state = ws.state
   if state == "http" then return ws.phase:flushed(ws, pending, took) end
   if state == "draining" and pending == 0 then
     lifecycle.drained(ws)
-  elseif state ~= "open" then
+  elseif state == "closing" or state == "draining" then
     if took then lifecycle.progress(ws) end
-  elseif was_blocked and pending == 0 and ws.drain_handler then
+  elseif state == "open" and was_blocked and pending == 0 and ws.drain_handler then
     ws.context.agenda:call(ws, ws.drain_handler, ws)
   end
 end
@@ -112,6 +113,17 @@ function turn.finish(context)
 end
 
 local finish = turn.finish
+
+--- Does something as a turn, to its end.
+-- @tparam table context
+-- @tparam function work `work(context, ...)`
+-- @param ... its arguments
+-- @return up to three of its results
+function turn.whole(context, work, ...)
+  local first, second, third = work(context, ...)
+  finish(context)
+  return first, second, third
+end
 
 local function read_waiting(context)
   deliver(delivery.read_list, context, context.agenda:take_waiting())

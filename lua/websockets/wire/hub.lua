@@ -58,7 +58,7 @@ local spread = hub_of.spread
 -- One token a call, which is an owner here.
 local function read_hub(hub, readable, place, _, _, takers, opcodes, payloads)
   local owner, batch, count, again = readable[place], hub.batch, 0, false
-  readable[place] = false
+  readable[place], hub.is_in_turn = false, true
   -- False where an error came after it was read.
   if not owner then return 0, place + 1 end
   local wire = hub.direct[owner]
@@ -84,7 +84,7 @@ end
 -- of what the poller found ready, at least one, and leaves false in their places. It fills the last three arrays with
 -- the owner, opcode and payload of each message, and with the opcode 3 for what is none: its payload is true where more
 -- of an owner may be here already, why nothing more can come, or false for an owner without a wire that is `direct`.
--- Returns how many; the place of the next.
+-- Returns how many; the place of the next. From then on until the flush `wire:write` may be used.
 --
 -- `hub.streams` is the hub of wires on other transports, which is flushed by itself while its `count` is above 0.
 -- @treturn table hub: `buffered` bytes and `pieces` that wait in all

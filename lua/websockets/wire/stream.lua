@@ -77,7 +77,7 @@ function stream:read(batch)
   end
   local bytes, more = self.transport:receive()
   if not bytes then return nil, more end
-  self.has_heard, self.hub.is_in_turn = true, true
+  self.has_heard = true
   local count, again = reader:feed(bytes, batch)
   if again then self.leftover = "" end
   return count, again or more

@@ -1,4 +1,4 @@
---- The payload of close frames.
+--- Close codes that may be sent.
 -- @module spec.unit.engine.close_spec
 
 local close = require "websockets.engine.close"
@@ -14,20 +14,5 @@ describe("close.may_send", function()
       assert.is_false(close.may_send(code))
     end
     assert.is_false(close.may_send(nil))
-  end)
-end)
-
-describe("close.payload and close.read", function()
-  it("write and read code and reason", function()
-    assert.equal("\3\232bye", close.payload(1000, "bye"))
-    assert.equal("\19\135", close.payload(4999))
-    assert.equal("", close.payload(nil))
-    assert.same({ 1000, "bye" }, { close.read("\3\232bye") })
-    assert.same({ 4999, "" }, { close.read("\19\135") })
-  end)
-
-  it("read 1005 from an empty payload and nothing from one byte", function()
-    assert.same({ 1005, "" }, { close.read("") })
-    assert.is_nil((close.read("\3")))
   end)
 end)

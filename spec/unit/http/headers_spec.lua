@@ -1,7 +1,7 @@
 --- Headers that an application gives: which of them it may set.
 -- @module spec.unit.http.headers_spec
 
-local headers = require "websockets.http.headers"
+local headers = require "websockets.http.fields"
 
 describe("headers.check", function()
   local function problem(given, in_handshake)

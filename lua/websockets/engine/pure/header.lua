@@ -5,7 +5,7 @@
 local close = require "websockets.engine.close"
 local utf8 = require "websockets.engine.pure.utf8"
 
-local byte = string.byte
+local byte, sub = string.byte, string.sub
 
 local header = {}
 
@@ -140,10 +140,11 @@ end
 -- @rfc 6455 7.4
 function header.check_close(payload)
   if payload == "" then return nil end
-  local code, reason = close.read(payload)
-  if not code then return PROTOCOL_ERROR, "a close payload of one byte" end
+  local high, low = byte(payload, 1, 2)
+  if not low then return PROTOCOL_ERROR, "a close payload of one byte" end
+  local code = high * 256 + low
   if not close.may_send(code) then return PROTOCOL_ERROR, "close code " .. code .. " is not for the wire" end
-  if not utf8.valid(reason) then return NOT_UTF8, "a close reason that is not UTF-8" end
+  if not utf8.valid(sub(payload, 3)) then return NOT_UTF8, "a close reason that is not UTF-8" end
   return nil
 end
 
