@@ -53,11 +53,10 @@ impl Header {
 }
 
 fn must(is_kept: bool, text: &'static str) -> Result<(), Breach> {
-    if is_kept {
-        Ok(())
-    } else {
-        Err(Breach::protocol(text))
+    if !is_kept {
+        return Err(Breach::protocol(text));
     }
+    Ok(())
 }
 
 fn check_first(first: u8, begun: Option<&Begun>, rules: &Rules) -> Result<(), Breach> {

@@ -26,7 +26,7 @@ pub struct Hub {
     pub budget: Budget,
     /// What connections send.
     pub output: Output,
-    // The connections whose messages Lua has at the moment, in the order in which they were read.
+    // The connections of which Lua has messages at the moment, in the order in which they were read.
     reading: Vec<i32>,
     // Whether Lua has all messages of those connections.
     is_delivered: bool,
@@ -48,8 +48,8 @@ impl Hub {
         Ok(Hub { limits, budget, poll: Some(Poll::new()?), ..Hub::default() })
     }
 
-    /// Takes a connected, non-blocking socket; its number names the connection from now on. `bytes` were received by
-    /// somebody else. `is_foreign` tells that it may have Nagle's delay: on Linux, sockets that a listening socket of
+    /// Takes a connected, non-blocking socket; its number names the connection from now on. `bytes` were received
+    /// elsewhere. `is_foreign` tells that it may have Nagle's delay: on Linux, sockets that a listening socket of
     /// ours accepts have none.
     pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8], is_foreign: bool) -> i32 {
         if is_foreign || !cfg!(target_os = "linux") {
@@ -73,14 +73,11 @@ impl Hub {
 
     /// Does something with a connection; gives the default where it is closed.
     pub fn with<R: Default>(&mut self, fd: i32, work: impl FnOnce(&mut Wire, &mut Output) -> R) -> R {
-        match self.at(fd) {
-            Some((wire, output, _)) => work(wire, output),
-            None => R::default(),
-        }
+        self.at(fd).map_or_else(R::default, |(wire, output, _)| work(wire, output))
     }
 
-    /// Begins reading. Lua is done with the messages of the batch before; `end_batch` must follow when it has all of the
-    /// new one.
+    /// Begins reading. Lua is done with the messages of the batch before; `end_batch` must follow when it has all of
+    /// the new one.
     pub fn begin_batch(&mut self) {
         self.forget_batch();
         self.is_delivered = false;

@@ -93,7 +93,7 @@ fn receive(fd: &OwnedFd, target: impl Buffer<u8>) -> Result<usize, Errno> {
 }
 
 impl Incoming {
-    /// Begins with bytes that somebody else has received.
+    /// Begins with bytes that were received elsewhere.
     pub fn new(bytes: &[u8]) -> Incoming {
         Incoming { rest: bytes.to_vec(), has_unread: !bytes.is_empty(), ..Incoming::default() }
     }
@@ -128,7 +128,8 @@ impl Incoming {
         }
         let mut may_have_more = true;
         let mut pieces = 0;
-        // A large message comes in pieces that the processor's cache can hold: each is unmasked and kept before the next.
+        // A large message comes in pieces that the processor's cache can hold: each is unmasked and kept before the
+        // next.
         while may_have_more && pieces < PIECES && delivery.batch.items.is_empty() {
             let room = if self.has_unread { 0 } else { INPUT_BYTES };
             may_have_more = self.read_more(room, delivery, budget, |target| receive(fd, target))?;
@@ -139,7 +140,7 @@ impl Incoming {
         Ok(may_have_more || self.has_ended)
     }
 
-    /// Reads bytes that somebody else has received. Returns whether unread bytes are here.
+    /// Reads bytes that were received elsewhere. Returns whether unread bytes are here.
     pub fn feed(&mut self, bytes: &[u8], delivery: &mut Delivery, budget: &mut Budget) -> bool {
         let copy = |target: &mut [u8]| {
             target.copy_from_slice(bytes);
@@ -148,7 +149,8 @@ impl Incoming {
         self.read_more(bytes.len(), delivery, budget, copy).is_ok() && self.has_unread
     }
 
-    // Reads what is here already and, after it, at most `room` bytes that `fill` gives. Returns whether more may be here.
+    // Reads what is here already and, after it, at most `room` bytes that `fill` gives. Returns whether more may be
+    // here.
     fn read_more(
         &mut self,
         room: usize,

@@ -25,7 +25,8 @@ fn answer(name: &str) -> String {
 }
 
 fn work() {
-    // Signals are for Lua's own thread: its handlers use its state. Where they cannot be blocked, a look-up is as before.
+    // Signals are for Lua's own thread: its handlers use its state. Where they cannot be blocked, a look-up is as
+    // before.
     let _ = SigSet::all().thread_block();
     loop {
         let mut desk = DESK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,8 +43,8 @@ fn work() {
     }
 }
 
-/// Looks up a name. Gives a socket that receives one address and port a line, or what failed, and then ends; `None` where
-/// there are no descriptors or threads left.
+/// Looks up a name. Gives a socket that receives one address and port a line, or what failed, and then ends; `None`
+/// where there are no descriptors or threads left.
 pub fn look_up(name: &str) -> Option<OwnedFd> {
     let (ours, theirs) = UnixStream::pair().ok()?;
     let mut desk = DESK.lock().unwrap_or_else(PoisonError::into_inner);

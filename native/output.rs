@@ -98,10 +98,7 @@ impl Outgoing {
     pub fn report(&mut self) -> Report {
         self.is_told = self.queue.size > 0;
         let took = mem::take(&mut self.took);
-        match self.fault {
-            Some(fault) => Err(fault),
-            None => Ok((self.queue.size, took)),
-        }
+        self.fault.map_or(Ok((self.queue.size, took)), Err)
     }
 
     /// Tells whether Lua has to hear of it after a flush.
@@ -121,7 +118,7 @@ pub struct Output {
     pub buffered: usize,
     /// How many times a socket was offered bytes.
     pub sends: usize,
-    /// Whether a turn is going on, at whose end everything is sent.
+    /// Whether a turn is going on: everything is sent when it ends.
     pub is_in_turn: bool,
     /// Whether any connection queued something in this turn while Lua had no messages of it.
     pub is_crossing: bool,
@@ -192,11 +189,7 @@ impl Output {
 
     /// Queues a frame; sends only where `high_water_bytes` is passed. Returns why nothing was queued.
     pub fn push(&mut self, wire: &mut Wire, frame: Frame<'_>) -> Option<Refusal> {
-        let mut key = None;
-        if wire.out.is_client {
-            let Ok(random) = masking_key() else { return Some("entropy") };
-            key = Some(random);
-        }
+        let Ok(key) = wire.out.is_client.then(masking_key).transpose() else { return Some("entropy") };
         if let Some(refusal) = self.check(wire, frame.first, frame.payload) {
             return Some(refusal);
         }
@@ -206,7 +199,7 @@ impl Output {
         None
     }
 
-    /// Queues a server's frame whose payload is sent from where it is. Returns why nothing was queued.
+    /// Queues a server's frame and sends its payload from where it is. Returns why nothing was queued.
     pub fn push_held(&mut self, wire: &mut Wire, first: u8, payload: Held) -> Option<Refusal> {
         let bytes = (*payload).as_ref();
         if let Some(refusal) = self.check(wire, first, bytes) {

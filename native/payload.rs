@@ -99,11 +99,10 @@ fn check_close(payload: &[u8]) -> Result<(), Breach> {
         1000..=1003 | 1007..=1014 | 3000..=4999 => {}
         code => return Err(Breach::protocol(format!("close code {code} is not for the wire"))),
     }
-    if is_utf8(reason) {
-        Ok(())
-    } else {
-        Err(Breach::new(NOT_UTF8, "a close reason that is not UTF-8"))
+    if !is_utf8(reason) {
+        return Err(Breach::new(NOT_UTF8, "a close reason that is not UTF-8"));
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ pub struct Poll {
     timer: OwnedFd,
     // What the last wait found, in reverse order.
     events: Vec<Event>,
-    // For outside loops that watch for reading only: readable when a full socket takes bytes again, or its timer is due.
+    // For outside loops that watch for reading only: readable when a full socket takes bytes again, or its timer is
+    // due.
     side: Option<Box<Poll>>,
 }
 

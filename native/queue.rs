@@ -21,7 +21,7 @@ const MAX_SLICES: usize = 64;
 enum Data {
     Log,
     Bytes(Rc<Vec<u8>>),
-    // One frame, or raw bytes where the header is empty, whose payload is sent from where it is.
+    // One frame, or raw bytes where the header is empty; the payload is sent from where it is.
     Held { header: Vec<u8>, payload: Held },
 }
 
@@ -83,7 +83,7 @@ impl Segment {
             let frame = &bytes[at..];
             let size = frame::measure(frame);
             if at + size <= self.start {
-                // It has been sent: nobody needs it any more.
+                // It has been sent and is not needed any more.
             } else if at < self.start || dropped >= enough || frame::is_needed(frame) {
                 kept_start += self.start.saturating_sub(at);
                 kept.extend_from_slice(&bytes[at..at + size]);
@@ -233,8 +233,8 @@ impl Queue {
         }
     }
 
-    /// Drops messages of which nothing has been sent, the oldest first, until `enough` bytes are dropped; control frames,
-    /// fragments and raw bytes stay. Returns the bytes dropped.
+    /// Drops messages of which nothing has been sent, the oldest first, until `enough` bytes are dropped; control
+    /// frames, fragments and raw bytes stay. Returns the bytes dropped.
     pub fn drop_messages(&mut self, log: &[u8], enough: usize) -> usize {
         self.end_span();
         let mut dropped = 0;

@@ -1,4 +1,4 @@
-//! Lua's collector while large messages come: it must neither run for each of them, nor fall behind.
+//! Lua's collector while large messages come: it must neither run for each of them, nor be too slow.
 
 use std::ffi::CStr;
 
@@ -7,8 +7,8 @@ use crate::lua::{Block, Collection, Lua, Table};
 /// From this size on messages are large.
 pub const LARGE_BYTES: usize = 1 << 16;
 
-// LuaJIT has the system map and clear every block of 128 KiB or more anew. It keeps smaller ones side by side, and they
-// become one large block once they are free.
+// LuaJIT has the system map and clear every block of 128 KiB or more each time. It keeps smaller ones next to each
+// other, and they become one large block once they are free.
 const BLOCKS: usize = if cfg!(feature = "luajit") { 256 } else { 1 };
 const BLOCK_BYTES: usize = if cfg!(feature = "luajit") { 100 << 10 } else { 4 << 20 };
 // LuaJIT gives back what is free at an end of its memory, and either end may be that; besides, the first blocks may lie
@@ -24,13 +24,13 @@ const GROWN_KIB: i32 = 12 << 10;
 /// Has Lua's memory ready for large messages, of which one has come. May raise.
 ///
 /// Lua runs a whole cycle when its memory has doubled: where it holds little, nearly each large message causes one. A
-/// block that nobody touches counts as memory and takes none.
+/// block that is never touched counts as memory and takes none.
 pub fn make_room(lua: &Lua) -> Option<()> {
     lua.with_registry_table(ROOM, |room, is_new| {
         if is_new {
             put_blocks(room);
         }
-        // These two run one step of the same length for a string of any size, and would fall behind.
+        // In these two a step is as long for a small string as for a large one, which is too slow.
         if cfg!(any(feature = "luajit", feature = "lua51")) {
             keep_up(lua, room);
         }
@@ -49,17 +49,17 @@ fn put_blocks(room: Table<'_>) {
 fn keep_up(lua: &Lua, room: Table<'_>) {
     let used = lua.collect(Collection::Count);
     let left = room.with(LEFT_KIB, |value| value.number() as i32).unwrap_or_default();
-    let has_grown = used >= left.saturating_add(left.max(GROWN_KIB));
-    // A whole cycle is short where little is left; otherwise one more step is made.
-    let is_cycle_over = used < left
-        || has_grown && {
-            if left < GROWN_KIB {
-                lua.collect(Collection::Full);
-                true
-            } else {
-                lua.collect(Collection::Step) == 1
-            }
-        };
+    let is_cycle_over = if used < left {
+        true
+    } else if used < left.saturating_add(left.max(GROWN_KIB)) {
+        false
+    } else if left < GROWN_KIB {
+        // A whole cycle is short where little is left.
+        lua.collect(Collection::Full);
+        true
+    } else {
+        lua.collect(Collection::Step) == 1
+    };
     if is_cycle_over {
         room.set(LEFT_KIB, lua.collect(Collection::Count) as usize);
     }

@@ -9,7 +9,7 @@ use crate::deflate::{Codec, Deflater};
 use crate::digest::{self, masking_key};
 use crate::frame::Frame;
 use crate::input::{deliver, Incoming};
-use crate::lua::{functions, Answer, Functions, Lua, Made};
+use crate::lua::{attempt, functions, Answer, Functions, Lua, Made};
 use crate::payload::next_utf8;
 use crate::protocol::FINAL;
 use crate::reader::Budget;
@@ -31,12 +31,12 @@ pub const CODEC: &CStr = c"websockets_codec";
 
 /// `accept_key(key) -> value`
 fn accept_key(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| digest::accept_key(lua.arg(1).bytes()).into_bytes())
+    attempt(|| digest::accept_key(lua.arg(1).bytes()).into_bytes())
 }
 
 /// `random(count) -> bytes`, or nil, message, code
 fn random(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| {
+    attempt(|| {
         let mut bytes = vec![0; lua.arg(1).number() as usize];
         match digest::random(&mut bytes) {
             Ok(()) => Ok(bytes),
@@ -68,11 +68,8 @@ pub fn frame(lua: &Lua) -> Option<Frame<'_>> {
 fn encode(lua: &Lua) -> Option<impl Answer> {
     let frame = frame(lua)?;
     let codec = lua.arg(6).object::<Codec>();
-    lua.attempt(|| {
-        let mut key = None;
-        if lua.arg(1).boolean() {
-            key = Some(masking_key().map_err(|_| NO_ENTROPY)?);
-        }
+    attempt(|| {
+        let key = lua.arg(1).boolean().then(masking_key).transpose().map_err(|_| NO_ENTROPY)?;
         let mut compressed = Vec::new();
         let mut bytes = Vec::new();
         frame.compress(codec, &mut compressed).encode(&mut bytes, key);
@@ -91,7 +88,7 @@ fn codec(lua: &Lua) -> Option<Made> {
 /// `release_codec(codec)`: gives back what it holds
 fn release_codec(lua: &Lua) -> Option<()> {
     let codec = lua.arg(1).object::<Codec>()?;
-    lua.attempt(|| codec.borrow_mut().release())
+    attempt(|| codec.borrow_mut().release())
 }
 
 /// `reader{is_server, max_message_bytes, max_fragments, window_bits, no_context_takeover} -> reader`
@@ -104,8 +101,9 @@ fn reader(lua: &Lua) -> Option<Made> {
     })
 }
 
-/// `feed(reader, bytes, batch, room) -> count, again, more`: fills `batch` with pairs of opcode and payload. `again` tells
-/// whether unread bytes are here, `more` by how many bytes more, or fewer, the reader now holds; there was room for `room`.
+/// `feed(reader, bytes, batch, room) -> count, again, more`: fills `batch` with pairs of opcode and payload. `again`
+/// tells whether unread bytes are here, `more` by how many bytes more, or fewer, the reader now holds; there was room
+/// for `room`.
 fn feed(lua: &Lua) -> Option<(usize, bool, f64)> {
     let feeder = lua.arg(1).object::<Feeder>()?;
     let batch = lua.arg(3).table()?;
@@ -126,6 +124,6 @@ fn release(lua: &Lua) -> Option<f64> {
     let feeder = lua.arg(1).object::<Feeder>()?;
     let held = feeder.borrow().held();
     let mut budget = Budget { used: held, limit: held };
-    lua.attempt(|| feeder.borrow_mut().release(&mut budget))?;
+    attempt(|| feeder.borrow_mut().release(&mut budget))?;
     Some(held as f64)
 }

@@ -11,11 +11,12 @@ use rustix::io::{ioctl_fionbio, Errno};
 use rustix::net::{accept_with, SocketFlags};
 
 use super::collector::{make_room, LARGE_BYTES};
+use super::errors::word;
 use super::settings::{limit, limits};
 use crate::frame::Frame;
 use crate::hub::Hub;
 use crate::input::deliver;
-use crate::lua::{functions, Answer, Functions, Lua, Made, Spent, Table, Value};
+use crate::lua::{attempt, functions, Answer, Functions, Lua, Made, Spent, Table, Value};
 use crate::poll::{Poll, READ};
 
 /// How much a call reads before Lua takes it, and what a message counts in addition to its payload.
@@ -35,7 +36,7 @@ pub struct Shared {
 impl Shared {
     /// Does something with the sockets, and lets go of the strings that have been sent.
     pub fn with<R>(&self, lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
-        let done = ManuallyDrop::new(lua.attempt(|| work(&mut self.hub.borrow_mut())));
+        let done = ManuallyDrop::new(attempt(|| work(&mut self.hub.borrow_mut())));
         lua.release(&self.spent);
         ManuallyDrop::into_inner(done)
     }
@@ -43,7 +44,6 @@ impl Shared {
 
 /// A hub.
 pub type HubObject = Rc<Shared>;
-
 /// One connection of a hub.
 pub struct WireObject {
     /// What it shares with others.
@@ -68,7 +68,6 @@ impl Drop for WireObject {
 
 /// The name of hubs.
 pub const HUB: &CStr = c"websockets_hub";
-
 /// The name of wires.
 pub const WIRE: &CStr = c"websockets_wire";
 
@@ -77,16 +76,6 @@ pub const FUNCTIONS: Functions = functions! { hub };
 
 /// The methods of hubs.
 pub const METHODS: Functions = functions! { wire accept read flush wait watch totals close getfd set_timer };
-
-/// Gives the word for why a socket did not do what was asked.
-pub fn word(error: Errno) -> &'static str {
-    match error {
-        Errno::AGAIN | Errno::INTR => "timeout",
-        Errno::PIPE | Errno::CONNRESET => "closed",
-        Errno::MFILE | Errno::NFILE => "too many open files",
-        _ => "reset",
-    }
-}
 
 /// `hub{high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes} -> hub`
 fn hub(lua: &Lua) -> Option<Made> {
@@ -111,15 +100,20 @@ fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) 
     })
 }
 
-// Makes the wire of a socket, of which somebody else may have received bytes.
+// Makes the wire of a socket; `bytes` were received from it elsewhere.
 fn new_wire(lua: &Lua, socket: OwnedFd, bytes: &[u8], is_foreign: bool) -> Option<Made> {
     let shared = lua.arg(1).object::<HubObject>()?;
     let fd = with(lua, |hub| hub.adopt(socket, bytes, is_foreign))?;
     lua.new_object(WIRE, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }))
 }
 
-/// `hub:wire(fd, bytes) -> wire`, or nil and why not: takes over a connected socket, of which `bytes` have been received
+/// `hub:wire(fd, bytes) -> wire`, or nil and why not: takes over a connected socket that has no wire yet, of
+/// which `bytes` have been received
 fn wire(lua: &Lua) -> Option<Result<Made, &'static str>> {
+    let number = lua.arg(2).number() as i32;
+    if with(lua, |hub| hub.with(number, |_, _| true))? {
+        return Some(Err("reset"));
+    }
     let socket = lua.arg(2).take_fd()?;
     match ioctl_fionbio(&socket, true) {
         Ok(()) => new_wire(lua, socket, lua.arg(3).bytes(), true).map(Ok),
@@ -157,12 +151,13 @@ impl Taken<'_> {
     }
 }
 
-/// `hub:read(readable, first, last, owners, takers, opcodes, payloads) -> count, next`: reads once from each descriptor in
-/// a part of `readable`, but stops when enough has come, and puts false in its place. `next` is the place of the next.
+/// `hub:read(readable, first, last, owners, takers, opcodes, payloads) -> count, next`: reads once from each descriptor
+/// in a part of `readable`, but stops when enough has come, and puts false in its place. `next` is the place of the
+/// next.
 ///
-/// Fills the last three arrays: owner of the descriptor, opcode, payload. An opcode `OTHER` is no message: its payload is
-/// true where more of a connection may be here, why nothing more comes, or false for a descriptor without a wire that is
-/// direct. A descriptor without an owner is passed over.
+/// Fills the last three arrays: owner of the descriptor, opcode, payload. An opcode `OTHER` is no message: its payload
+/// is true where more of a connection may be here, why nothing more comes, or false for a descriptor without a wire
+/// that is direct. A descriptor without an owner is passed over.
 fn read(lua: &Lua) -> Option<(usize, usize)> {
     let readable = lua.arg(2).table()?;
     let owners = lua.arg(5).table()?;
@@ -177,11 +172,9 @@ fn read(lua: &Lua) -> Option<(usize, usize)> {
     let last = lua.arg(4).number() as usize;
     with(lua, Hub::begin_batch)?;
     while place <= last && taken.weight < READ_BYTES {
-        if let Some(fd) = readable.with(place, descriptor)? {
-            owners.with(
-                fd,
-                |owner| if owner.is_some() { read_one(lua, fd as i32, owner, &mut taken) } else { Some(()) },
-            )??;
+        // False marks a place that is done with.
+        if let Some(fd) = readable.with(place, |value| value.is_number().then(|| value.number() as usize))? {
+            owners.with(fd, |owner| read_one(lua, fd as i32, owner, &mut taken))??;
         }
         readable.set(place, false);
         place += 1;
@@ -190,12 +183,10 @@ fn read(lua: &Lua) -> Option<(usize, usize)> {
     Some((taken.count, place))
 }
 
-// False marks a place that is done with.
-fn descriptor(value: Value<'_>) -> Option<usize> {
-    value.is_number().then(|| value.number() as usize)
-}
-
 fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Option<()> {
+    if !owner.is_some() {
+        return Some(());
+    }
     let hub = &lua.arg(1).object::<HubObject>()?.hub;
     if !hub.borrow_mut().with(fd, |wire, _| wire.is_direct) {
         taken.put(owner, OTHER, false);
@@ -217,8 +208,8 @@ fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Opti
     Some(())
 }
 
-/// `hub:flush(reports, owners) -> count`: sends what was queued, and fills `reports` with so many triples: owner; bytes
-/// that wait, or nil where the connection broke; whether any was taken, or why it broke.
+/// `hub:flush(reports, owners) -> count`: sends what was queued, and fills `reports` with `count` triples: owner;
+/// bytes that wait, or nil where the connection broke; whether any was taken, or why it broke.
 fn flush(lua: &Lua) -> Option<usize> {
     let reports = lua.arg(2).table()?;
     let owners = lua.arg(3).table()?;
@@ -238,13 +229,15 @@ fn flush(lua: &Lua) -> Option<usize> {
     Some(count)
 }
 
+// The second argument as a time; nil is for ever.
 fn seconds(lua: &Lua) -> Option<Duration> {
     let seconds = lua.arg(2);
     seconds.is_some().then(|| Duration::from_secs_f64(seconds.number().clamp(0.0, 1e8)))
 }
 
-/// `hub:wait(seconds, owners, readable, writable, is_side) -> reads, writes`: fills `readable` with descriptors that can be
-/// read, and `writable` with owners of those that can be written. Nil seconds wait for ever. `is_side` waits for the side.
+/// `hub:wait(seconds, owners, readable, writable, is_side) -> reads, writes`: fills `readable` with descriptors that
+/// can be read, and `writable` with owners of those that can be written. Nil seconds wait for ever. `is_side` waits for
+/// the side.
 fn wait(lua: &Lua) -> Option<(usize, usize)> {
     let owners = lua.arg(3).table()?;
     let readable = lua.arg(4).table()?;
@@ -256,7 +249,10 @@ fn wait(lua: &Lua) -> Option<(usize, usize)> {
     let mut writes = 0;
     while let Some(ready) = with(lua, |hub| hub.next_ready(is_side))? {
         // The timer has no descriptor.
-        if ready.can_read && !is_side && ready.fd >= 0 {
+        if ready.fd < 0 {
+            continue;
+        }
+        if ready.can_read && !is_side {
             reads += 1;
             readable.set(reads, ready.fd);
         }

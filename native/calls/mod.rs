@@ -4,6 +4,7 @@
 
 mod collector;
 mod engine;
+mod errors;
 pub mod hub;
 mod settings;
 mod system;
@@ -14,8 +15,8 @@ use crate::lua::{Kind, Lua, Made};
 
 /// Makes the module: its functions, and the methods of its kinds of objects.
 pub fn open(lua: &Lua) -> Option<Made> {
-    // The C library returns large blocks to the system, and gets them anew for each large message, until it has seen one
-    // freed: then it keeps blocks up to that size.
+    // The C library returns large blocks to the system, and gets new ones for each large message, until one was freed:
+    // then it keeps blocks up to that size.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
     lua.new_module(
         &[engine::FUNCTIONS, system::FUNCTIONS, hub::FUNCTIONS, wire::FUNCTIONS],

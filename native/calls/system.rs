@@ -9,7 +9,7 @@ use nix::unistd::{self, Gid, Uid};
 use rustix::fs;
 
 use crate::lookup;
-use crate::lua::{functions, Answer, Functions, Lua};
+use crate::lua::{attempt, functions, Answer, Functions, Lua};
 
 /// What it gives to Lua.
 pub const FUNCTIONS: Functions = functions! { now file_facts link_target drop_privileges interface_address look_up };
@@ -23,11 +23,11 @@ fn now(_: &Lua) -> Option<f64> {
     Some(elapsed.as_secs() as f64 + parts as f64 / f64::from(1 << 20))
 }
 
-/// `file_facts(path, is_link) -> kind, size, mtime, inode, device`, or nil: the four bits of its kind, bytes, the time of
-/// the last change in seconds. `is_link` asks for a symbolic link itself.
+/// `file_facts(path, is_link) -> kind, size, mtime, inode, device`, or nil: the four bits of its kind, bytes, the time
+/// of the last change in seconds. `is_link` asks for a symbolic link itself.
 fn file_facts(lua: &Lua) -> Option<impl Answer> {
     let look = if lua.arg(2).boolean() { fs::lstat } else { fs::stat };
-    let Ok(facts) = lua.attempt(|| look(lua.arg(1).bytes()))? else { return Some(None) };
+    let Ok(facts) = attempt(|| look(lua.arg(1).bytes()))? else { return Some(None) };
     let kind = facts.st_mode as usize >> 12;
     let time = facts.st_mtime as f64 + facts.st_mtime_nsec as f64 / 1e9;
     Some(Some((kind, facts.st_size as usize, time, facts.st_ino as usize, facts.st_dev as usize)))
@@ -35,7 +35,7 @@ fn file_facts(lua: &Lua) -> Option<impl Answer> {
 
 /// `link_target(path) -> path`: where a symbolic link points; or nil
 fn link_target(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| {
+    attempt(|| {
         let target = fs::readlink(lua.arg(1).bytes(), []).ok()?;
         Some(target.into_bytes())
     })
@@ -45,7 +45,7 @@ fn link_target(lua: &Lua) -> Option<impl Answer> {
 fn drop_privileges(lua: &Lua) -> Option<impl Answer> {
     let gid = u32::try_from(lua.arg(1).number() as i64);
     let uid = u32::try_from(lua.arg(2).number() as i64);
-    lua.attempt(|| {
+    attempt(|| {
         if let Ok(gid) = gid {
             set_group(Gid::from_raw(gid)).map_err(|_| "gid")?;
         }
@@ -63,7 +63,7 @@ fn set_group(gid: Gid) -> nix::Result<()> {
 
 /// `interface_address(name) -> address`: the IP address of a network interface, IPv4 where it has one; or nil
 fn interface_address(lua: &Lua) -> Option<impl Answer> {
-    lua.attempt(|| {
+    attempt(|| {
         let address = address_of(lua.arg(1).bytes())?;
         Some(address.to_string().into_bytes())
     })
@@ -89,10 +89,10 @@ fn address_of(name: &[u8]) -> Option<IpAddr> {
     found
 }
 
-/// `look_up(name) -> fd`: a socket that gives one address and port a line, or what failed, and then ends; nil where there
-/// are no descriptors or threads left
+/// `look_up(name) -> fd`: a socket that gives one address and port a line, or what failed, and then ends; nil where
+/// there are no descriptors or threads left
 fn look_up(lua: &Lua) -> Option<Option<i32>> {
-    lua.attempt(|| {
+    attempt(|| {
         let name = String::from_utf8_lossy(lua.arg(1).bytes());
         lookup::look_up(&name).map(IntoRawFd::into_raw_fd)
     })

@@ -1,19 +1,21 @@
 //! Wires: the connections of a hub.
 
-use std::{mem, net::SocketAddr, ptr, rc::Rc};
+use std::mem::{self, ManuallyDrop};
+use std::{net::SocketAddr, rc::Rc};
 
 use rustix::io::Errno;
 use rustix::net::{getpeername, shutdown as shut_down, Shutdown};
 
 use super::collector::{make_room, LARGE_BYTES};
 use super::engine;
-use super::hub::{word, WireObject};
+use super::errors::word;
+use super::hub::WireObject;
 use super::settings::{limits, rules};
 use crate::deflate::Codec;
 use crate::frame::Frame;
 use crate::hub::Hub;
 use crate::input::deliver;
-use crate::lua::{functions, Answer, Functions, Lua};
+use crate::lua::{attempt, functions, Answer, Functions, Lua};
 use crate::output::{Output, Refusal, Wire};
 use crate::protocol::{FINAL, TEXT};
 
@@ -66,10 +68,7 @@ fn read(lua: &Lua) -> Option<impl Answer> {
     if delivered.largest >= LARGE_BYTES {
         make_room(lua)?;
     }
-    Some(match delivered.result {
-        Ok(again) => Ok((delivered.count, again)),
-        Err(error) => Err(word(error)),
-    })
+    Some(delivered.result.map(|again| (delivered.count, again)).map_err(word))
 }
 
 /// `wire:direct(is_on)`: whether `hub:read` reads its messages
@@ -107,10 +106,7 @@ fn push(lua: &Lua) -> Option<Result<bool, Refusal>> {
     } else {
         with(lua, |wire, output| output.push(wire, frame))?
     };
-    Some(match refusal {
-        None => Ok(true),
-        Some(refusal) => Err(refusal),
-    })
+    Some(refusal.map_or(Ok(true), Err))
 }
 
 /// `wire:flush() -> pending, took`, or nil and why it broke: sends what is queued as far as the socket takes it
@@ -144,7 +140,7 @@ fn peer(lua: &Lua) -> Option<impl Answer> {
         let address = getpeername(&wire.fd).ok()??;
         SocketAddr::try_from(address).ok()
     })?;
-    lua.attempt(|| match found {
+    attempt(|| match found {
         Some(address) => address.ip().to_canonical().to_string().into_bytes(),
         None => Vec::new(),
     })
@@ -167,8 +163,8 @@ fn close(lua: &Lua) -> Option<()> {
     Some(())
 }
 
-/// `write(wire, payload, kind) -> boolean`: queues a small whole message within a turn; false for all that needs a closer
-/// look
+/// `write(wire, payload, kind) -> boolean`: queues a small whole message within a turn; false for all that needs a
+/// closer look
 fn write(lua: &Lua) -> Option<bool> {
     let kind = lua.arg(3);
     let opcode = match kind.number() {
@@ -182,24 +178,24 @@ fn write(lua: &Lua) -> Option<bool> {
     if payload.len() >= HELD_BYTES {
         return Some(false);
     }
-    lua.attempt(|| wire.write(Frame { first: FINAL | opcode, is_compressible: true, payload }))
+    attempt(|| wire.write(Frame { first: FINAL | opcode, is_compressible: true, payload }))
 }
 
-/// `fanout(wires, count, opcode, payload, full) -> count`: queues a message on many wires of one hub, and fills `full` with
-/// the positions of those that have no room
+/// `fanout(wires, count, opcode, payload, full) -> count`: queues a message on many wires of one hub, and fills `full`
+/// with the positions of those that have no room
 fn fanout(lua: &Lua) -> Option<usize> {
     let wires = lua.arg(1).table()?;
     let count = lua.arg(2).number() as usize;
     let full = lua.arg(5).table()?;
     let first = FINAL | lua.arg(3).number() as u8;
     let frame = Frame { first, is_compressible: true, payload: lua.arg(4).bytes() };
-    let positions = lua.attempt(|| {
+    let positions = attempt(|| {
         let shared = wires.with(1, |wire| wire.object::<WireObject>().map(|wire| Rc::clone(&wire.shared)))??;
         // A wire of another hub has no descriptor here.
         let fd_of = |place| {
             let fd = wires.with(place, |wire| {
                 let wire = wire.object::<WireObject>()?;
-                ptr::eq(&*wire.shared, &*shared).then(|| wire.fd.get())
+                Rc::ptr_eq(&wire.shared, &shared).then(|| wire.fd.get())
             });
             fd.flatten().unwrap_or(-1)
         };
@@ -207,10 +203,10 @@ fn fanout(lua: &Lua) -> Option<usize> {
         let positions = shared.hub.borrow_mut().fan_out(fds, frame);
         Some(positions)
     })?;
-    // Setting may raise, so that no destructor may be due.
-    let positions = mem::ManuallyDrop::new(positions.unwrap_or_default());
+    // Setting may raise: no destructor may be waiting.
+    let positions = ManuallyDrop::new(positions.unwrap_or_default());
     for (index, position) in positions.iter().enumerate() {
         full.set(index + 1, *position);
     }
-    Some(mem::ManuallyDrop::into_inner(positions).len())
+    Some(ManuallyDrop::into_inner(positions).len())
 }

@@ -8,7 +8,7 @@ use mlua::ffi;
 
 use super::stack::{Lua, Value};
 
-/// References into Lua's registry that nobody needs any more.
+/// References into Lua's registry that are not needed any more.
 #[derive(Default)]
 pub struct Spent(Rc<RefCell<Vec<c_int>>>);
 
@@ -48,7 +48,7 @@ impl Value<'_> {
 }
 
 impl Lua {
-    /// Lets go of the strings that nobody needs any more. May raise.
+    /// Lets go of the strings that are not needed any more. May raise.
     #[inline]
     pub fn release(&self, spent: &Spent) {
         loop {

@@ -13,12 +13,13 @@ impl<'a> Value<'a> {
         if !self.is_number() || number < 0 {
             return None;
         }
-        // SAFETY: it is not -1. Only Lua's code closes descriptors that are not ours, and none of it runs during a call.
+        // SAFETY: it is not -1. Only Lua's code closes descriptors that are not ours, and none of it runs during a
+        // call.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         fcntl_getfd(fd).is_ok().then_some(fd)
     }
 
-    /// Takes over a descriptor that its owner has given up.
+    /// Takes over a descriptor that its owner has given up; `None` where no open one has that number.
     pub fn take_fd(self) -> Option<OwnedFd> {
         let number = self.fd()?.as_raw_fd();
         // SAFETY: it is open, and `websockets.wire.native` takes it out of the object that has owned it.

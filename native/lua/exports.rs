@@ -2,16 +2,13 @@
 
 use std::ffi::c_int;
 #[cfg(feature = "luajit")]
-use std::{
-    ffi::c_void,
-    panic::{catch_unwind, AssertUnwindSafe},
-};
+use std::ffi::c_void;
 
 use mlua::ffi;
 
-#[cfg(feature = "luajit")]
-use super::module::object_at;
 use super::stack::Lua;
+#[cfg(feature = "luajit")]
+use super::{module::object_at, stack::attempt};
 #[cfg(feature = "luajit")]
 use crate::{calls::hub::WireObject, frame::Frame, protocol::FINAL};
 
@@ -56,5 +53,5 @@ pub unsafe extern "C" fn websockets_write(wire: *const c_void, opcode: c_int, pa
     let (wire, payload) = unsafe { (object_at::<WireObject>(wire), std::slice::from_raw_parts(payload, size)) };
     let Some(wire) = wire else { return false };
     let frame = Frame { first: FINAL | opcode as u8, is_compressible: true, payload };
-    catch_unwind(AssertUnwindSafe(|| wire.write(frame))).unwrap_or(false)
+    attempt(|| wire.write(frame)).unwrap_or(false)
 }

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void, CStr};
 
 use mlua::ffi;
 
-use super::stack::{Answer, Lua, Table};
+use super::stack::{Answer, Lua, Room, Table};
 
 /// What the collector can be asked for.
 pub enum Collection {
@@ -23,9 +23,9 @@ pub struct Block(pub usize);
 unsafe impl Answer for Block {
     const COUNT: usize = 1;
 
-    fn push(self, lua: &Lua) -> c_int {
-        // SAFETY: there is room for an answer, and nobody reads the memory.
-        unsafe { new_userdata(lua.state, self.0) };
+    fn push(self, room: Room) -> c_int {
+        // SAFETY: there is room, and the memory is never read.
+        unsafe { new_userdata(room.0, self.0) };
         1
     }
 }

@@ -1,8 +1,8 @@
 //! The only room with `unsafe` code: it moves values between Lua's stack and safe Rust, and does nothing else.
 //!
-//! A Lua error leaves a C function by a jump that runs no destructor. A function here that says "may raise" is therefore
-//! called only where no value with a destructor is alive; what Lua needs meanwhile is kept in `ManuallyDrop`, and an
-//! error leaks it. Panics are caught where they begin.
+//! A Lua error leaves a C function by a jump that runs no destructor. A function here that says "may raise" is
+//! therefore called only where no value with a destructor is alive; what Lua needs meanwhile is kept in `ManuallyDrop`,
+//! and an error leaks it. Panics are caught where they begin.
 
 mod anchor;
 mod descriptor;
@@ -14,7 +14,7 @@ mod stack;
 pub use anchor::Spent;
 pub use memory::{Block, Collection};
 pub use module::{entry, Functions, Kind};
-pub use stack::{Answer, Lua, Made, Table, Value};
+pub use stack::{attempt, Answer, Lua, Made, Table, Value};
 
 /// Lists functions, each under its own name.
 macro_rules! functions {

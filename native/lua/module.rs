@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use mlua::ffi;
 
 use super::memory::new_userdata;
-use super::stack::{Answer, Lua, Made, Value, ANSWER_VALUES};
+use super::stack::{attempt, Answer, Lua, Made, Room, Value, ANSWER_VALUES};
 
 /// Functions with their names in Lua.
 pub type Functions = &'static [Function];
@@ -30,7 +30,8 @@ impl Kind {
     }
 }
 
-/// Makes a function for Lua. `None` becomes an error: a panic was caught, or an argument is not what this library gives.
+/// Makes a function for Lua. `None` becomes an error: a panic was caught, or an argument is not what this library
+/// gives.
 pub const fn entry<A: Answer, F: Fn(&Lua) -> Option<A> + Copy>(name: &'static str, _: F) -> Function {
     extern "C-unwind" fn call<A: Answer, F: Fn(&Lua) -> Option<A> + Copy>(state: *mut ffi::lua_State) -> c_int {
         const { assert!(size_of::<F>() == 0 && A::COUNT <= ANSWER_VALUES) };
@@ -39,7 +40,7 @@ pub const fn entry<A: Answer, F: Fn(&Lua) -> Option<A> + Copy>(name: &'static st
         // SAFETY: only Lua calls this, with its state.
         let lua = unsafe { Lua::new(state) };
         match function(&lua) {
-            Some(answer) => answer.push(&lua),
+            Some(answer) => answer.push(Room(state)),
             // SAFETY: nothing is left that must be dropped.
             None => unsafe { ffi::luaL_error(state, c"websockets_native: internal error".as_ptr()) },
         }
@@ -90,8 +91,8 @@ pub(super) unsafe fn object_at<'a, T: 'static>(memory: *const std::ffi::c_void) 
 const fn finalizer<T: 'static>() -> Function {
     entry("finalizer\0", |lua: &Lua| {
         let holder = lua.arg(1).holder::<T>()?;
-        // SAFETY: the kind goes first, so that nobody finds the value again; then the value is dropped, once.
-        lua.attempt(|| unsafe {
+        // SAFETY: the kind is removed first, so that the value is never found again; then it is dropped, once.
+        attempt(|| unsafe {
             (*holder.as_ptr()).kind = TypeId::of::<()>();
             std::ptr::drop_in_place(&raw mut (*holder.as_ptr()).value);
         })
@@ -105,11 +106,11 @@ impl Lua {
         const { assert!(align_of::<Holder<T>>() <= align_of::<f64>()) };
         self.keep_to_the_end(2)?;
         // SAFETY: there is room for the object and its metatable. The memory is written before the object gets the
-        // metatable, whose finalizer reads it.
+        // metatable with the finalizer that reads it.
         unsafe {
             let memory = new_userdata(self.state, size_of::<Holder<T>>()).cast::<Holder<T>>();
             ffi::lua_getfield(self.state, ffi::LUA_REGISTRYINDEX, kind.as_ptr());
-            let value = self.attempt(make)??;
+            let value = attempt(make)??;
             memory.write(Holder { kind: TypeId::of::<T>(), value });
             ffi::lua_setmetatable(self.state, -2);
         }

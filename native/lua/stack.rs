@@ -13,6 +13,11 @@ pub(super) const ANSWER_VALUES: usize = 5;
 /// being set need some too.
 const KEPT_VALUES: usize = 20 - ANSWER_VALUES - 2;
 
+/// Runs what needs no Lua. A panic becomes `None`.
+pub fn attempt<R>(work: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
 /// The call that is running.
 pub struct Lua {
     pub(super) state: *mut ffi::lua_State,
@@ -42,11 +47,6 @@ impl Lua {
         Lua { state, kept: Cell::new(0), borrowed: Cell::new(0) }
     }
 
-    /// Runs what needs no Lua. A panic becomes `None`.
-    pub fn attempt<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
-        catch_unwind(AssertUnwindSafe(work)).ok()
-    }
-
     /// Names an argument, the first being 1. It may be absent.
     pub fn arg(&self, position: u8) -> Value<'_> {
         Value { lua: self, index: position.into() }
@@ -67,7 +67,7 @@ impl Lua {
         self.keep(count)
     }
 
-    // The value on top of the stack, which somebody has made room for by `keep`.
+    // The value on top of the stack, for which `keep` has made room.
     pub(super) fn top(&self) -> Value<'_> {
         // SAFETY: this changes nothing.
         Value { lua: self, index: unsafe { ffi::lua_gettop(self.state) } }
@@ -166,7 +166,7 @@ impl<'a> Table<'a> {
     pub fn set<A: Answer>(self, place: usize, answer: A) {
         const { assert!(A::COUNT <= ANSWER_VALUES) };
         let lua = self.0.lua;
-        let count = answer.push(lua) as usize;
+        let count = answer.push(Room(lua.state)) as usize;
         for position in (place..place + count).rev() {
             // SAFETY: this is a table; `push` has left `count` values, and each is removed.
             unsafe { ffi::lua_rawseti(lua.state, self.0.index, position as ffi::lua_Integer) };
@@ -183,8 +183,12 @@ pub unsafe trait Answer {
     const COUNT: usize;
 
     /// Pushes it, and returns how many values that was. May raise, and then leaks no more than memory.
-    fn push(self, lua: &Lua) -> c_int;
+    fn push(self, room: Room) -> c_int;
 }
+
+/// Room on the stack for an answer. Code outside of `lua` cannot have it.
+#[derive(Clone, Copy)]
+pub struct Room(pub(super) *mut ffi::lua_State);
 
 /// The object that was made last: it is on top of the stack.
 pub struct Made(pub(super) ());
@@ -196,9 +200,9 @@ macro_rules! answer {
             const COUNT: usize = 1;
 
             #[inline]
-            fn push(self, lua: &Lua) -> c_int {
-                // SAFETY: `KEPT_VALUES` leaves room for an answer; Lua copies bytes.
-                unsafe { ($push)(lua.state, self) };
+            fn push(self, room: Room) -> c_int {
+                // SAFETY: there is room; Lua copies bytes.
+                unsafe { ($push)(room.0, self) };
                 1
             }
         })*
@@ -221,9 +225,9 @@ answer! {
 unsafe impl Answer for Vec<u8> {
     const COUNT: usize = 1;
 
-    fn push(self, lua: &Lua) -> c_int {
+    fn push(self, room: Room) -> c_int {
         let bytes = ManuallyDrop::new(self);
-        let count = bytes[..].push(lua);
+        let count = bytes[..].push(room);
         drop(ManuallyDrop::into_inner(bytes));
         count
     }
@@ -234,10 +238,10 @@ unsafe impl<T: Answer> Answer for Option<T> {
     const COUNT: usize = T::COUNT;
 
     #[inline]
-    fn push(self, lua: &Lua) -> c_int {
+    fn push(self, room: Room) -> c_int {
         match self {
-            Some(answer) => answer.push(lua),
-            None => ().push(lua),
+            Some(answer) => answer.push(room),
+            None => ().push(room),
         }
     }
 }
@@ -249,10 +253,10 @@ unsafe impl<T: Answer, E: Answer + Copy> Answer for Result<T, E> {
     const COUNT: usize = T::COUNT + 1 + E::COUNT;
 
     #[inline]
-    fn push(self, lua: &Lua) -> c_int {
+    fn push(self, room: Room) -> c_int {
         match self {
-            Ok(answer) => answer.push(lua),
-            Err(why) => ((), why).push(lua),
+            Ok(answer) => answer.push(room),
+            Err(why) => ((), why).push(room),
         }
     }
 }
@@ -268,9 +272,9 @@ macro_rules! answers {
                 const COUNT: usize = $first::COUNT $(+ $other::COUNT)*;
 
                 #[inline]
-                fn push(self, lua: &Lua) -> c_int {
+                fn push(self, room: Room) -> c_int {
                     let ($first, $($other),*) = self;
-                    $first.push(lua) $(+ $other.push(lua))*
+                    $first.push(room) $(+ $other.push(room))*
                 }
             }
         )*

@@ -41,13 +41,13 @@ end
 -- @treturn integer
 function native_poller:get_fd()
   self.has_fd, self.wakes_at = true, math.huge
-  return math.floor(self.source:getfd(false))
+  return self.source:getfd(false)
 end
 
 --- Names a descriptor that is readable when a full socket takes bytes again, or the alarm is due.
 -- @treturn ?integer
 function native_poller:get_side_fd()
-  local fd = math.floor(self.source:getfd(true))
+  local fd = self.source:getfd(true)
   self.has_side = fd >= 0
   return self.has_side and fd or nil
 end
