@@ -1,5 +1,6 @@
 --- What only the accelerator has: sockets of its own, one descriptor for a whole context, facts of the system.
 -- @module spec.behaviour.native_spec
+local child = require("spec.support.child")
 local socket = require("socket")
 local client = require("spec.support.client")
 local server = require("spec.support.server")
@@ -114,6 +115,45 @@ describe("the accelerator", function()
       assert.same({ 1, "x" }, { d:message() })
     end
     assert.equal(2, select(3, s.context.hub.source:totals()) - before)
+  end)
+
+  -- Here `write` is found in the shared library by name; a program may have forbidden that.
+  if rawget(_G, "jit") then
+    it_native("echoes by LuaJIT with its ffi and without", function()
+      for _, forbids in ipairs({ "", "package.preload.ffi, package.loaded.ffi = nil, nil" }) do
+        local program = forbids .. [[
+          package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
+          local core, wire_class = require("websockets_native"), require("websockets.wire.native")
+          local client, server = require("spec.support.client"), require("spec.support.server")
+          local s = server.start({ protocols = { a = server.echo } })
+          local c = client.open(s, "a")
+          for _, size in ipairs({ 0, 5, 4095, 4096, 100000 }) do
+            for kind = 1, 2 do
+              local payload = ("x"):rep(size)
+              c:send(c:frame(kind, payload))
+              local opcode, echo = c:message()
+              assert(opcode == kind and echo == payload)
+            end
+          end
+          c:send(c:frame(1, "\255"))
+          local opcode, reason = c:message()
+          assert(opcode == 8 and reason == "\3\239")
+          io.write(wire_class.write == core.write and "C" or "ffi")
+        ]]
+        local text, code = child.run(child.quote(child.this_lua()) .. " -e " .. child.quote(program))
+        assert.same({ forbids == "" and "ffi" or "C", 0 }, { text, code })
+      end
+    end)
+  end
+
+  it("allows unsafe code in one folder only", function()
+    local pipe = io.popen("grep -rn -A1 'allow(unsafe_code)' native")
+    local text = pipe:read("*a")
+    pipe:close()
+    assert.matches("^native/lib.rs:%d+:#%[allow%(unsafe_code%)%]\nnative/lib.rs%-%d+%-mod lua;\n$", text)
+    local manifest = assert(io.open("Cargo.toml"))
+    assert.matches('unsafe_code = "deny"', manifest:read("*a"), 1, true)
+    manifest:close()
   end)
 
   it_native("tells facts of the system", function()

@@ -1,4 +1,4 @@
---- Which sockets are ready, by the accelerator: any number of them, for what those cost that are.
+--- Which sockets are ready, by the accelerator: any number of them, at a cost for the ready ones only.
 -- @module websockets.poller.native
 local native_poller = {}
 native_poller.__index = native_poller
@@ -67,8 +67,8 @@ function native_poller:set_alarm(seconds)
   if self.has_side then self.source:set_timer(seconds, true) end
 end
 
---- Sees to it that the next wait ends when a timer is due: a timeout for each wait costs more than a time that stays
--- set. Where an outside loop waits, its alarm needs that time.
+--- Makes the next wait end when a timer is due. A time that stays set costs less than a timeout for each wait. Where an
+-- outside loop waits, the time is needed for its alarm.
 -- @tparam number due when the next timer is due, `math.huge` for never
 -- @tparam number now on the same clock
 -- @tparam ?number seconds to wait at most, no longer than to the next timer; nil without end

@@ -1,4 +1,4 @@
---- The messages of connections on sockets of the accelerator's; what has no descriptor of its own goes over a
+--- The messages of connections on sockets of the accelerator. A connection on any other transport has a
 -- `websockets.wire.stream`.
 -- @module websockets.wire.native
 local core = require("websockets_native")
@@ -7,7 +7,7 @@ local new_budget = require("websockets.engine.budget").new
 local stream = require("websockets.wire.stream")
 
 local ACCEPTS_A_CALL = 64
--- What is larger leaves from where it is.
+-- A larger payload is sent from where it is, by `wire:push`.
 local SMALL_BYTES = 4096
 
 local methods = core.websockets_wire
@@ -24,21 +24,24 @@ local function compile_write()
   end
 end
 
--- A program may have its LuaJIT without ffi, or its modules in other places.
-local is_compiled, compiled_write = false, nil
-if rawget(_G, "jit") then is_compiled, compiled_write = pcall(compile_write) end
+local function choose_write()
+  if not rawget(_G, "jit") then return core.write end
+  -- A LuaJIT may lack ffi, and a program may find its modules in other ways than by package.cpath.
+  local is_compiled, compiled = pcall(compile_write)
+  return is_compiled and compiled or core.write
+end
 
 local native = {
   --- Queues one message on many wires; see `websockets.wire.stream`.
   fanout = core.fanout,
 }
 
---- Queues a whole message: the fast path of `ws:write`; see `websockets.wire.stream`.
-methods.write = is_compiled and compiled_write or core.write
+--- Queues a small whole message within a turn: the fast path of `ws:write`; see `websockets.wire.stream`.
+methods.write = choose_write()
 
---- From here on the connection speaks WebSocket.
+--- From now on the connection speaks WebSocket.
 -- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`, `deflate`
--- @tparam string leftover bytes that came after the handshake
+-- @tparam string leftover bytes after the handshake
 function methods:start(settings, leftover)
   local limits, inflate = settings.limits, settings.deflate and settings.deflate.inflate or {}
   self:begin({
@@ -104,7 +107,7 @@ function native.is_own(wire)
   return type(wire) == "userdata"
 end
 
--- LuaSocket reads ahead: what it holds comes along, and what it names is no longer its own.
+-- LuaSocket reads ahead: what it holds is taken too. Its object gives up the descriptor.
 local function take_over(hub, socket)
   socket:settimeout(0)
   local bytes, _, partial = socket:receive("*a")
@@ -114,13 +117,13 @@ local function take_over(hub, socket)
   return hub.source:wire(fd, bytes or partial)
 end
 
---- Accepts what waits at a listening socket, so many a call.
+--- Accepts connections of a listening socket, up to 64 in a call.
 -- @tparam table hub
 -- @tparam integer fd
 -- @tparam table wires filled with those that were accepted
 -- @tparam boolean is_foreign whether the listening socket may have Nagle's delay
 -- @treturn integer how many
--- @treturn ?string why there are no more now: `timeout` where nobody waits
+-- @treturn ?string why there are no more now: `timeout` where none is pending
 function native.accept(hub, fd, wires, is_foreign)
   local count = 0
   for _ = 1, ACCEPTS_A_CALL do
@@ -135,7 +138,7 @@ function native.accept(hub, fd, wires, is_foreign)
   return count
 end
 
---- Has a host name looked up beside the loop. Not in `websockets.wire.stream`.
+--- Looks up a host name in a thread, while the loop goes on. Not in `websockets.wire.stream`.
 -- @tparam table hub
 -- @tparam string name
 -- @treturn[1] userdata wire that gives the answer, see `websockets.client.resolver`, and ends

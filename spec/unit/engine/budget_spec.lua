@@ -176,3 +176,17 @@ for _, entry in ipairs(support.engines()) do
     describe_lengths(entry.engine)
   end)
 end
+
+describe("a budget", function()
+  it("counts what is charged here and what is held elsewhere", function()
+    local held = 30
+    local budget = new_budget(100, function() return held end)
+    assert.same({ 30, 70 }, { budget:used(), budget:room() })
+    budget:charge(50)
+    assert.same({ 80, 20 }, { budget:used(), budget:room() })
+    held = 60
+    assert.same({ 110, -10 }, { budget:used(), budget:room() })
+    budget:charge(-50)
+    assert.same({ 60, 40 }, { budget:used(), budget:room() })
+  end)
+end)
