@@ -13,7 +13,7 @@ CONFORMANCE_LUAS ?= lua5.4 luajit
 export PATH := $(CURDIR)/build/lua5.5:$(PATH)
 LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance test-server bench examples)
 
-.PHONY: help serve test native rust rust-format rust-lint rust-test lint docs conformance bench bench-quick
+.PHONY: help serve test native rust rust-format rust-lint rust-test lint docs conformance bench bench-quick counts
 
 help:
 	@echo "make serve        install what is missing, start the test server, print its address; on another port:"
@@ -28,6 +28,8 @@ help:
 	@echo "make docs         the reference, into build/doc"
 	@echo "make bench        everything against the machine's limit and five other libraries, for README; about 40 minutes"
 	@echo "make bench-quick  the limit and ours, two minutes; what masking costs under each Lua, fails below the goal"
+	@echo "make counts       byte codes, instructions, system calls, memory, files a message passes: two minutes; beside"
+	@echo "                  another tree: make counts TREE=../before"
 
 serve:
 	@.ci/install serve
@@ -80,3 +82,8 @@ bench-quick:
 	done; exit $$status
 	@$(MAKE) -s --no-print-directory native LUAS="lua5.4 luajit"
 	@python3 bench/run.py --quick
+
+# valgrind, strace and cc count; a row whose tool is missing says so.
+counts:
+	@$(MAKE) -s --no-print-directory native LUAS="lua5.4 luajit"
+	@python3 bench/counts/run.py $(if $(TREE),--tree "$(TREE)") --tree .
