@@ -195,7 +195,7 @@ def attempt(count, variant):
 
 def show(name, variant, cells, change, faults):
     print("%-40s%-8s%-8s%s%s" % (name, *variant, "".join("%14s" % cell for cell in cells), change), flush=True)
-    for fault in filter(None, faults):
+    for fault in dict.fromkeys(filter(None, faults)):
         print("  not counted: " + fault)
 
 
