@@ -1,5 +1,5 @@
 --- Hubs of the accelerator: which descriptors are ready, reading from many at once, answers that leave during a turn.
--- @module spec.native_hub_spec
+-- @module spec.behaviour.native_hub_spec
 local socket = require("socket")
 local client = require("spec.support.client")
 local server = require("spec.support.server")
