@@ -32,6 +32,8 @@ local function add_sockets(self, settings)
   local is_native = self.engine.name == "native"
   self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
   self.hub = self.wire_class.hub(settings)
+  -- Here, because looking it up as a method of the wire costs each message more.
+  self.write_fast = self.wire_class.write
   self.budget = self.wire_class.budget(self.hub, settings.max_unfinished_total_bytes)
   local poller = require(is_native and "websockets.poller.native" or "websockets.poller.select")
   self.poller = poller.new(self.hub, self.owners)

@@ -96,7 +96,7 @@ end
 function websocket:write(data, kind)
   -- Nearly every write is a whole message inside a turn, on a connection with nothing special.
   local wire = self.fast
-  if wire and wire:write(data, kind) then return 0 end
+  if wire and self.context.write_fast(wire, data, kind) then return 0 end
   if type(data) ~= "string" then data = bytes_argument(1, "write", data) end
   if kind ~= nil and type(kind) ~= "number" then errors.argument(2, "write", "WRITE_ number", kind) end
   local result, why

@@ -53,6 +53,14 @@ local function follow_reports(reports, count)
   end
 end
 
+-- Flushes the wires that are not on sockets of the accelerator, where there is one.
+local function flush_streams(streams)
+  local reports = {}
+  local count = streams:flush(reports)
+  follow_reports(reports, count)
+  return count
+end
+
 local function flush_touched(agenda, count)
   local touched = agenda.touched
   for i = 1, count do
@@ -100,8 +108,8 @@ function turn.finish(context)
   local flush_hub, source, streams = hub.flush, hub.source, hub.streams
   repeat
     local reported = flush_hub(source, reports, owners)
-    if streams.count > 0 then reported = streams:flush(reports, owners, reported) end
     if reported > 0 then follow_reports(reports, reported) end
+    if streams.count > 0 then reported = reported + flush_streams(streams) end
     local touched = agenda.touched_count
     if touched > 0 then flush_touched(agenda, touched) end
     if agenda.blocked_count > 0 then relief.give(context) end

@@ -15,9 +15,8 @@ local weigh = queue_of.weight
 local NO_STREAMS = { count = 0 }
 
 -- Sends what was queued since the last time.
-local function flush_hub(hub, reports, _, count)
-  local at = 0
-  count = count or 0
+local function flush_hub(hub, reports)
+  local count, at = 0, 0
   hub.is_in_turn = false
   while at < hub.count do
     at = at + 1
@@ -74,9 +73,8 @@ end
 
 --- Makes what the wires of one context share: which of them queued something, and how much waits in all.
 --
--- `hub.flush(hub.source, reports, owners, count)` sends what was queued. It adds triples to `reports`, where there are
--- `count` (default 0) already, and returns how many there are then: the owner of a wire; bytes that wait, or false
--- where it broke; whether any was taken, or why it broke. It reports only wires that broke, that wait for their peer or
+-- `hub.flush(hub.source, reports, owners)` sends what was queued. It fills `reports` with triples, and returns how many
+-- there are: the owner of a wire; bytes that wait, or false where it broke; whether any was taken, or why it broke. It reports only wires that broke, that wait for their peer or
 -- have ceased to, of which bytes were taken between two flushes, or that have not been started. `owners` has owners by
 -- descriptor, for the accelerator.
 --
@@ -84,7 +82,7 @@ end
 -- of what the poller found ready, at least one, and leaves false in their places. It fills the last three arrays with
 -- the owner, opcode and payload of each message, and with the opcode 3 for what is none: its payload is true where more
 -- of an owner may be here already, why nothing more can come, or false for an owner without a wire that is `direct`.
--- Returns how many; the place of the next. From then on until the flush `wire:write` may be used.
+-- Returns how many; the place of the next. From then on `stream.write` queues, until the flush.
 --
 -- `hub.streams` is the hub of wires on other transports, which is flushed by itself while its `count` is above 0.
 -- @treturn table hub: `buffered` bytes and `pieces` that wait in all

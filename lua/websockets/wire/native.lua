@@ -34,10 +34,9 @@ end
 local native = {
   --- Queues one message on many wires; see `websockets.wire.stream`.
   fanout = core.fanout,
+  --- Queues a small whole message within a turn: the fast path of `ws:write`; see `websockets.wire.stream`.
+  write = choose_write(),
 }
-
---- Queues a small whole message within a turn: the fast path of `ws:write`; see `websockets.wire.stream`.
-methods.write = choose_write()
 
 --- From now on the connection speaks WebSocket.
 -- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`, `deflate`

@@ -156,12 +156,13 @@ function stream:push(opcode, payload, fin, plain)
 end
 
 --- Queues a whole message within a turn, which sends it at its end: the fast path of `ws:write`.
+-- @tparam stream wire
 -- @tparam string payload
 -- @tparam ?integer kind `WRITE_TEXT` or `WRITE_BINARY`; nil is text
 -- @treturn ?boolean whether it was queued; what is not needs a closer look
-function stream:write(payload, kind)
+function stream.write(wire, payload, kind)
   local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
-  return opcode and self.hub.is_in_turn and self:push(opcode, payload)
+  return opcode and wire.hub.is_in_turn and wire:push(opcode, payload)
 end
 
 --- Has the messages of this wire come through `hub.read`, or through `read` alone.
