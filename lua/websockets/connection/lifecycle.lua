@@ -237,6 +237,7 @@ end
 --- draining -> lingering or closed: nothing waits to be sent any more.
 -- @tparam table ws
 function lifecycle.drained(ws)
+  if ws.state ~= "draining" then return end
   -- After both close frames the server ends the connection first.
   local is_over = ws.peer_ended or (ws.outcome.clean and ws.role ~= "client")
   if is_over then return go(ws, "abort") end
