@@ -29,8 +29,8 @@ wire.__index = wire
 -- opcodes and payloads with `again`, or `{ why = … }`, or a function that gives one
 function fakes.wire()
   return setmetatable({
-    calls = {}, pushed = {}, refusals = 0, why = "full", pending = 0, flushes = {}, drops = {}, dropped = {}, reads = {},
-    is_direct = false,
+    calls = {}, pushed = {}, refusals = 0, why = "full", pending = 0,
+    flushes = {}, drops = {}, dropped = {}, reads = {}, is_direct = false,
   }, wire)
 end
 

@@ -27,10 +27,10 @@ local LEADS = {
 
 -- All that a transition may change.
 local function snapshot(ws, wire)
-  local timers = ws.context.timers
+  local timers, agenda = ws.context.timers, ws.context.agenda
   return {
-    ws.state, ws.outcome or false, ws.fast, ws.slot, ws.paused, ws.timer_lane, ws.timer_slot, ws.context.agenda.touched_count,
-    ws.context.agenda.retired_count, #wire.pushed, #wire.calls, timers:next_due() or false,
+    ws.state, ws.outcome or false, ws.fast, ws.slot, ws.paused, ws.timer_lane, ws.timer_slot,
+    agenda.touched_count, agenda.retired_count, #wire.pushed, #wire.calls, timers:next_due() or false,
   }
 end
 
@@ -58,7 +58,7 @@ describe("lifecycle", function()
     end
   end)
 
-  it("drained lets a server end first after both close frames; a client, and after a failure, waits for the peer", function()
+  it("drained ends a server at once after both close frames, or after the peer's end; else it waits", function()
     for _, case in ipairs({
       { "server", true, false, "closed" }, { "server", false, false, "lingering" },
       { "client", true, false, "lingering" }, { "client", false, false, "lingering" },

@@ -141,7 +141,7 @@ describe("wire/stream hub", function()
     assert.equal(0, hub.buffered)
   end)
 
-  it("reports a flush only where the wire waits, has ceased to, took bytes in between, broke or is new", function()
+  it("tells of a flush only where the wire waits, no longer does, took bytes in between, broke or is new", function()
     local script = {}
     local one, other = memory.pair(script)
     local wire = stream.new(hub, one, engine, { high_water_bytes = 8, max_buffered_bytes = 8 }, "owner")
