@@ -19,18 +19,21 @@ local function end_at_once(ws)
 end
 
 local function close_all(context)
+  local agenda = context.agenda
   for _, owner in pairs(context.owners) do
-    if owner ~= context.listener and owner ~= context.outside.side then end_at_once(owner) end
+    if owner ~= context.listener and owner ~= context.outside.side and not agenda:call(nil, end_at_once, owner) then
+      lifecycle.abort(owner, "destroyed")
+    end
   end
   if context.listener then context.listener:close() end
   outside.close(context)
 end
 
 local function destroy(context)
-  local is_good, err = pcall(close_all, context)
-  if not is_good then context.agenda:fail(err) end
-  is_good, err = pcall(finish, context)
-  if not is_good then context.agenda:fail(err) end
+  local agenda = context.agenda
+  agenda:call(nil, close_all, context)
+  -- What an error has kept from its end is brought there now.
+  if not agenda:call(nil, finish, context) then agenda:call(nil, finish, context) end
   context.poller:close()
   context.destroyed = true
 end
