@@ -93,8 +93,8 @@ local function close_retired(context)
       retired[i] = false
       context.owners[ws.fd] = nil
       context.connection_count = context.connection_count - 1
-      ws.wire:close()
       ws.fd = -1
+      ws.wire:close()
     end
   end
   agenda.retired_count, agenda.told, context.relief.abandoned = 0, 0, 0
