@@ -73,10 +73,10 @@ end
 
 --- Makes what the wires of one context share: which of them queued something, and how much waits in all.
 --
--- `hub.flush(hub.source, reports, owners)` sends what was queued. It fills `reports` with triples, and returns how many
--- there are: the owner of a wire; bytes that wait, or false where it broke; whether any was taken, or why it broke. It reports only wires that broke, that wait for their peer or
--- have ceased to, of which bytes were taken between two flushes, or that have not been started. `owners` has owners by
--- descriptor, for the accelerator.
+-- `hub.flush(hub.source, reports, owners)` sends what was queued. It fills `reports` with triples, and returns how
+-- many there are: the owner of a wire; bytes that wait, or false where it broke; whether any was taken, or why it
+-- broke. It reports only wires that broke, that wait for their peer or have ceased to, of which bytes were taken
+-- between two flushes, or that have not been started. `owners` has owners by descriptor, for the accelerator.
 --
 -- `hub.read(hub.source, readable, first, last, owners, takers, opcodes, payloads)` reads once from the first in a part
 -- of what the poller found ready, at least one, and leaves false in their places. It fills the last three arrays with
