@@ -98,14 +98,6 @@ function context.new(given, level)
   return self
 end
 
---- Finds the group of a subprotocol.
--- @tparam ?string name nil for connections without one
--- @treturn ?table group
-function context:group_of(name)
-  if name == nil then return self.anonymous end
-  return self.groups[name]
-end
-
 --- Waits for the sockets and serves those that are ready.
 -- @tparam[opt=0] number ms milliseconds at most; 0 at once; below 0 without end. Returns as soon as something was
 -- served

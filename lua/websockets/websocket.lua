@@ -40,10 +40,6 @@ local function function_argument(name, value)
   return value
 end
 
-local function check_control(name, data, level)
-  if #data > MAX_CONTROL_BYTES then errors.argument(1, name, "at most 125 bytes in a control frame", #data, level) end
-end
-
 local function check_close(ws, code, reason, name, level)
   if not close_codes.may_send(code) then
     errors.argument(1, name, "close code 1000-1003, 1007-1014 or 3000-4999", code, level)
@@ -78,7 +74,9 @@ local function write_other(ws, data, number)
     -- No tail call: the level of an error counts this function.
     result, why = write_close(ws, data)
   elseif opcode then
-    check_control("write", data, 5)
+    if #data > MAX_CONTROL_BYTES then
+      errors.argument(1, "write", "at most 125 bytes in a control frame", #data, 4)
+    end
     result, why = outbox.send_control(ws, opcode, data)
   end
   return result, why
@@ -119,7 +117,7 @@ end
 -- @rfc 6455 5.5.2
 function websocket:ping(data)
   data = data == nil and "" or bytes_argument(1, "ping", data)
-  check_control("ping", data, 4)
+  if #data > MAX_CONTROL_BYTES then errors.argument(1, "ping", "at most 125 bytes", #data) end
   entry.begin(self.context)
   local result, why = outbox.send_control(self, OPCODES[kinds.PING], data)
   entry.settle(self.context)

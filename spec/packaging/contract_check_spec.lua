@@ -174,9 +174,9 @@ describe("missing rows", function()
   end)
 
   it("are sought for methods, not for metamethods and what is internal", function()
-    local class = { new = print, service = print, group_of = print, __tostring = print, __index = {} }
+    local class = { new = print, service = print, __tostring = print, __index = {} }
     assert.same({ { areas = { "method" }, name = "context:service" } }, promises.of_class("context", class))
-    assert.same({ { areas = { "method" }, name = "ws:group_of" } }, promises.of_class("ws", { group_of = print }))
+    assert.same({ { areas = { "method" }, name = "ws:new" } }, promises.of_class("ws", { new = print }))
   end)
 
   it("are sought for functions, and for each group of constants", function()

@@ -10,7 +10,7 @@ local OTHER_PAGES = { "CHANGELOG.md", "bench/RESULTS.md" }
 local PAGES = markdown.pages()
 local LIMITS = "docs/limits.md"
 -- Not for users, though they stand in the same table.
-local INTERNAL = { ["context:new"] = true, ["context:group_of"] = true, ["request:of"] = true }
+local INTERNAL = { ["context:new"] = true, ["request:of"] = true }
 local OBJECTS = { context = "websockets.context", ws = "websockets.websocket", request = "websockets.request" }
 local MIB, KIB = 1024 * 1024, 1024
 

@@ -131,7 +131,7 @@ function fakes.context(given)
   }
   function self.clock() return self.now end
   self.anonymous = group.new(self)
-  self.group_of = function() return self.anonymous end
+  self.groups = {}
   return self
 end
 

@@ -6,7 +6,7 @@ local promises = {}
 local SEED_ROWS = 41
 
 -- Made and used by the library itself, not by its users.
-local INTERNAL = { ["context:new"] = true, ["context:group_of"] = true, ["request:of"] = true }
+local INTERNAL = { ["context:new"] = true, ["request:of"] = true }
 
 local function add(list, areas, name)
   list[#list + 1] = { areas = areas, name = name }

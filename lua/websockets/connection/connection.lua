@@ -30,7 +30,7 @@ local function open(ws, role, leftover, subprotocol, deflate, handler)
   lifecycle.open(ws)
   keepalive.start(ws)
   -- A broadcast goes to the connections that were opened to us.
-  if role == "server" then lifecycle.join(ws, context:group_of(subprotocol)) end
+  if role == "server" then lifecycle.join(ws, subprotocol and context.groups[subprotocol] or context.anonymous) end
   if handler and not context.agenda:call(ws, handler, ws) and ws.state == "open" then
     lifecycle.fail(ws, INTERNAL_ERROR, "", "error")
   end

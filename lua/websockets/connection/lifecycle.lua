@@ -142,6 +142,8 @@ function enter.lingering(ws)
 end
 
 function enter.closed(ws)
+  -- First, so that an error in what follows does not keep the connection from its end.
+  ws.context.agenda:retire(ws)
   leave_group(ws)
   lifecycle.refresh(ws)
   lifecycle.deadline(ws, nil)
@@ -149,7 +151,6 @@ function enter.closed(ws)
   descriptor.block(ws, false)
   descriptor.unwatch(ws)
   if ws.phase then ws.phase:release() end
-  ws.context.agenda:retire(ws)
 end
 
 local function go(ws, transition)
