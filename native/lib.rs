@@ -3,6 +3,9 @@
 //! The algorithms take bytes and know no Lua. `calls` has what Lua can call. `lua` moves values between Lua's stack and
 //! safe Rust; it alone may hold `unsafe` code.
 
+// Without any of the Lua features only the algorithms are built, for their tests.
+#![cfg_attr(not(feature = "lua"), allow(dead_code))]
+
 mod deflate;
 mod digest;
 mod fanout;
@@ -17,7 +20,6 @@ mod protocol;
 mod queue;
 mod reader;
 
-// Without any of the Lua features only the algorithms are built, for their tests.
 #[cfg(feature = "lua")]
 mod calls;
 #[cfg(feature = "lua")]

@@ -73,7 +73,7 @@ describe("a hub of the accelerator", function()
     assert.same({ 1, OTHER, false }, { #seen, seen[1][2], seen[1][3] })
   end)
 
-  it_native("takes settings from a table that has others behind it", function()
+  it_native("takes settings from a table and from the one that its __index names", function()
     local core = require("websockets_native")
     local settings = setmetatable({ is_server = true }, { __index = { max_message_bytes = 3, max_fragments = 2 } })
     local batch = {}

@@ -7,7 +7,7 @@ local function nothing() return 0 end
 
 --- Makes a budget of which nothing is used.
 -- @tparam number limit bytes
--- @tparam ?function elsewhere tells how many bytes are held that nobody charges here; they count as used
+-- @tparam ?function elsewhere tells how many bytes are held that are not charged here; they count as used
 -- @treturn budget
 function budget.new(limit, elsewhere)
   return setmetatable({ limit = limit, charged = 0, elsewhere = elsewhere or nothing }, budget)

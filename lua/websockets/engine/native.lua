@@ -131,7 +131,7 @@ function native.writer(options)
   return writer
 end
 
---- Gives random bytes that nobody can foresee.
+--- Gives unpredictable random bytes.
 -- @function native.random
 -- @tparam number count how many, 0 or more
 -- @treturn[1] string

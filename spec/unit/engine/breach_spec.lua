@@ -132,13 +132,13 @@ end
 local function describe_fragments(engine)
   local first_pair = first_pair_of(engine)
 
-  it("refuses a continuation behind the last fragment", function()
+  it("refuses a continuation after the last fragment", function()
     local message = masked(1, "a", false) .. masked(0, "b")
     assert.same({ 1, "ab", 1002, "breach" }, first_pair({}, message .. "\128"))
     assert.same({ 1, "ab", 1002, "breach" }, first_pair({}, message .. masked(0, "c"), 1))
   end)
 
-  it("starts to count anew with each message", function()
+  it("counts each message from the beginning", function()
     local message = masked(1, "abc", false) .. masked(0, "def")
     local changes = { max_message_bytes = 6, max_fragments = 2 }
     assert.same({ 1, "abcdef", 1, "abcdef", 1, "abcdef" }, first_pair(changes, message:rep(3)))

@@ -125,7 +125,7 @@ local function describe_pieces(engine)
       assert(reader:feed(stream:sub(at, at), batch) == 0)
       most = math.max(most, budget:used() - with_room * math.max(at - 14, 0))
     end
-    assert.is_true(most <= 256 * PIECE_BYTES, "held beside the bytes: " .. most)
+    assert.is_true(most <= 256 * PIECE_BYTES, "held in addition to the bytes: " .. most)
     assert.equal(1, (reader:feed(stream:sub(-1), batch)))
     assert.is_true(batch[2] == payload)
     assert.equal(0, budget:used())

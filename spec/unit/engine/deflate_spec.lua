@@ -51,7 +51,7 @@ local function describe_inflater(engine)
     end)
   end
 
-  it("goes on behind a block with BFINAL, also where the message ends with it", function()
+  it("continues after a block with BFINAL, also where the message ends with it", function()
     local inflater = support.inflater(engine, KEPT)
     for _ = 1, 20 do
       assert.equal("Hello", inflater:inflate(bytes("f3 48 cd c9 c9 07 00 00"), true, 5))

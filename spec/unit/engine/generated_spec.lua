@@ -53,7 +53,7 @@ local function make_stream(random)
   end
   if random(4) == 1 then
     parts[#parts + 1] = support.frame { opcode = 8, payload = "\3\232over", key = make_key(random) }
-    parts[#parts + 1] = "behind"
+    parts[#parts + 1] = "after"
   end
   local stream = table.concat(parts)
   local at, damage = random(#stream), random(6)

@@ -146,7 +146,7 @@ local function describe_writer(engine)
     assert.equal(0xC2, new_writer(HOW_FRESH):encode(2, noise):byte())
   end)
 
-  it("is one for all who keep no context, and each their own otherwise", function()
+  it("is one for all connections without context takeover, and one for each otherwise", function()
     local agreed = { deflate = { window_bits = 15, level = 6, threshold = 0, no_context_takeover = true } }
     assert.equal(engine.writer({ role = "server", deflate = agreed }),
       engine.writer({ role = "server", deflate = agreed }))

@@ -60,7 +60,7 @@ local function describe_cuts(engine)
       for _, item in ipairs(read(reader, stream:sub(cut + 1))) do
         list[#list + 1] = item
       end
-      assert.same(EXPECTED, list, "cut behind byte " .. cut)
+      assert.same(EXPECTED, list, "cut after byte " .. cut)
     end
   end)
 
@@ -107,7 +107,7 @@ local function describe_fragments(engine)
 end
 
 local function describe_end(engine)
-  it("reads nothing behind a close frame", function()
+  it("reads nothing after a close frame", function()
     local reader, batch = engine.reader(options()), {}
     local count, again = reader:feed(masked(1, "a") .. masked(8, "\3\233") .. masked(1, "b") .. "\255\255", batch)
     assert.same({ 2, false }, { count, again })
@@ -116,7 +116,7 @@ local function describe_end(engine)
     assert.same({ 0, false }, { reader:feed("", batch) })
   end)
 
-  it("reads nothing behind a breach, but everything before it", function()
+  it("reads nothing after a breach, but everything before it", function()
     local reader, batch = engine.reader(options()), {}
     local count, again = reader:feed(masked(1, "a") .. masked(9, "b") .. masked(3, "c") .. masked(1, "d"), batch)
     assert.same({ 3, false }, { count, again })
@@ -182,7 +182,7 @@ local function describe_full_batches(engine)
     assert.equal("last", batch[90])
   end)
 
-  it("gives a breach behind a full batch with the next one", function()
+  it("gives a breach after a full batch with the next one", function()
     local reader, batch = engine.reader(options()), {}
     assert.same({ 256, true }, { reader:feed(masked(1, "x"):rep(256) .. masked(4, ""), batch) })
     assert.same({ 1, false }, { reader:feed("", batch) })

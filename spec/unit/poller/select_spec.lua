@@ -37,7 +37,7 @@ describe("websockets.poller.select", function()
     for _, transport in ipairs(open) do transport:close() end
   end)
 
-  it("reports owners of sockets with bytes to read, and nobody else", function()
+  it("reports owners of sockets with bytes to read, and no others", function()
     local a, b = pair()
     local c = pair()
     poller:watch(b, "b", true, false)

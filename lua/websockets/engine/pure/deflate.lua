@@ -16,8 +16,8 @@ local LAST_BLOCK = "\3\0"
 
 local BAD_DATA, TOO_BIG = 1002, 1009
 
--- A byte becomes at most so many. What is inflated in one call cannot be stopped: pieces are cut so that they pass the
--- limit by a few ten thousand bytes at most.
+-- One byte inflates to at most this many. Inflating cannot be stopped within a call: pieces are cut so that they pass
+-- the limit by a few ten thousand bytes at most.
 local MAX_EXPANSION = 1032
 local LEAST_PIECE = 64
 
@@ -65,7 +65,7 @@ end
 -- @tparam string bytes
 -- @treturn[1] string
 -- @treturn[2] nil
--- @treturn[2] string what failed; the deflater begins anew
+-- @treturn[2] string what failed; the deflater begins a new context
 -- @rfc 7692 7.2.1
 function Deflater:deflate(bytes)
   local stream = self.stream or zlib.deflate(self.level, self.bits)

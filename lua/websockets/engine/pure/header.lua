@@ -37,7 +37,7 @@ local function check_first(first, message, options)
     if first < 128 then return PROTOCOL_ERROR, "a control frame is fragmented" end
     return nil
   end
-  -- 5.4: a message begins with its opcode and goes on with opcode 0.
+  -- 5.4: a message begins with its opcode and continues with opcode 0.
   if opcode == 0 and not message then return PROTOCOL_ERROR, "a continuation without a message" end
   if opcode > 0 and message then return PROTOCOL_ERROR, "a new message inside a fragmented one" end
   if message and message.fragments >= max_fragments then
@@ -103,7 +103,7 @@ end
 -- @tparam number position of the frame's first byte
 -- @treturn[1] number first byte of the frame
 -- @treturn[1] number payload length
--- @treturn[1] number position after the length, of the masking key or the payload
+-- @treturn[1] number position after the length: of the masking key or the payload
 -- @treturn[1] boolean whether a compressed message begins
 -- @treturn[2] nil more bytes are needed
 -- @treturn[3] boolean false

@@ -6,10 +6,10 @@ local concat = table.concat
 local message = {}
 message.__index = message
 
--- What a retained piece is charged beside its bytes: string header, table slot, allocator.
+-- What a retained piece is charged in addition to its bytes: string header, table slot, allocator.
 local PIECE_BYTES = 128
 
--- So many pieces of a level become one of the next: a byte is copied once a level, pieces stay few.
+-- This many pieces of a level become one of the next: a byte is copied once a level, and there are never many pieces.
 local FAN_IN = 64
 
 --- Begins a message.

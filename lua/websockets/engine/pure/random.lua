@@ -19,7 +19,7 @@ local function fetch(count)
   return bytes
 end
 
---- Gives random bytes that nobody can foresee.
+--- Gives unpredictable random bytes.
 -- @tparam number count how many, 0 or more
 -- @treturn[1] string
 -- @treturn[2] nil

@@ -9,8 +9,8 @@ local min = math.min
 
 local utf8 = {}
 
--- States: 0 between two characters; 1 to 3 as many continuation bytes to come; 4 to 7 after a lead byte that
--- narrows the range of the next byte; 8 for ever after a bad byte.
+-- States: 0 between two characters; 1 to 3 count the continuation bytes to come; 4 to 7 follow a lead byte after which
+-- fewer bytes are allowed; 8 for ever after a bad byte.
 -- Each line: state, first byte, last byte, next state.
 local REJECT = 8
 local RULES = {
@@ -193,7 +193,7 @@ end
 
 local advance, valid = choose()
 
---- Goes on checking where the piece before ended.
+--- Continues a check where the piece before ended.
 -- @function utf8.next
 -- @tparam number state 0 at a character boundary, else what the call before returned
 -- @tparam string bytes

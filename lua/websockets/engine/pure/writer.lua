@@ -19,10 +19,11 @@ local function encode_header(first, size, mask_bit)
     floor(size / 16777216) % 256, floor(size / 65536) % 256, floor(size / 256) % 256, size % 256)
 end
 
--- RFC 7692 7.2.1, 6: a whole message, marked in its first byte; nil where it had better go as it is.
+-- RFC 7692 7.2.1, 6: a whole message, marked in its first byte; nil where it is better sent as it is.
 local function pack(self, payload)
   local made = self.deflater:deflate(payload)
-  -- Who keeps a context has put the message into it: it must leave that way. A threshold of 0 asks for everything.
+  -- With context takeover the stream now refers to this message, so it must be sent compressed. A threshold of 0 asks
+  -- for everything.
   if not made or (self.forgets and self.threshold > 0 and #made >= #payload) then return nil end
   return made
 end
