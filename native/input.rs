@@ -80,6 +80,8 @@ pub struct Incoming {
     pub has_heard: bool,
     /// Whether the peer has ended its sending direction, so that reading must continue up to that end.
     pub has_ended: bool,
+    /// Whether its messages are read together with those of other connections.
+    pub is_direct: bool,
     /// Whether messages are being handed to Lua; what is lost meanwhile cannot be read again.
     pub is_delivering: bool,
 }

@@ -37,8 +37,6 @@ pub struct Wire {
     pub fd: OwnedFd,
     /// What it is watched for.
     pub interest: EventFlags,
-    /// Whether its messages are read together with those of other connections.
-    pub is_direct: bool,
     /// What it receives.
     pub incoming: Incoming,
     /// What it sends.
@@ -79,7 +77,7 @@ impl Wire {
     /// Begins with the HTTP phase.
     pub fn new(fd: OwnedFd, limits: Limits, bytes: &[u8]) -> Wire {
         let out = Outgoing { limits, reports_all: true, ..Outgoing::default() };
-        Wire { fd, interest: EventFlags::empty(), is_direct: false, incoming: Incoming::new(bytes), out }
+        Wire { fd, interest: EventFlags::empty(), incoming: Incoming::new(bytes), out }
     }
 
     /// From now on the connection speaks WebSocket; `leftover` came after the handshake.

@@ -188,7 +188,7 @@ fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Opti
         return Some(());
     }
     let hub = &lua.arg(1).object::<HubObject>()?.hub;
-    if !hub.borrow_mut().with(fd, |wire, _| wire.is_direct) {
+    if !hub.borrow_mut().with(fd, |wire, _| wire.incoming.is_direct) {
         taken.put(owner, OTHER, false);
         return Some(());
     }

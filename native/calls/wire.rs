@@ -73,7 +73,7 @@ fn read(lua: &Lua) -> Option<impl Answer> {
 
 /// `wire:direct(is_on)`: whether `hub:read` reads its messages
 fn direct(lua: &Lua) -> Option<()> {
-    with(lua, |wire, _| wire.is_direct = lua.arg(2).boolean())
+    with(lua, |wire, _| wire.incoming.is_direct = lua.arg(2).boolean())
 }
 
 /// `wire:heard() -> boolean`: whether bytes have come since this was asked last
