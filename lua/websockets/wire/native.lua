@@ -12,6 +12,9 @@ local SMALL_BYTES = 4096
 
 local methods = core.websockets_wire
 
+-- Filled for each connection that starts: a table of its own would be garbage at once, and many connections start.
+local start_settings = {}
+
 -- LuaJIT leaves its compiled code at every call of a C function, except for functions that its ffi knows.
 local function compile_write()
   local ffi = require("ffi")
@@ -43,13 +46,14 @@ local native = {
 -- @tparam string leftover bytes after the handshake
 function methods:start(settings, leftover)
   local limits, inflate = settings.limits, settings.deflate and settings.deflate.inflate or {}
-  self:begin({
-    is_server = settings.role == "server", max_message_bytes = settings.max_message_bytes,
-    max_fragments = settings.max_fragments, window_bits = inflate.window_bits,
-    no_context_takeover = inflate.no_context_takeover, leftover = leftover,
-    high_water_bytes = limits.high_water_bytes, max_buffered_bytes = limits.max_buffered_bytes,
-    codec = engine.writer(settings).codec,
-  })
+  local start = start_settings
+  start.is_server = settings.role == "server"
+  start.max_message_bytes, start.max_fragments = settings.max_message_bytes, settings.max_fragments
+  start.window_bits, start.no_context_takeover = inflate.window_bits, inflate.no_context_takeover
+  start.high_water_bytes, start.max_buffered_bytes = limits.high_water_bytes, limits.max_buffered_bytes
+  start.leftover, start.codec = leftover, engine.writer(settings).codec
+  self:begin(start)
+  start.leftover, start.codec = nil, nil
 end
 
 --- Makes what the wires of one context share.
