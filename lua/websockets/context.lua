@@ -163,7 +163,7 @@ end
 -- @tparam string|number data
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `utf8`: there are text recipients and it is not; nobody gets it
+-- @treturn[2] string `utf8`: there are text recipients and it is not UTF-8; it is sent to none
 -- @raise `websocket unknown protocol`
 function context:broadcast(protocol, data)
   check(self)
@@ -174,7 +174,7 @@ function context:broadcast(protocol, data)
   return entry.within(self, members.broadcast, members, data)
 end
 
---- Opens a connection to a server. It returns at once: `ws:on_open` hears of it, or `ws:on_closed` (1006, the message,
+--- Opens a connection to a server. It returns at once: `ws:on_open` is called, or `ws:on_closed` (1006, the message,
 -- false, why). Only without the accelerator, to resolve a host name other than localhost, does it wait, as long as the
 -- system does.
 -- @tparam string url `ws://host:port/path?query`

@@ -64,6 +64,10 @@ local function rust_arrows(files)
     for path in text:gmatch("%f[%w_]use%s+([%a_][%w_:]*)") do
       if parent and files[parent .. "::" .. path:match("^[%w_]+")] then add(parent .. "::" .. path) end
     end
+    -- What a module names of its own folder.
+    for name in text:gmatch("%f[%w_:]([%a_][%w_]*)::") do
+      if files[module .. "::" .. name] then add(module .. "::" .. name) end
+    end
     arrows[module] = list
   end
   return arrows

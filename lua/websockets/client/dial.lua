@@ -48,7 +48,9 @@ local function dial_next(self, ws, why)
     if is_pending then
       local transport = luasocket.new(socket)
       connection.replace(ws, transport, transport:getfd())
-      return descriptor.block(ws, true)
+      -- A callback of an outside loop may have ended the connection.
+      if ws.state == "dialling" then descriptor.block(ws, true) end
+      return
     end
     if socket then socket:close() end
     why = trouble
@@ -200,7 +202,7 @@ function dial.connect(context, place, settings)
   end
   local ws = start(self, context, transport, settings)
   descriptor.block(ws, true)
-  -- What failed at once is told in the next turn: the caller has set no callbacks yet.
+  -- What failed at once is reported in the next turn: the caller has set no callbacks yet.
   if not is_pending then context.agenda:again(ws) end
   return ws
 end

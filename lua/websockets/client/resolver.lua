@@ -4,7 +4,7 @@ local resolver = {}
 
 local LOCALHOST = { { "tcp4", "127.0.0.1" }, { "tcp6", "::1" } }
 
---- Gives the addresses that nobody has to be asked for.
+--- Gives the addresses that are known without a look-up.
 -- @tparam table place of `websockets.protocol.url`
 -- @treturn ?table list of `{ kind, address }`, kind "tcp4" or "tcp6"; nil for a name
 function resolver.known(place)

@@ -34,7 +34,7 @@ local function open(ws, role, leftover, subprotocol, deflate, handler)
   if handler and not context.agenda:call(ws, handler, ws) and ws.state == "open" then
     lifecycle.fail(ws, INTERNAL_ERROR, "", "error")
   end
-  -- Not read here: a callback may be adopting this connection, amid the delivery of another one's messages.
+  -- Not read here: a callback may be adopting this connection while messages of another one are being delivered.
   if leftover ~= "" then context.agenda:again(ws) end
 end
 

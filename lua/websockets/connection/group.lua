@@ -55,7 +55,7 @@ end
 -- @tparam string data
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `utf8`: there are text recipients and it is not UTF-8; nobody gets it
+-- @treturn[2] string `utf8`: there are text recipients and it is not UTF-8; it is sent to none
 function group:broadcast(data)
   local single, context = self.single, self.context
   local recipients, opcode = {}, self[TEXT].count > 0 and TEXT or BINARY

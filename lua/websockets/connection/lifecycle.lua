@@ -106,9 +106,10 @@ end
 
 -- Nothing more is said on this connection: a close frame or the last answer is queued.
 local function stop_talking(ws)
+  -- First, so that an error in what follows does not leave the connection without an end.
+  lifecycle.progress(ws)
   leave_group(ws)
   lifecycle.refresh(ws)
-  lifecycle.progress(ws)
   lifecycle.pause(ws, false)
 end
 
@@ -130,8 +131,8 @@ enter.closing = stop_talking
 -- What still comes is thrown away: closing a socket with unread bytes makes the system reset the connection, and the
 -- peer loses our last words.
 function enter.draining(ws)
-  stop_talking(ws)
   ws.context.agenda:touch(ws)
+  stop_talking(ws)
 end
 
 -- RFC 6455 7.1.1: after both close frames the server ends the connection first. The client waits for that as long as
@@ -245,7 +246,7 @@ function lifecycle.drained(ws)
   go(ws, "drained")
 end
 
---- any state -> closed: ends at once, without a word to the peer.
+--- any state -> closed: ends at once, without a close frame.
 -- @tparam table ws
 -- @tparam string why for `on_closed`, with 1006, where no other end has begun
 -- @tparam[opt=""] string reason for `on_closed`

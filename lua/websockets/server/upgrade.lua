@@ -102,7 +102,7 @@ local function carry_out(ws)
   response.refuse(ws, decision.status, decision.headers, decision.body)
 end
 
--- Inside the hook the answer waits until the hook has returned: should it raise, the client hears 500.
+-- Inside the hook the answer waits until the hook has returned: if it raises, the client is answered 500.
 local function decide(ws, decision)
   local exchange = ws.phase
   exchange.decision = decision

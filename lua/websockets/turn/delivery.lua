@@ -178,8 +178,8 @@ local function find_interrupted(inbox)
   return is_message and ws or nil
 end
 
--- An error in the midst of a delivery, or of reading for it. What was read is here, whole. Returns the connection whose
--- callback raised.
+-- Prepares the inboxes for going on after an error. Messages that were read are whole there. Returns the connection
+-- whose callback raised, if one did.
 local function recover(state, was_hub_reading)
   local many, one = state.many, state.one
   if was_hub_reading and many.count == 0 and one.count == 0 then

@@ -100,8 +100,8 @@ local function close_retired(context)
   agenda.retired_count, agenda.told, context.relief.abandoned = 0, 0, 0
 end
 
---- Brings a turn to its end: what was queued leaves, ends are told, descriptors are closed. What that leads to belongs
--- to it.
+--- Brings a turn to its end: what was queued is sent, ends are reported, descriptors are closed. It goes on until
+-- callbacks have queued nothing more.
 -- @tparam table context
 function turn.finish(context)
   local hub, agenda, reports, owners = context.hub, context.agenda, context.reports, context.owners

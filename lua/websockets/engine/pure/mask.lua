@@ -115,7 +115,7 @@ end
 
 local SCRATCH_BYTES = 16384
 
--- Eight words a round: a third of the time that one word a round takes.
+-- Eight words in each pass of the loop take a third of the time that one word takes.
 local function xor_words(words, count, key, bxor)
   local index = 0
   while index + 8 <= count do
