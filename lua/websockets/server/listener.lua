@@ -131,7 +131,8 @@ local function wake(self)
   if not self.is_closed then self:watch(true) end
 end
 
---- Stops accepting for a second. Where descriptors have run out, the spare one lets the first connection that waits be answered.
+--- Stops accepting for a second. Where descriptors have run out, the spare one lets the first connection that waits be
+-- answered.
 -- @tparam string why
 function listener:rest(why)
   local context = self.context
