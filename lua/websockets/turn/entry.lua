@@ -48,9 +48,6 @@ end
 
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
-  context.busy = true
-  context.turn = context.turn + 1
-  context.now = context.clock()
   local protected, agenda = guard.choose(), context.agenda
   local is_good, first, second, third = protected(turn.whole, context, work, ...)
   if not is_good then

@@ -90,11 +90,11 @@ local function close_retired(context)
     local ws = retired[i]
     -- False where an interrupted turn (Ctrl-C) had got so far.
     if ws then
-      retired[i] = false
       context.owners[ws.fd] = nil
-      context.connection_count = context.connection_count - 1
       ws.fd = -1
-      ws.wire:close()
+      agenda:call(ws, ws.wire.close, ws.wire)
+      retired[i] = false
+      context.connection_count = context.connection_count - 1
     end
   end
   agenda.retired_count, agenda.told, context.relief.abandoned = 0, 0, 0
@@ -128,6 +128,9 @@ local finish = turn.finish
 -- @param ... its arguments
 -- @return up to three of its results
 function turn.whole(context, work, ...)
+  context.busy = true
+  context.turn = context.turn + 1
+  context.now = context.clock()
   local first, second, third = work(context, ...)
   finish(context)
   return first, second, third

@@ -21,12 +21,15 @@ local function flush_hub(hub, reports)
   while at < hub.count do
     at = at + 1
     local wire = hub[at]
-    hub[at] = false
     -- False where an interrupted turn (Ctrl-C) had got so far.
     if wire then
-      local is_reported = wire.refused or wire.took or wire.is_new
-      wire.listed = false
-      local pending, took = wire:flush()
+      local is_reported, pending, took = wire.refused or wire.took or wire.is_new, nil, "reset"
+      -- Not listed any more: its flush was interrupted, and may have sent bytes that it has not noted.
+      if wire.listed then
+        wire.listed = false
+        pending, took = wire:flush()
+      end
+      hub[at] = false
       if is_reported or pending ~= 0 then
         reports[3 * count + 1], reports[3 * count + 2], reports[3 * count + 3] = wire.owner, pending or false, took
         count = count + 1
