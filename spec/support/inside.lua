@@ -56,6 +56,19 @@ function inside.replace(context, part, functions)
   return function() context[part] = real end
 end
 
+--- Have a function called once when the next turn comes to its end, before anything is sent.
+-- @tparam table context
+-- @tparam function fn
+function inside.before_the_end(context, fn)
+  local hub = context.hub
+  local flush = hub.flush
+  function hub.flush(...)
+    hub.flush = flush
+    fn()
+    return flush(...)
+  end
+end
+
 --- Record what a context asks of its listener.
 -- @tparam table context
 -- @treturn table `accepts`: how often connections were accepted; `watched`: each change of being watched;

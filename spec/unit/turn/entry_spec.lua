@@ -111,6 +111,14 @@ describe("entry", function()
     assert_usable()
   end)
 
+  it("can be used again where the error came before anything was done", function()
+    local clock = context.clock
+    context.clock = fail_with("clock")
+    assert.equal("clock", raised(entry.within, context, function() end))
+    context.clock = clock
+    assert_usable()
+  end)
+
   it("closes what was told even where closing raises, each descriptor once", function()
     local all, closed = {}, {}
     for i = 1, 3 do

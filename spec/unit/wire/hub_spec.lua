@@ -174,6 +174,24 @@ describe("wire/stream hub", function()
     assert.same({ "owner", false, "reset" }, flushed())
   end)
 
+  it("after an error in a flush goes on with the others, and tells that this wire broke: bytes may have left", function()
+    local sent, reports = {}, {}
+    for i = 1, 3 do
+      local wire = new_wire()
+      wire.owner = i
+      wire:push(TEXT, "x")
+      wire.transport.send = function(_, bytes, from)
+        sent[#sent + 1] = i
+        if i == 2 then error("transport", 0) end
+        return #bytes + from
+      end
+    end
+    assert.same({ false, "transport" }, { pcall(hub.flush, hub.source, reports) })
+    assert.equal(1, hub.flush(hub.source, reports))
+    assert.same({ { 2, false, "reset" }, { 1, 2, 3 }, 0 }, { reports, sent, hub.count })
+    assert.equal(0, hub.flush(hub.source, reports))
+  end)
+
   it("gives back what an unfinished message held when its wire closes", function()
     local wire, other = new_wire()
     other:send("\1\133\0\0\0\0hello", 1)

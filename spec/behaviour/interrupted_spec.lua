@@ -1,0 +1,78 @@
+--- A turn whose end is interrupted, as by Ctrl-C, at whichever step: the context goes on.
+-- @module spec.behaviour.interrupted_spec
+local client = require("spec.support.client")
+local finish = require("websockets.turn.turn").finish
+local inside = require("spec.support.inside")
+local interrupts = require("spec.support.interrupts")
+local server = require("spec.support.server")
+
+local PEERS, ENDED = 5, 3
+local STRIDE = 3
+
+describe("the interrupted end of a turn", function()
+  after_each(server.stop_all)
+
+  -- What became of connections, the first of which have been ended and all of which were written to in a turn whose end
+  -- was interrupted after so many steps.
+  local function interrupt(steps)
+    local all, told, peers = {}, {}, {}
+    local s = server.start({ log = function() end, protocols = { a = function(ws)
+      local number = #all + 1
+      all[number], told[number] = ws, 0
+      ws:on_closed(function() told[number] = told[number] + 1 end)
+    end } })
+    for i = 1, PEERS do peers[i] = client.open(s, "a") end
+    local has_run = false
+    all[PEERS]:on_receive(function()
+      for i = 1, PEERS do all[i]:write("to all") end
+      for i = 1, ENDED do all[i]:close(0) end
+      has_run = true
+      inside.before_the_end(s.context, function() interrupts.arm(steps, finish) end)
+    end)
+    peers[PEERS]:text("go")
+    for _ = 1, 1000 do
+      local is_good, err = pcall(s.turn, s, 1)
+      if not is_good then assert.equal("interrupted", err) end
+      if has_run then break end
+    end
+    assert.is_true(has_run)
+    return s, all, told, peers
+  end
+
+  it("costs no more than the connection that was being served", function()
+    local served = 0
+    local count = interrupts.sweep(STRIDE, function(steps)
+      local s, all, told, peers = interrupt(steps)
+      -- Each descriptor is closed, and each end is told once; but whether one that was being told is is not known.
+      local ended = 0
+      for i = 1, ENDED do
+        assert.equal(-1, all[i]:get_socket_fd())
+        assert.is_true(told[i] <= 1)
+        ended = ended + told[i]
+      end
+      assert.is_true(ended >= ENDED - 1)
+      -- The others get what was written and what comes later, or were ended with the end told.
+      s:settle()
+      local open = 0
+      for i = ENDED + 1, PEERS do
+        if all[i]:get_socket_fd() ~= -1 then
+          open = open + 1
+          all[i]:on_receive(function(ws, data) ws:write(data) end)
+          peers[i]:text("after")
+          assert.same({ 1, "to all" }, { peers[i]:message() })
+          assert.same({ 1, "after" }, { peers[i]:message() })
+          assert.equal(0, told[i])
+        else
+          assert.equal(1, told[i])
+        end
+      end
+      assert.is_true(open >= PEERS - ENDED - 1)
+      served = served + open
+      -- New ones too.
+      client.open(s, "a")
+      s:stop()
+    end)
+    assert.is_true(count > 20, count .. " interrupts")
+    assert.is_true(served > 1.5 * count)
+  end)
+end)
