@@ -6,18 +6,13 @@ local SOCKETS = "it does nothing without sockets and a context"
 
 -- The spec that tests a module instead, and why.
 local ELSEWHERE = {
-  ["answering"] = { "behaviour/answering", SOCKETS }, ["context"] = { "behaviour/context", SOCKETS },
-  ["request"] = { "behaviour/request", SOCKETS }, ["websocket"] = { "behaviour/websocket", SOCKETS },
-  ["writing"] = { "behaviour/writing", SOCKETS }, ["client/dial"] = { "behaviour/client", SOCKETS },
+  ["context"] = { "behaviour/context", SOCKETS }, ["request"] = { "behaviour/request", SOCKETS },
+  ["websocket"] = { "behaviour/websocket", SOCKETS }, ["client/dial"] = { "behaviour/client", SOCKETS },
   ["connection/connection"] = { "behaviour/connection", SOCKETS },
-  ["connection/delivery"] = { "behaviour/delivery", SOCKETS },
   ["connection/descriptor"] = { "behaviour/descriptor", SOCKETS },
-  ["connection/ending"] = { "behaviour/ending", SOCKETS }, ["connection/group"] = { "behaviour/group", SOCKETS },
-  ["connection/keepalive"] = { "behaviour/keepalive", SOCKETS },
-  ["connection/session"] = { "behaviour/session", SOCKETS },
-  ["server/directory"] = { "behaviour/directory", SOCKETS }, ["server/exchange"] = { "behaviour/exchange", SOCKETS },
-  ["server/listener"] = { "behaviour/listener", SOCKETS }, ["server/response"] = { "behaviour/response", SOCKETS },
-  ["server/upgrade"] = { "behaviour/upgrade", SOCKETS }, ["turn/finishing"] = { "behaviour/finishing", SOCKETS },
+  ["connection/group"] = { "behaviour/group", SOCKETS }, ["connection/keepalive"] = { "behaviour/keepalive", SOCKETS },
+  ["server/exchange"] = { "behaviour/exchange", SOCKETS }, ["server/listener"] = { "behaviour/listener", SOCKETS },
+  ["server/response"] = { "behaviour/response", SOCKETS }, ["server/upgrade"] = { "behaviour/upgrade", SOCKETS },
   ["turn/relief"] = { "behaviour/relief", SOCKETS }, ["turn/turn"] = { "behaviour/turn", SOCKETS },
   ["engine/native"] = { "unit/engine/engine", BOTH }, ["engine/pure"] = { "unit/engine/engine", BOTH },
   ["engine/pure/base64"] = { "unit/engine/engine", BOTH }, ["engine/pure/deflate"] = { "unit/engine/deflate", BOTH },

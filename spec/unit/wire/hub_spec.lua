@@ -174,7 +174,7 @@ describe("wire/stream hub", function()
     assert.same({ "owner", false, "reset" }, flushed())
   end)
 
-  it("after an error in a flush goes on with the others, and tells that this wire broke: bytes may have left", function()
+  it("goes on after an error in a flush, and tells that this wire broke, of which bytes may have left", function()
     local sent, reports = {}, {}
     for i = 1, 3 do
       local wire = new_wire()
