@@ -1,6 +1,7 @@
---- A turn whose end is interrupted, as by Ctrl-C, at whichever step: the context goes on.
+--- A turn that is interrupted, as by Ctrl-C, at whichever step of its delivery or of its end: the context goes on.
 -- @module spec.behaviour.interrupted_spec
 local client = require("spec.support.client")
+local deliver = require("websockets.turn.delivery").run
 local finish = require("websockets.turn.turn").finish
 local inside = require("spec.support.inside")
 local interrupts = require("spec.support.interrupts")
@@ -8,6 +9,7 @@ local server = require("spec.support.server")
 
 local PEERS, ENDED = 5, 3
 local STRIDE = 3
+local SENDERS, READ_STRIDE = 3, 5
 
 describe("the interrupted end of a turn", function()
   after_each(server.stop_all)
@@ -74,5 +76,63 @@ describe("the interrupted end of a turn", function()
     end)
     assert.is_true(count > 20, count .. " interrupts")
     assert.is_true(served > 1.5 * count)
+  end)
+end)
+
+describe("an interrupted delivery", function()
+  after_each(server.stop_all)
+
+  -- What each connection hears where all have sent two messages, the first of which has an interrupt come after so many
+  -- steps, and where each sends a third one later.
+  local function interrupt(steps)
+    local heard, peers, errors, ends = {}, {}, {}, 0
+    local is_armed = false
+    local s = server.start({
+      on_error = function(err) errors[#errors + 1] = err end,
+      protocols = { a = function(ws)
+        local number = #heard + 1
+        heard[number] = ""
+        ws:on_closed(function() ends = ends + 1 end)
+        ws:on_receive(function(_, data)
+          heard[number] = heard[number] .. data
+          if is_armed then return end
+          is_armed = true
+          interrupts.arm(steps, deliver)
+        end)
+      end },
+    })
+    for i = 1, SENDERS do peers[i] = client.open(s, "a") end
+    s:settle()
+    for _, c in ipairs(peers) do c.connection:send(c:frame(1, "1") .. c:frame(1, "2")) end
+    s:settle()
+    for _, c in ipairs(peers) do c:text("3") end
+    s:pump(function()
+      local count = 0
+      for i = 1, SENDERS do count = count + (heard[i]:find("3") and 1 or 0) end
+      return count == SENDERS
+    end, "the third message of each")
+    assert.equal(0, ends)
+    s:stop()
+    return heard, errors
+  end
+
+  it("costs one connection at most what was being read or delivered, and the others nothing", function()
+    local whole = 0
+    local count = interrupts.sweep(READ_STRIDE, function(steps)
+      local heard, errors = interrupt(steps)
+      local lost = 0
+      for i = 1, SENDERS do
+        assert.matches("^1?2?3$", heard[i])
+        if heard[i] ~= "123" then lost = lost + 1 end
+        -- The accelerator has read all before.
+        if server.is_native then assert.is_true(#heard[i] >= 2) end
+      end
+      assert.is_true(lost <= 1, table.concat(heard, " "))
+      assert.is_true(#errors <= 1)
+      if errors[1] then assert.equal("interrupted", errors[1]) end
+      if lost == 0 then whole = whole + 1 end
+    end)
+    assert.is_true(count > 10, count .. " interrupts")
+    assert.is_true(whole > count / 10)
   end)
 end)

@@ -136,6 +136,37 @@ describe("delivery", function()
     end)
   end
 
+  it("tries the next one where the hub raises before it has read anything", function()
+    local calls = 0
+    function context.hub.read(_, readable, place, _, _, takers, opcodes, payloads)
+      calls = calls + 1
+      if place == 1 and calls < 10 then error("memory", 0) end
+      readable[place], takers[1], opcodes[1], payloads[1] = false, all[1], TEXT, "x"
+      return 1, place + 1
+    end
+    delivery.run(delivery.read_ready, context, { 1, 2 }, 2)
+    assert.same({ 2, "x" }, { calls, texts() })
+    assert.same({ { "memory" } }, errors)
+  end)
+
+  it("delivers a message after an error that came before it was taken", function()
+    for place = 1, 6 do
+      local kept, is_armed = {}, true
+      -- The delivery takes a payload by putting false in its place.
+      context.delivery.many.payloads = setmetatable({}, { __index = kept, __newindex = function(_, at, value)
+        if is_armed and value == false and at == place then
+          is_armed = false
+          error("interrupted", 0)
+        end
+        kept[at] = value
+      end })
+      heard, errors = {}, {}
+      hub_reads(six())
+      assert.equal("1 2 3 4 5 6", texts())
+      assert.equal("interrupted", errors[1][1])
+    end
+  end)
+
   it("takes an error of a message that was read before the hub raised as any other", function()
     listen(function(text) return text == "cut 1" end)
     hub_reads({ raises = "memory", { all[1], TEXT, "cut 1" }, { all[2], TEXT, "cut 2" } }, { { all[3], TEXT, "x" } })
