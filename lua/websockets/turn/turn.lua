@@ -73,12 +73,13 @@ local function flush_touched(agenda, count)
   agenda.touched_count = agenda.touched_count - count
 end
 
+-- A place is false where an interrupted turn (Ctrl-C) has closed the descriptor.
 local function tell_ends(agenda)
   local retired, count = agenda.retired, agenda.retired_count
   for i = agenda.told + 1, count do
     -- First, so that an interruption (Ctrl-C) in its callback does not have it told twice.
     agenda.told = i
-    lifecycle.tell_closed(retired[i])
+    if retired[i] then lifecycle.tell_closed(retired[i]) end
   end
 end
 
@@ -88,7 +89,6 @@ local function close_retired(context)
   local retired = agenda.retired
   for i = 1, agenda.retired_count do
     local ws = retired[i]
-    -- False where an interrupted turn (Ctrl-C) had got so far.
     if ws then
       context.owners[ws.fd] = nil
       ws.fd = -1
@@ -97,7 +97,8 @@ local function close_retired(context)
       context.connection_count = context.connection_count - 1
     end
   end
-  agenda.retired_count, agenda.told, context.relief.abandoned = 0, 0, 0
+  context.relief.abandoned, agenda.told = 0, 0
+  agenda.retired_count = 0
 end
 
 --- Brings a turn to its end: what was queued is sent, ends are reported, descriptors are closed. It goes on until
