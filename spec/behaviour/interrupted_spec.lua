@@ -8,8 +8,8 @@ local interrupts = require("spec.support.interrupts")
 local server = require("spec.support.server")
 
 local PEERS, ENDED = 5, 3
-local STRIDE = 3
-local SENDERS, READ_STRIDE = 3, 5
+local STRIDE = 5
+local SENDERS, READ_STRIDE = 3, 7
 
 describe("the interrupted end of a turn", function()
   after_each(server.stop_all)

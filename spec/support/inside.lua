@@ -63,8 +63,10 @@ function inside.before_the_end(context, fn)
   local hub = context.hub
   local flush = hub.flush
   function hub.flush(...)
+    -- The end of a turn calls what it has found at its beginning, more than once.
+    local is_first = hub.flush ~= flush
     hub.flush = flush
-    fn()
+    if is_first then fn() end
     return flush(...)
   end
 end
