@@ -29,7 +29,7 @@ local PROBES = {
 -- What differs between the Luas of one machine, or what the spec itself has to try.
 local TRIED_BY_SPECS = {
   "the headers of this Lua", "lua-ev, or gcc with the headers of libev and of this Lua",
-  "lua-zlib or the accelerator", "lua-filesystem or the accelerator", "lua-filesystem",
+  "lua-zlib or the accelerator", "lua-zlib", "lua-filesystem or the accelerator", "lua-filesystem",
   "LuaSocket with the option 'error'", "an interpreter that leaves signals to the system",
   "IPv6", "a file system with sparse files", "/proc/self/status", "descriptors above the set of select",
 }
