@@ -35,14 +35,13 @@ describe("a server, asked with", function()
     { "a key that is not Base64", KEY, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ!==", 400 },
     { "two keys", 0, "Sec-WebSocket-Key: " .. client.KEY, 400 },
     { "a subprotocol that is no token", 0, "Sec-WebSocket-Protocol: a b", 400 },
-    { "an empty subprotocol", 0, "Sec-WebSocket-Protocol: a,,b", 400 },
+    { "only an empty subprotocol, without a default handler", 0, "Sec-WebSocket-Protocol: ,", 400 },
     { "a subprotocol twice", 0, "Sec-WebSocket-Protocol: a, a", 400 },
     { "no known subprotocol", 0, "Sec-WebSocket-Protocol: z", 400 },
     { "another host's Origin", 0, "Origin: http://evil.example", 403 },
     { "the Origin null", 0, "Origin: null", 403 },
     { "two Origins", 0, "Origin: http://127.0.0.1, http://127.0.0.1", 403 },
     { "an extension field that is none", 0, "Sec-WebSocket-Extensions: permessage-deflate; =", 400 },
-    { "an empty extension field", 0, "Sec-WebSocket-Extensions:", 400 },
     { "a body", 0, "Content-Length: 1", 400 },
     { "a folded line", 0, "X: y\r\n z", 400 },
     { "a blank before the colon", 0, "X : y", 400 },
@@ -67,6 +66,29 @@ describe("a server, asked with", function()
 
   it("nothing wrong: 101", function()
     assert.equal(101, answer_to("X: y", 0))
+  end)
+
+  it("lists with empty elements: 101", function()
+    for _, line in ipairs({
+      "Sec-WebSocket-Protocol: a,", "Sec-WebSocket-Protocol: , z,,\ta", "Sec-WebSocket-Protocol: a, ,b",
+      "Sec-WebSocket-Protocol:\r\nSec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: ,",
+      "Sec-WebSocket-Extensions:", "Sec-WebSocket-Extensions: ,", "Sec-WebSocket-Extensions: , x; y,,",
+      "Connection: ,", "Expect: ,",
+    }) do
+      assert.same({ line, 101 }, { line, answer_to(line, 0) })
+    end
+    assert.equal(101, answer_to("Connection: ,keep-alive,,Upgrade,", CONNECTION))
+    assert.equal(101, answer_to("Upgrade: ,websocket,", UPGRADE))
+  end)
+
+  it("an empty list of subprotocols: the default handler gets the client, as if it offered none", function()
+    for _, value in ipairs({ "", ",", " ,\t," }) do
+      local s = server.start({ protocols = { a = server.echo }, default = server.echo })
+      local c = client.open(s, { protocol = value })
+      assert.is_nil(c.headers["sec-websocket-protocol"])
+      c:text("on")
+      assert.equal("on", select(2, c:message()))
+    end
   end)
 
   for _, breach in ipairs(BREACHES) do
@@ -114,7 +136,8 @@ describe("a client, answered with", function()
     { "an extension that was not offered", { ["Sec-WebSocket-Extensions"] = "permessage-deflate" }, nil, "handshake",
       "extension" },
     { "an extension of another name", { ["Sec-WebSocket-Extensions"] = "x" }, nil, "handshake", "extension" },
-    { "an extension field that is none", { ["Sec-WebSocket-Extensions"] = "," }, nil, "handshake", "extension" },
+    { "a list for the subprotocol", { ["Sec-WebSocket-Protocol"] = "a," }, nil, "handshake", "subprotocol" },
+    { "an extension field that is none", { ["Sec-WebSocket-Extensions"] = ";" }, nil, "handshake", "extension" },
   }
 
   local function answered(changes, status_line)
@@ -131,6 +154,13 @@ describe("a client, answered with", function()
     assert.equal(1, answered().open)
     assert.equal(1, answered({ Upgrade = "WebSocket", Connection = "keep-alive, upgrade" }).open)
     assert.equal(1, answered({ ["Sec-WebSocket-Protocol"] = "a" }).open)
+  end)
+
+  it("lists with empty elements: on_open", function()
+    assert.equal(1, answered({ Upgrade = "websocket, ,", Connection = ",,Upgrade" }).open)
+    for _, value in ipairs({ "", ",", " , ," }) do
+      assert.equal(1, answered({ ["Sec-WebSocket-Extensions"] = value }).open)
+    end
   end)
 
   for _, breach in ipairs(BREACHES) do

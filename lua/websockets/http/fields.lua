@@ -72,6 +72,19 @@ function fields.has_token(list, token)
   return false
 end
 
+--- Splits a comma-separated list without quoted strings; empty elements are ignored.
+-- @rfc 9110 5.6.1.2
+-- @tparam string list value of a field
+-- @treturn {string,...} elements in order, without blanks at their ends
+function fields.elements(list)
+  local elements = {}
+  for item in list:gmatch("[^,]+") do
+    item = fields.trim(item)
+    if item ~= "" then elements[#elements + 1] = item end
+  end
+  return elements
+end
+
 --- Removes spaces and tabs at both ends.
 -- @tparam string value
 -- @treturn string

@@ -1,5 +1,7 @@
 --- Conditional requests and range requests: dates, entity tags, preconditions, ranges.
 -- @module websockets.http.validators
+local fields = require("websockets.http.fields")
+
 local validators = {}
 
 local find, floor, sub = string.find, math.floor, string.sub
@@ -113,6 +115,12 @@ local function number_of(digits)
   return tonumber(digits)
 end
 
+-- RFC 9110 14.1.1: the digits before and after the dash; nil unless exactly one range of bytes is named.
+local function read_range(value)
+  local ranges = fields.elements((value or ""):match("^[bB][yY][tT][eE][sS]=(.*)$") or "")
+  if #ranges == 1 then return ranges[1]:match("^(%d*)%-(%d*)$") end
+end
+
 --- Finds which part of a file a GET request asks for.
 -- @rfc 9110 13.1.5, 14.2
 -- @tparam table headers of the request
@@ -125,7 +133,7 @@ end
 -- @treturn[2] nil the whole file: no range, several ranges, an unknown unit, or a range of another version of the file
 -- @treturn[3] boolean false: the range has no byte of the file, 416
 function validators.range(headers, size, etag, mtime, now)
-  local first, last = (headers.range or ""):match("^[bB][yY][tT][eE][sS]=[ \t]*(%d*)%-(%d*)[ \t]*$")
+  local first, last = read_range(headers.range)
   if not first or (first == "" and last == "") then return nil end
   if not is_same(headers["if-range"], etag, mtime, now) then return nil end
   if first == "" then

@@ -65,7 +65,8 @@ local function check_subprotocol(value, protocols)
 end
 
 local function check_upgrade(headers, accept_key)
-  if (headers.upgrade or ""):lower() ~= "websocket" then return nil, "the answer has no 'Upgrade: websocket'" end
+  local upgrade = fields.elements(headers.upgrade or "")
+  if #upgrade ~= 1 or upgrade[1]:lower() ~= "websocket" then return nil, "the answer has no 'Upgrade: websocket'" end
   if not fields.has_token(headers.connection, "upgrade") then return nil, "the answer has no 'Connection: Upgrade'" end
   if headers["sec-websocket-accept"] ~= accept_key then
     return nil, "the Sec-WebSocket-Accept of the answer is not that of our key"

@@ -154,6 +154,7 @@ function compression.accept(settings, value)
   if not value then return false end
   local list = extension.parse(value)
   if not list then return nil, "the extension field of the answer cannot be read" end
+  if not list[1] then return false end
   if not settings or list[2] or list[1].name ~= NAME then
     return nil, "the server chose an extension that was not offered"
   end

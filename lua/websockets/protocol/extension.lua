@@ -46,13 +46,14 @@ end
 
 --- Reads a list of extensions with their parameters.
 -- @tparam string text value of the field
--- @treturn[1] {table,...} extensions in order: `name`, `parameters` (list of `name` and `value`; false for no value)
+-- @treturn[1] {table,...} extensions in order: `name`, `parameters` (list of `name` and `value`; false for no value);
+-- empty if the field has only empty elements
 -- @treturn[2] nil the value is malformed
 function extension.parse(text)
   local list, at = {}, skip_blanks(text, 1)
   while at <= #text do
     if byte(text, at) == COMMA then
-      -- RFC 9110 5.6.1: an empty element is ignored.
+      -- RFC 9110 5.6.1.2: an empty element is ignored.
       at = skip_blanks(text, at + 1)
     else
       local parameters = {}
@@ -62,7 +63,7 @@ function extension.parse(text)
       list[#list + 1] = { name = name, parameters = parameters }
     end
   end
-  return list[1] and list
+  return list
 end
 
 return extension

@@ -80,18 +80,16 @@ local NONE = {}
 --- Reads the subprotocols that a client offers.
 -- @rfc 6455 4.1
 -- @tparam table request
--- @treturn[1] {string,...} in the client's order; empty if none is offered
+-- @treturn[1] {string,...} in the client's order; empty if none is offered, or the field is empty
 -- @treturn[2] nil
 -- @treturn[2] integer status 400: this is not a list of different tokens
 function handshake.subprotocols(request)
   local value = request.headers["sec-websocket-protocol"]
   if not value then return NONE end
-  local list, seen = {}, {}
-  for item in (value .. ","):gmatch("([^,]*),") do
-    local name = fields.trim(item)
+  local list, seen = fields.elements(value), {}
+  for _, name in ipairs(list) do
     if not fields.is_token(name) or seen[name] then return nil, 400 end
     seen[name] = true
-    list[#list + 1] = name
   end
   return list
 end

@@ -15,6 +15,18 @@ describe("fields.has_token", function()
   end)
 end)
 
+describe("fields.elements", function()
+  it("splits a list and ignores empty elements", function()
+    for value, expected in pairs({
+      ["a"] = { "a" }, ["a, b c ,\td"] = { "a", "b c", "d" }, ["a,"] = { "a" }, [",a"] = { "a" },
+      ["a, ,,b"] = { "a", "b" },
+      [""] = {}, [" "] = {}, [","] = {}, [" ,\t, "] = {},
+    }) do
+      assert.same(expected, fields.elements(value))
+    end
+  end)
+end)
+
 describe("fields.is_token", function()
   it("takes the characters of RFC 9110 and nothing else", function()
     for code = 0, 255 do

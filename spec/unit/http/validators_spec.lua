@@ -93,7 +93,8 @@ describe("ranges", function()
   it("are one row of bytes, cut at the end", function()
     for value, expected in pairs({ ["bytes=0-0"] = { 0, 0 }, ["bytes=0-99"] = { 0, 99 }, ["bytes=99-"] = { 99, 99 },
       ["bytes=10-1000"] = { 10, 99 }, ["bytes=-1"] = { 99, 99 }, ["bytes=-100"] = { 0, 99 }, ["bytes=-101"] = { 0, 99 },
-      ["BYTES= 5-6 "] = { 5, 6 }, ["bytes=0-99999999999999999999"] = { 0, 99 } }) do
+      ["bytes=5-6,"] = { 5, 6 }, ["bytes=, ,5-6"] = { 5, 6 }, ["BYTES= 5-6 "] = { 5, 6 },
+      ["bytes=0-99999999999999999999"] = { 0, 99 } }) do
       assert.same(expected, { range(value) })
     end
   end)
@@ -106,7 +107,8 @@ describe("ranges", function()
   end)
 
   it("mean the whole file where they are several, none, or not understood", function()
-    for _, value in ipairs({ "bytes=0-1,3-4", "bytes=0-1, -1", "bytes=", "bytes=-", "bytes=5-4", "bytes=200-100",
+    for _, value in ipairs({ "bytes=0-1,3-4", "bytes=0-1, -1", "bytes=0-1,,3-4", "bytes=,",
+      "bytes=", "bytes=-", "bytes=5-4", "bytes=200-100",
       "bytes=a-b", "bytes 0-1", "lines=0-1", "bytes=0-1-2", "bytes=+1-2", "bytes=0x1-2", "" }) do
       assert.same({ value, nil }, { value, (range(value)) })
     end

@@ -72,9 +72,13 @@ describe("a server's answer", function()
     end)
   end
 
+  it("is no compression where the list is empty", function()
+    for _, value in ipairs({ "", ",", " , " }) do assert.is_false((compression.answer(settings(), value))) end
+  end)
+
   it("is nil to what is no list of extensions, also where compression is off", function()
     for _, given in ipairs({ settings(), false }) do
-      for _, value in ipairs({ ",", "a;", PMD .. "; server_max_window_bits=" }) do
+      for _, value in ipairs({ ",;", "a;", PMD .. "; server_max_window_bits=" }) do
         assert.is_nil((compression.answer(given, value)))
       end
     end
@@ -152,7 +156,7 @@ describe("a client's offer", function()
   end
 
   local REFUSED = {
-    { true, "x" }, { true, PMD .. ", x" }, { true, PMD .. ", " .. PMD }, { true, "," }, { true, "" },
+    { true, "x" }, { true, PMD .. ", x" }, { true, PMD .. ", " .. PMD }, { true, ";" }, { true, ", x" },
     { true, PMD .. "; unknown" }, { true, PMD .. "; server_max_window_bits" },
     { true, PMD .. "; client_max_window_bits" },
     { true, PMD .. "; server_max_window_bits=16" }, { true, PMD .. "; server_no_context_takeover=1" },
@@ -173,6 +177,8 @@ describe("a client's offer", function()
 
   it("can be declined", function()
     assert.is_false(compression.accept(settings(), nil))
+    assert.is_false(compression.accept(settings(), " , "))
+    assert.is_false(compression.accept(false, ""))
     assert.is_false(compression.accept(false, nil))
   end)
 end)

@@ -12,6 +12,7 @@ describe("extension.parse", function()
     { 'foo; bar="10"', { { name = "foo", parameters = { p("bar", "10") } } } },
     { 'foo; bar="1\\0"', { { name = "foo", parameters = { p("bar", "10") } } } },
     { 'foo; bar="10" ;baz', { { name = "foo", parameters = { p("bar", "10"), p("baz") } } } },
+    { "", {} }, { " ", {} }, { ",", {} }, { " ,\t, ", {} },
     { ", foo,,\tbar,", { { name = "foo", parameters = {} }, { name = "bar", parameters = {} } } },
   }
 
@@ -20,7 +21,8 @@ describe("extension.parse", function()
   end
 
   for _, text in ipairs({
-    "", " ", ",", "foo bar", "foo;", "foo;;bar", "foo; =1", "foo; bar=", "foo; bar=;", "foo; bar=1 2", 'foo; bar="',
+    "foo bar", ", foo bar", ",;", "foo;", "foo;;bar", "foo; =1", "foo; bar=", "foo; bar=;", "foo; bar=1 2",
+    'foo; bar="',
     'foo; bar=""', 'foo; bar="a b"', 'foo; bar=" a"', 'foo; bar="a"b', "foo/", "foo; b@r", "=", ";", '"foo"',
     "foo; bar=1=2", "foo\0", "f\195\182o", 'foo; bar="a\\"', 'foo; bar="a;b"',
   }) do

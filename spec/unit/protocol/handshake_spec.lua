@@ -165,8 +165,15 @@ describe("handshake.subprotocols", function()
     assert.same({ "b", "a", "c" }, read({ "b, a", "c" }))
   end)
 
+  it("ignores empty elements; a wholly empty list offers none", function()
+    for _, value in ipairs({ "", " ", ",", ", ,\t,", { "", "" }, { ",", "" } }) do assert.same({}, read(value)) end
+    for _, value in ipairs({ "a,b,", ",a,b", "a,,b", " ,\ta, , b ,", { "a", "", "b" }, { "", "a,b" } }) do
+      assert.same({ "a", "b" }, read(value))
+    end
+  end)
+
   it("refuses what is not a list of different tokens with 400", function()
-    for _, value in ipairs({ "", ",", "a,", ",a", "a,,b", "a b", "a;b", "a, a", '"a"', "a/b", "\195\164" }) do
+    for _, value in ipairs({ "a b", "a b,", ",a,,a", "a;b", "a, a", '"a"', "a/b", "\195\164" }) do
       assert.same({ nil, 400 }, { read(value) })
     end
     assert.same({ nil, 400 }, { read({ "a", "b, a" }) })
