@@ -72,14 +72,15 @@ describe("the opening handshake", function()
     end
   end)
 
-  it("drafts and other versions get 426 with Sec-WebSocket-Version: 13", function()
+  it("drafts and other versions get 426 with Upgrade and Sec-WebSocket-Version: 13", function()
     local s = start()
     for _, version in ipairs({ "0", "4", "8", "12", "14", "99", "13x", "" }) do
       local c = client.connect(s)
       local request = client.upgrade({ protocol = "a" }):gsub("Version: 13", "Version: " .. version)
       c:send(request)
-      local status, headers = c:response()
-      assert.same({ 426, "13" }, { status, headers["sec-websocket-version"] })
+      local status, headers, head = c:read_head()
+      assert.same({ 426, "13", "websocket" }, { status, headers["sec-websocket-version"], headers.upgrade })
+      assert.matches("\r\nConnection: Upgrade\r\n", head, 1, true)
       assert.equal("closed", c:await_end())
     end
   end)

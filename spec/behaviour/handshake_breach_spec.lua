@@ -109,7 +109,6 @@ describe("a client, answered with", function()
     { "status 403", nil, "HTTP/1.1 403 Forbidden", "status", "answered 403 Forbidden" },
     { "a redirect", { Location = "ws://evil.example/" }, "HTTP/1.1 302 Found", "status", "answered 302" },
     { "a status without phrase", nil, "HTTP/1.1 500", "status", "answered 500" },
-    { "status 100", nil, "HTTP/1.1 100 Continue", "status", "answered 100" },
     { "HTTP/1.0", nil, "HTTP/1.0 101 Switching Protocols", "handshake", "HTTP/1.0" },
     { "HTTP/2", nil, "HTTP/2 101 Switching Protocols", "handshake", "not HTTP" },
     { "a status of four digits", nil, "HTTP/1.1 1010 Switching", "handshake", "not HTTP" },

@@ -211,7 +211,7 @@ describe('on_handshake that returns "later"', function()
     assert.is_false(c:poll())
     s:advance(0.2)
     local status, headers = c:response()
-    assert.same({ 503, "close" }, { status, headers.connection })
+    assert.same({ 503, "close", "1" }, { status, headers.connection, headers["retry-after"] })
     assert.same({ nil, "closed" }, { waiting[1]:accept(), (select(3, waiting[1]:accept())) })
   end)
 

@@ -15,6 +15,9 @@ dial.__index = dial
 
 local sub = string.sub
 
+local MAX_INTERIM_ANSWERS = 16
+local TOO_LONG = "the head of the server's answer is too long"
+
 -- Any other failure to reach an address is that it cannot be reached.
 local WORDS = { ["connection refused"] = "refused", timeout = "timeout" }
 
@@ -120,17 +123,30 @@ local function open(self, ws, head, leftover)
   connection.open_client(ws, leftover, answer.headers["sec-websocket-protocol"], deflate)
 end
 
+-- A server could go on with interim answers without end.
+local function may_go_on(self, ws, interim_head)
+  self.interim_count, self.interim_bytes = self.interim_count + 1, self.interim_bytes + #interim_head
+  return self.interim_count <= MAX_INTERIM_ANSWERS and self.interim_bytes <= ws.settings.max_header_bytes
+end
+
 --- Takes bytes of the server's answer.
+-- @rfc 9110 15.2
 -- @tparam table ws
 -- @tparam string bytes may be empty
 function dial:feed(ws, bytes)
-  if bytes == "" then return end
-  local head, after = http.scan(self.scanner, bytes, 1, ws.settings)
-  if head then
-    open(self, ws, head, sub(bytes, after))
-  elseif head == false then
-    fail(ws, after == 400 and "the server's answer is not HTTP" or "the head of the server's answer is too long",
-      "handshake")
+  local position = 1
+  while position <= #bytes do
+    local head, after = http.scan(self.scanner, bytes, position, ws.settings)
+    if head == false then
+      return fail(ws, after == 400 and "the server's answer is not HTTP" or TOO_LONG, "handshake")
+    elseif not head then
+      return
+    elseif not handshake.is_interim(head) then
+      return open(self, ws, head, sub(bytes, after))
+    elseif not may_go_on(self, ws, head) then
+      return fail(ws, "the server gave too many interim answers", "handshake")
+    end
+    position = after
   end
 end
 
@@ -154,6 +170,7 @@ local function new_phase(place, addresses, unresolved)
   return setmetatable({
     place = place, addresses = addresses or {}, at = 0, trouble = false,
     answer = false, unresolved = unresolved, scanner = http.scanner(), accept_key = false,
+    interim_count = 0, interim_bytes = 0,
   }, dial)
 end
 

@@ -167,30 +167,45 @@ local function read_framing(request)
   end
 end
 
+-- RFC 9110 10.1.1. HTTP/1.0 knows no expectations: what it says is ignored.
+local function read_expectations(request, value)
+  if request.minor == 0 then return end
+  for _, expectation in ipairs(fields.elements(value)) do
+    if expectation:lower() ~= "100-continue" then return 417 end
+    request.awaits_continue = true
+  end
+end
+
 --- Reads a request head.
 -- @rfc 9112 2 to 6
 -- @tparam string head as `scan` gave it
 -- @tparam ?boolean has_fields whether `fields` is to be filled
 -- @treturn[1] table request: `method`, `uri` (path and query), `minor` (HTTP version 1.minor), `headers` (lower-case
 -- name -> value, repeated fields joined), `fields` (pairs of name and value), `length` or `chunked` if a body follows,
--- `keep_alive`
+-- `awaits_continue` (whether the client waits for 100), `keep_alive`
 -- @treturn[2] nil
--- @treturn[2] integer status 400, 413, 501 or 505
+-- @treturn[2] integer status 400, 413, 417, 501 or 505
 function http.parse(head, has_fields)
   -- All fields at once: a table is reallocated when it grows.
   local request = {
     method = false, uri = false, authority = false, minor = 0, headers = {}, fields = has_fields and {},
-    length = 0, chunked = false, keep_alive = false,
+    length = 0, chunked = false, awaits_continue = false, keep_alive = false,
   }
   local line_end = find(head, "\r\n", 1, true)
   local status = read_request_line(request, sub(head, 1, line_end - 1))
     or fields.read(head, line_end + 2, request.headers, request.fields) or check_host(request) or read_framing(request)
+  local expect = request.headers.expect
+  if expect and not status then status = read_expectations(request, expect) end
   if status then return nil, status end
   local options = request.headers.connection
   -- RFC 9112 9.3
   request.keep_alive = not has_token(options, "close") and (request.minor == 1 or has_token(options, "keep-alive"))
   return request
 end
+
+--- The answer that lets a client go on with its request.
+-- @rfc 9110 15.2.1
+http.CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n"
 
 --- Makes an answer whose body names its status.
 -- @tparam integer status

@@ -44,6 +44,15 @@ function client.request(place, key, asked, extensions)
   return concat(lines, "\r\n")
 end
 
+--- Tells whether an answer is an interim one, which another follows.
+-- @rfc 9110 15.2
+-- @tparam string head as `http.scan` gave it
+-- @treturn boolean
+function client.is_interim(head)
+  local status = head:match("^HTTP/1%.%d (1%d%d)[ \r]")
+  return status ~= nil and status ~= "101"
+end
+
 -- RFC 9112 4
 local function read_status(head)
   local minor, status, phrase = head:match("^HTTP/1%.(%d) (%d%d%d)([^\r]*)\r\n")

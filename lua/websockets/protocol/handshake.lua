@@ -1,6 +1,7 @@
 --- The server's side of the opening handshake: what a request must have, and the answer.
 -- @module websockets.protocol.handshake
 local fields = require("websockets.http.fields")
+local http = require("websockets.http.head")
 
 local handshake = {}
 
@@ -54,8 +55,8 @@ local function is_key(key)
   return #key == 24 and find(key, "^[a-zA-Z0-9+/]*==$") ~= nil
 end
 
-local VERSION = { ["Sec-WebSocket-Version"] = "13" }
-local UPGRADE = { Upgrade = "websocket", Connection = "Upgrade", ["Sec-WebSocket-Version"] = "13" }
+-- RFC 9110 15.5.22, RFC 6455 4.4
+local UPGRADE_REQUIRED = { Upgrade = "websocket", Connection = "Upgrade", ["Sec-WebSocket-Version"] = "13" }
 
 --- Checks an upgrade request.
 -- @rfc 6455 4.2.1
@@ -68,8 +69,8 @@ local UPGRADE = { Upgrade = "websocket", Connection = "Upgrade", ["Sec-WebSocket
 function handshake.check(request)
   local headers = request.headers
   if request.method ~= "GET" then return nil, 405, { Allow = "GET" } end
-  if not fields.has_token(headers.connection, "upgrade") then return nil, 426, UPGRADE end
-  if headers["sec-websocket-version"] ~= "13" then return nil, 426, VERSION end
+  if not fields.has_token(headers.connection, "upgrade") then return nil, 426, UPGRADE_REQUIRED end
+  if headers["sec-websocket-version"] ~= "13" then return nil, 426, UPGRADE_REQUIRED end
   if not is_key(headers["sec-websocket-key"] or "") then return nil, 400 end
   if request.length > 0 or request.chunked then return nil, 400 end
   return true
@@ -119,8 +120,10 @@ end
 -- @tparam ?string extensions value of Sec-WebSocket-Extensions
 -- @treturn string bytes of the head
 function handshake.accept(engine, request, subprotocol, headers, extensions)
+  -- RFC 9110 7.8: a client that awaits 100 (Continue) gets it before the 101.
+  local interim = request.awaits_continue and http.CONTINUE or ""
   local lines = {
-    "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+    interim .. "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
     "Sec-WebSocket-Accept: " .. engine.accept_key(request.headers["sec-websocket-key"]),
   }
   if subprotocol then lines[#lines + 1] = "Sec-WebSocket-Protocol: " .. subprotocol end

@@ -91,12 +91,7 @@ local function begin_request(self, ws, head)
   if not self.body then return response.refuse(ws, status) end
   self.stage = "body"
   response.await_body(ws)
-  local expect = request.headers.expect
-  if expect and request.minor == 1 then
-    -- RFC 9110 10.1.1
-    if expect:lower() ~= "100-continue" then return response.refuse(ws, 417) end
-    if self.position > #self.rest then ws.wire:raw(http.response_head(100, nil, nil, "")) end
-  end
+  if request.awaits_continue and self.position > #self.rest then ws.wire:raw(http.CONTINUE) end
 end
 
 -- What is done with bytes in a stage; in the other stages they wait.

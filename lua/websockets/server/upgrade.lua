@@ -11,6 +11,7 @@ local response = require("websockets.server.response")
 local upgrade = {}
 
 local NOTHING = {}
+local RETRY_SOON = { ["Retry-After"] = "1" }
 local ANSWER_FIELDS = { protocol = true, headers = true, user = true }
 
 -- Which handler an accepted client gets. The application's choice has been checked: nil leaves it to the client's
@@ -126,7 +127,7 @@ function upgrade.refuse(ws, status, headers, body)
 end
 
 local function expire(ws)
-  response.refuse(ws, 503)
+  response.refuse(ws, 503, RETRY_SOON)
 end
 
 -- The time for a handshake begins anew, and the connection counts towards `max_half_open`.

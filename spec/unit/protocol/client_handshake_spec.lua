@@ -56,6 +56,18 @@ describe("client_handshake.request", function()
   end)
 end)
 
+describe("client_handshake.is_interim", function()
+  it("tells statuses from 100 to 199 but 101", function()
+    for _, line in ipairs({ "HTTP/1.1 100 Continue", "HTTP/1.1 102", "HTTP/1.1 103 Early Hints", "HTTP/1.1 199 " }) do
+      assert.is_true(client.is_interim(line .. "\r\n\r\n"), line)
+    end
+    for _, line in ipairs({ "HTTP/1.1 101 Switching", "HTTP/1.1 101", "HTTP/1.1 200 OK", "HTTP/1.1 1000",
+      "HTTP/1.1 100x", "HTTP/2 100", "100 Continue", "HTTP/1.1 500 HTTP/1.1 100 " }) do
+      assert.is_false(client.is_interim(line .. "\r\n\r\n"), line)
+    end
+  end)
+end)
+
 describe("client_handshake.check", function()
   it("takes the right answer and gives its headers", function()
     local answer = client.check(head(), ACCEPT)
