@@ -459,6 +459,8 @@ return {
     spec = "spec/behaviour/interim_spec.lua", test = "gets the 100 before the 101" },
   { area = "rule", name = "426 with Upgrade",
     spec = "spec/behaviour/connection_spec.lua", test = "get 426 with Upgrade" },
+  { area = "rule", name = "unusual answers are read",
+    spec = "spec/behaviour/handshake_breach_spec.lua", test = "what is unusual but readable" },
   { area = "rule", name = "arrows between layers never point up",
     spec = "spec/packaging/layers_spec.lua", test = "have arrows that never point up" },
   { area = "docs", name = "every program in README and docs does its work",

@@ -13,6 +13,7 @@ local client_options = {}
 local define = definition.new
 
 local MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+local MAX_HEADER_BYTES, MAX_HEADER_LINES = 32 * 1024, 256
 
 -- The options of the context that a connection may have its own of.
 local INHERITED = {
@@ -51,9 +52,12 @@ for _, name in ipairs(INHERITED) do client_options.KNOWN[name] = options.KNOWN[n
 -- @raise for an unknown name or a wrong value
 function client_options.read(context, given, level)
   local settings = context.settings
-  local made = setmetatable({ max_message_bytes = MAX_MESSAGE_BYTES, timeout = settings.handshake_timeout }, {
-    __index = settings,
-  })
+  local made = setmetatable({
+    max_message_bytes = MAX_MESSAGE_BYTES, timeout = settings.handshake_timeout,
+    max_header_bytes = MAX_HEADER_BYTES, max_header_lines = MAX_HEADER_LINES,
+    -- The limit of the context is for requests; a status line is limited with its head.
+    max_request_line_bytes = math.huge,
+  }, { __index = settings })
   -- In the settings of the context, these are options of the server.
   made.protocols, made.headers, made.origin = false, false, false
   for name, value in pairs(given or {}) do

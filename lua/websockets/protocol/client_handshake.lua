@@ -65,6 +65,13 @@ local function read_status(head)
   return true
 end
 
+-- RFC 9112 5.2: an old server may fold a field line; a line end with blanks after it stands for a space.
+local function read_fields(head)
+  local headers, lines = {}, head:sub(head:find("\r\n", 1, true) + 2)
+  if fields.read(lines:gsub("\r\n[ \t]+", " "), 1, headers) then return nil end
+  return headers
+end
+
 local function check_subprotocol(value, protocols)
   if not value then return true end
   for _, name in ipairs(protocols or {}) do
@@ -95,10 +102,8 @@ end
 function client.check(head, accept_key, protocols)
   local is_good, why, word = read_status(head)
   if not is_good then return nil, why, word or "handshake" end
-  local answer = { headers = {} }
-  if fields.read(head, head:find("\r\n", 1, true) + 2, answer.headers) then
-    return nil, "a header line of the answer is not HTTP", "handshake"
-  end
+  local answer = { headers = read_fields(head) }
+  if not answer.headers then return nil, "a header line of the answer is not HTTP", "handshake" end
   is_good, why = check_upgrade(answer.headers, accept_key)
   if is_good then is_good, why = check_subprotocol(answer.headers["sec-websocket-protocol"], protocols) end
   if not is_good then return nil, why, "handshake" end

@@ -34,7 +34,9 @@ end
 
 local function read_authority(made, authority)
   if find(authority, "@", 1, true) then return "a URL without user information" end
-  local host, port = authority:match("^(.-):(%d+)$")
+  local host, port = authority:match("^(.-):(%d*)$")
+  -- RFC 3986 3.2.3: an empty port is the default.
+  if port == "" then port = nil end
   made.host, made.kind = read_host(host or authority)
   if not made.host then return "a host name or IP address" end
   made.port = port and tonumber(port) or DEFAULT_PORT

@@ -69,9 +69,13 @@ describe("what a connection has", function()
   end)
 
   it("is not what the context says to its clients as a server", function()
-    local made = read(nil, { protocols = { a = print }, max_message_bytes = 5 })
-    assert.same({ false, false, false, 16 * 1024 * 1024 },
-      { made.protocols, made.headers, made.origin, made.max_message_bytes })
+    local made = read(nil, {
+      protocols = { a = print }, max_message_bytes = 5, max_header_bytes = 64, max_header_lines = 1,
+      max_request_line_bytes = 16,
+    })
+    assert.same({ false, false, false, 16 * 1024 * 1024, 32 * 1024, 256, math.huge },
+      { made.protocols, made.headers, made.origin, made.max_message_bytes, made.max_header_bytes,
+        made.max_header_lines, made.max_request_line_bytes })
   end)
 
   it("has no compression unless one of the two says so", function()

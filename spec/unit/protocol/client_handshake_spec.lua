@@ -77,6 +77,17 @@ describe("client_handshake.check", function()
     assert.is_table(client.check(head({ [5] = "Sec-WebSocket-Protocol: two" }), ACCEPT, { "one", "two" }))
   end)
 
+  it("reads a folded field line: each fold is a space", function()
+    local answer = client.check(head({ [5] = "X: a\r\n b\r\n\t \tc\r\n \r\nY:\r\n d" }), ACCEPT)
+    assert.same({ "a b c", "d" }, { answer.headers.x, answer.headers.y })
+    assert.is_table(client.check(head({ [4] = "Sec-WebSocket-Accept:\r\n " .. ACCEPT }), ACCEPT))
+  end)
+
+  it("takes time that grows with the length only, whatever blanks an answer has", function()
+    local answer = client.check(head({ [5] = "X: " .. (" "):rep(30000) .. "y" .. ("\r\n "):rep(10000) }), ACCEPT)
+    assert.equal("y", answer.headers.x)
+  end)
+
   it("tells another status, with its phrase made printable", function()
     assert.same({ nil, "the server answered 403 No?way", "status" },
       { client.check(head({ "HTTP/1.1 403 No\27way" }), ACCEPT) })
@@ -87,7 +98,7 @@ describe("client_handshake.check", function()
     ["HTTP/1.0"] = { "HTTP/1.0 101 Switching Protocols" }, ["another Upgrade"] = { [2] = "Upgrade: h2c" },
     ["a Connection without upgrade"] = { [3] = "Connection: close" },
     ["the accept value of another key"] = { [4] = "Sec-WebSocket-Accept: " .. KEY },
-    ["no accept value"] = { [4] = "X: y" }, ["a folded header"] = { [5] = " folded" },
+    ["no accept value"] = { [4] = "X: y" }, ["blanks before the first field"] = { [2] = " X: y\r\nUpgrade: websocket" },
     ["a subprotocol that was not offered"] = { [5] = "Sec-WebSocket-Protocol: three" },
   }) do
     it("refuses " .. what, function()
