@@ -28,13 +28,28 @@ errors.WORDS = {
 }
 
 local LEVEL_OF_CALLER = 3
+local MAX_SHOWN_BYTES = 80
 
--- Numbers and short strings are shown themselves, so that the message says what to change; else the type.
-local function describe(value)
+--- Describes a value for a message that says what to change: a number or string itself, of anything else the type.
+-- @param value
+-- @treturn string
+function errors.describe(value)
   local kind = type(value)
   if kind == "number" or kind == "boolean" then return tostring(value) end
-  if kind == "string" and #value <= 40 then return string.format("%q", value) end
+  if kind == "string" then
+    return string.format("%q", #value <= MAX_SHOWN_BYTES and value or value:sub(1, MAX_SHOWN_BYTES - 3) .. "...")
+  end
   return value == nil and "no value" or kind
+end
+
+local describe = errors.describe
+
+--- Describes one entry of a table.
+-- @tparam table given
+-- @param key
+-- @treturn string
+function errors.entry(given, key)
+  return ("[%s] = %s"):format(describe(key), describe(given[key]))
 end
 
 --- Raises for a wrong option.
@@ -42,8 +57,10 @@ end
 -- @tparam string expected what is allowed
 -- @param value that was given
 -- @tparam[opt] integer level as for `error`
-function errors.option(name, expected, value, level)
-  error(("bad option '%s' (%s expected, got %s)"):format(name, expected, describe(value)), level or LEVEL_OF_CALLER)
+-- @tparam[opt] string culprit what is wrong inside the value, instead of its description
+function errors.option(name, expected, value, level, culprit)
+  error(("bad option '%s' (%s expected, got %s)"):format(name, expected, culprit or describe(value)),
+    level or LEVEL_OF_CALLER)
 end
 
 --- Raises for a wrong argument of a public function.

@@ -43,6 +43,43 @@ describe("origins", function()
     assert.truthy(logged[1]:find('origins = { "http://evil.example" }', 1, true))
   end)
 
+  it("the line in the log works: for null, for another origin beside a list, for what is no origin", function()
+    for _, origin in ipairs({ "http://evil.example", "null", "wss://evil.example", "a, b" }) do
+      for _, origins in ipairs({ false, { "https://good.example" } }) do
+        local status, logged = ask(origins or nil, origin)
+        assert.same({ 403, 1 }, { status, #logged })
+        local option = (loadstring or load)("return " .. logged[1]:match("to allow it: origins = (.*)$"))()
+        assert.same({ origin, 101 }, { origin, (ask(option, origin)) })
+      end
+    end
+  end)
+
+  it("the log advises no list where a function decides, or no Origin came", function()
+    for _, origin in ipairs({ false, "null", "http://evil.example" }) do
+      local status, logged = ask(function() return false end, origin or nil)
+      assert.same({ 403, 1 }, { status, #logged })
+      assert.is_nil(logged[1]:find("origins =", 1, true))
+    end
+  end)
+
+  it("entries of a list are read as browsers write origins", function()
+    for _, entry in ipairs({
+      "https://a.example/", "https://a.example:443", "HTTPS://A.Example", "https://A.example:/",
+    }) do
+      assert.same({ entry, 101 }, { entry, (ask({ entry }, "https://a.example")) })
+    end
+  end)
+
+  it("entries that no browser sends raise, naming the entry", function()
+    for _, entry in ipairs({
+      "null", "*", "a.example", "https://a.example/chat", "wss://a.example", "https://*.example", "",
+    }) do
+      local is_good, message = pcall(ask, { "https://good.example", entry }, nil)
+      assert.is_false(is_good)
+      assert.matches(("got [2] = %q)"):format(entry), message, 1, true)
+    end
+  end)
+
   it("a list allows what it names, no other and never null by accident", function()
     local list = { "https://good.example", "http://also.example:8080" }
     assert.equal(101, (ask(list, "https://good.example")))

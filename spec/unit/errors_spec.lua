@@ -24,7 +24,8 @@ describe("websockets.errors", function()
 
   local SHOWN = {
     { 3, "3" }, { -1.5, "-1.5" }, { true, "true" }, { false, "false" }, { nil, "no value" },
-    { "short", '"short"' }, { ("x"):rep(41), "string" }, { {}, "table" }, { print, "function" },
+    { "short", '"short"' }, { ("x"):rep(80), '"' .. ("x"):rep(80) .. '"' },
+    { ("x"):rep(81), '"' .. ("x"):rep(77) .. '..."' }, { {}, "table" }, { print, "function" },
   }
 
   it("names the option, what was expected and what came", function()
@@ -34,6 +35,14 @@ describe("websockets.errors", function()
       assert.is_false(passed)
       assert.equal(("bad option 'port' (port number expected, got %s)"):format(shown), message)
     end
+  end)
+
+  it("describes an entry of a table", function()
+    local given = { 1, chat = "x", [true] = print }
+    assert.same({ "[1] = 1", '["chat"] = "x"', "[true] = function" },
+      { errors.entry(given, 1), errors.entry(given, "chat"), errors.entry(given, true) })
+    local _, message = pcall(errors.option, "protocols", "table", given, 0, "[1] = 1")
+    assert.equal("bad option 'protocols' (table expected, got [1] = 1)", message)
   end)
 
   it("names the argument, the function, what was expected and what came", function()

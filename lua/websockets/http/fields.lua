@@ -167,13 +167,17 @@ end
 --- Tells whether a client may send these headers with its opening handshake.
 -- @rfc 6455 4.1
 -- @param given
--- @treturn boolean
+-- @treturn[1] boolean true
+-- @treturn[2] boolean false
+-- @treturn[2] ?string the name of a wrong header; its value may be a secret
 function fields.may_request(given)
   if type(given) ~= "table" then return false end
   for name, value in pairs(given) do
-    if not fields.is_token(name) or not fields.are_values(value) then return false end
-    local field = lower(name)
-    if RESERVED[field] or RESERVED_IN_REQUEST[field] or field:find("^sec%-websocket%-") then return false end
+    local field = fields.is_token(name) and lower(name)
+    if not field or not fields.are_values(value) or RESERVED[field] or RESERVED_IN_REQUEST[field]
+      or field:find("^sec%-websocket%-") then
+      return false, "the header " .. errors.describe(name)
+    end
   end
   return true
 end

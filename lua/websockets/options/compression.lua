@@ -3,6 +3,7 @@
 -- @rfc 7692 7
 local agreement = require("websockets.protocol.compression")
 local definition = require("websockets.options.definition")
+local errors = require("websockets.errors")
 
 local compression = {}
 
@@ -33,7 +34,7 @@ function compression.check(value)
   if type(value) == "boolean" then return true end
   if type(value) ~= "table" then return false end
   for name, one in pairs(value) do
-    if not FIELDS[name] or not FIELDS[name].check(one) then return false end
+    if not FIELDS[name] or not FIELDS[name].check(one) then return false, errors.entry(value, name) end
   end
   return true
 end

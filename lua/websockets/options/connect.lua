@@ -6,6 +6,7 @@ local engine = require("websockets.engine.loader")
 local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
 local options = require("websockets.options.context")
+local origin = require("websockets.protocol.origin")
 local url = require("websockets.protocol.url")
 
 local client_options = {}
@@ -24,21 +25,24 @@ local INHERITED = {
 local function is_protocols(value)
   if type(value) ~= "table" then return false end
   local seen = {}
-  for _, name in ipairs(value) do
-    if not fields.is_token(name) or seen[name] then return false end
+  for i, name in pairs(value) do
+    if type(i) ~= "number" or not fields.is_token(name) or seen[name] then return false, errors.entry(value, i) end
     seen[name] = true
   end
   return next(value) == nil or #value > 0
 end
 
-local function is_origin(value) return type(value) == "string" and value:find("^[\33-\126]+$") ~= nil end
+-- RFC 6454 7.1: "null" is an origin that tells nothing.
+local function is_origin(value) return type(value) == "string" and (value == "null" or origin.normal(value) ~= nil) end
+
+local function normal_origin(value) return origin.normal(value) or value end
 
 --- The options, by name: `check(value)`, `expected`.
 client_options.KNOWN = {
   protocols = define(nil, is_protocols, "list of different subprotocol tokens"),
   headers = define(nil, fields.may_request, "table of header name -> value or list of values, none that belongs to "
     .. "the handshake, no control characters"),
-  origin = define(nil, is_origin, "origin like https://example.com"),
+  origin = define(nil, is_origin, "origin like https://example.com", normal_origin),
   timeout = options.KNOWN.handshake_timeout,
 }
 
@@ -61,8 +65,7 @@ function client_options.read(context, given, level)
   -- In the settings of the context, these are options of the server.
   made.protocols, made.headers, made.origin = false, false, false
   for name, value in pairs(given or {}) do
-    definition.check(client_options.KNOWN, name, value, level + 1)
-    made[name] = value
+    made[name] = definition.check(client_options.KNOWN, name, value, level + 1)
   end
   if made.compression ~= settings.compression or made.slow_consumer ~= settings.slow_consumer then
     made.compression = compression.settle(made.compression, made, engine.that_compresses(context.engine), level + 1)

@@ -2,7 +2,9 @@
 -- @module websockets.options.context
 local compression = require("websockets.options.compression")
 local definition = require("websockets.options.definition")
+local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
+local origin = require("websockets.protocol.origin")
 local routes = require("websockets.options.routes")
 
 local options = {}
@@ -35,7 +37,9 @@ end
 local function is_protocols(value)
   if type(value) ~= "table" then return false end
   for name, handler in pairs(value) do
-    if not fields.is_token(name) or name == "http-only" or not is_callable(handler) then return false end
+    if not fields.is_token(name) or name == "http-only" or not is_callable(handler) then
+      return false, errors.entry(value, name)
+    end
   end
   return true
 end
@@ -43,16 +47,26 @@ end
 local function is_origins(value)
   if value == "*" or type(value) == "function" then return true end
   if type(value) ~= "table" then return false end
-  for _, origin in ipairs(value) do
-    if type(origin) ~= "string" then return false end
+  for i, one in pairs(value) do
+    if type(i) ~= "number" or type(one) ~= "string" or not origin.normal(one) then
+      return false, errors.entry(value, i)
+    end
   end
   return #value > 0
+end
+
+-- Written as browsers write them, so that each is compared as it is.
+local function normal_origins(value)
+  if type(value) ~= "table" then return value end
+  local made = {}
+  for i, one in ipairs(value) do made[i] = origin.normal(one) end
+  return made
 end
 
 local function is_routes(value)
   if type(value) ~= "table" then return false end
   for pattern, route in pairs(value) do
-    if type(pattern) ~= "string" or type(route) ~= "table" then return false end
+    if type(pattern) ~= "string" or type(route) ~= "table" then return false, errors.entry(value, pattern) end
   end
   return true
 end
@@ -79,7 +93,7 @@ options.KNOWN = {
   socket = define(nil, is_listener, "listening LuaSocket object"),
   protocols = define(nil, is_protocols, "table of subprotocol token -> function, without 'http-only'"),
   default = callback(),
-  origins = define(nil, is_origins, '"*", list of origins, or function'),
+  origins = define(nil, is_origins, '"*", list of origins like "https://example.com", or function', normal_origins),
   on_http = callback(),
   on_handshake = callback(),
   routes = define(nil, is_routes, "table of path pattern -> table of options"),
@@ -118,12 +132,12 @@ options.KNOWN = {
 }
 
 local function check(name, value, level)
-  if options.UNAVAILABLE[name] then
-    if value then error(("option '%s' is not available in this version"):format(name), level) end
-    return false
+  if not options.UNAVAILABLE[name] then
+    -- No tail call: the level of an error counts this function.
+    local kept = definition.check(options.KNOWN, name, value, level + 1)
+    return kept
   end
-  definition.check(options.KNOWN, name, value, level + 1)
-  return true
+  if value then error(("option '%s' is not available in this version"):format(name), level) end
 end
 
 --- Checks the options and fills in the defaults.
@@ -138,7 +152,7 @@ function options.read(given, level)
     if real ~= name and given[real] ~= nil and given[real] ~= value then
       error(("options '%s' and '%s' are the same thing"):format(name, real), level)
     end
-    if check(real, value, level + 1) then settings[real] = value end
+    settings[real] = check(real, value, level + 1)
   end
   -- A copy, because the groups of a context are made once, from these names.
   if settings.protocols then settings.protocols = copy(settings.protocols) end

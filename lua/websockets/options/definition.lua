@@ -15,11 +15,13 @@ end
 
 --- Defines an option.
 -- @param default nil for none
--- @tparam function check `check(value)` tells whether the value is allowed
+-- @tparam function check `check(value)` tells whether the value is allowed; beside false it may describe what is wrong
+-- inside of it
 -- @tparam string expected what is allowed, for the error message
--- @treturn table `default`, `check`, `expected`
-function definition.new(default, check, expected)
-  return { default = default, check = check, expected = expected }
+-- @tparam[opt] function convert `convert(value)` gives the value that is kept
+-- @treturn table `default`, `check`, `expected`, `convert`
+function definition.new(default, check, expected, convert)
+  return { default = default, check = check, expected = expected, convert = convert }
 end
 
 --- Defines an option that is a number.
@@ -77,12 +79,16 @@ end
 -- @param value
 -- @tparam integer level of the caller, as for `error`
 -- @tparam[opt=name] string label how the message names the option
+-- @return the value that is kept
 -- @raise for an unknown name or a wrong value
 function definition.check(definitions, name, value, level, label)
   local one = definitions[name]
   label = label or tostring(name)
   if not one then error(("unknown option '%s'"):format(label), level) end
-  if not one.check(value) then errors.option(label, one.expected, value, level + 1) end
+  local is_good, culprit = one.check(value)
+  if not is_good then errors.option(label, one.expected, value, level + 1, culprit) end
+  if one.convert then return one.convert(value) end
+  return value
 end
 
 return definition

@@ -17,8 +17,10 @@ end
 local function are_types(value)
   if type(value) ~= "table" then return false end
   for extension, name in pairs(value) do
-    if type(extension) ~= "string" or extension:find("[^%w_-]") or extension:lower() ~= extension then return false end
-    if type(name) ~= "string" or not is_field(name) then return false end
+    if type(extension) ~= "string" or extension:find("[^%w_-]") or extension:lower() ~= extension
+      or type(name) ~= "string" or not is_field(name) then
+      return false, errors.entry(value, extension)
+    end
   end
   return true
 end
@@ -46,8 +48,7 @@ function options.read(given, level)
   if given == nil then return settings end
   if type(given) ~= "table" then errors.argument(2, "files", "table of options", given, level + 1) end
   for name, value in pairs(given) do
-    definition.check(options.KNOWN, name, value, level + 1)
-    settings[name] = value
+    settings[name] = definition.check(options.KNOWN, name, value, level + 1)
   end
   return settings
 end

@@ -19,7 +19,9 @@ local function check(options, label, name, value, level)
   elseif options.KNOWN[name] and not OF_ROUTES[name] then
     error(("option '%s' is for the whole context: no route can have its own"):format(label), level)
   end
-  definition.check(options.KNOWN, name, value, level + 1, label)
+  -- No tail call: the level of an error counts this function.
+  local kept = definition.check(options.KNOWN, name, value, level + 1, label)
+  return kept
 end
 
 local function read_route(options, settings, pattern, level)
@@ -27,8 +29,7 @@ local function read_route(options, settings, pattern, level)
   -- The two belong together: they choose the handler of a WebSocket.
   if given.protocols ~= nil or given.default ~= nil then route.protocols, route.default = nil, nil end
   for name, value in pairs(given) do
-    check(options, ("routes['%s'].%s"):format(pattern, tostring(name)), name, value, level + 1)
-    route[name] = value
+    route[name] = check(options, ("routes['%s'].%s"):format(pattern, tostring(name)), name, value, level + 1)
   end
   route.protocols = route.protocols and copy(route.protocols)
   return route

@@ -5,7 +5,7 @@ local http = require("websockets.http.head")
 
 local handshake = {}
 
-local find, lower = string.find, string.lower
+local find = string.find
 
 --- Tells whether a request asks for WebSocket.
 -- @rfc 6455 4.2.1
@@ -13,41 +13,6 @@ local find, lower = string.find, string.lower
 -- @treturn boolean
 function handshake.is_upgrade(request)
   return request.minor == 1 and fields.has_token(request.headers.upgrade, "websocket")
-end
-
--- Only hosts are compared, not schemes and ports. Anything but a host with a port is refused: two origins in one field,
--- user information.
-local function host_of(authority)
-  local host, after = authority:match("^(%[[%x:.]+%])()")
-  if not host then host, after = authority:match("^([a-zA-Z0-9._~%%-]+)()") end
-  return host and find(authority, "^:?%d*$", after) and lower(host)
-end
-
-local function origin_host(origin)
-  local authority = origin:match("^%a[%w+.-]*://([^/]*)$")
-  return authority and host_of(authority)
-end
-
---- Decides whether a page of the origin in the request may connect.
--- @rfc 6455 10.2
--- @tparam ?string|table|function origins the option: nil (the host of the request only), `"*"`, list of origins, or
--- `function(origin, request)`
--- @tparam table request
--- @treturn boolean
-function handshake.allows_origin(origins, request)
-  local origin = request.headers.origin
-  if origins == "*" then return true end
-  if type(origins) == "function" then return origins(origin, request) and true or false end
-  if not origin then return true end
-  if origin == "null" then return false end
-  if origins then
-    for _, allowed in ipairs(origins) do
-      if lower(allowed) == lower(origin) then return true end
-    end
-    return false
-  end
-  local host = host_of(request.headers.host or "")
-  return host ~= nil and host == origin_host(origin)
 end
 
 -- RFC 6455 4.2.1 (5): the Base64 of 16 bytes has 24 characters.

@@ -25,11 +25,17 @@ local function is_name(host)
   return not find(host, "^%d+%.?$") and not find(host, "%.%d+%.?$")
 end
 
-local function read_host(text)
+--- Reads the host of a URL.
+-- @rfc 3986 3.2.2
+-- @tparam string text
+-- @treturn[1] string host, in lower case if it is a name; an IPv6 address without its brackets
+-- @treturn[1] string kind: "name", "ipv4", "ipv6"
+-- @treturn[2] nil there is no such host
+function url.host(text)
   local inside = text:match("^%[([%x:.]+)%]$")
-  if inside then return find(inside, ":.*:") and inside, "ipv6" end
+  if inside and find(inside, ":.*:") then return inside, "ipv6" end
   if is_ipv4(text) then return text, "ipv4" end
-  return is_name(text) and text:lower(), "name"
+  if is_name(text) then return text:lower(), "name" end
 end
 
 local function read_authority(made, authority)
@@ -37,7 +43,7 @@ local function read_authority(made, authority)
   local host, port = authority:match("^(.-):(%d*)$")
   -- RFC 3986 3.2.3: an empty port is the default.
   if port == "" then port = nil end
-  made.host, made.kind = read_host(host or authority)
+  made.host, made.kind = url.host(host or authority)
   if not made.host then return "a host name or IP address" end
   made.port = port and tonumber(port) or DEFAULT_PORT
   if #(port or "1") > 5 or made.port < 1 or made.port > 65535 then return "a port from 1 to 65535" end

@@ -6,6 +6,7 @@ local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
 local handshake = require("websockets.protocol.handshake")
 local lifecycle = require("websockets.connection.lifecycle")
+local origin = require("websockets.protocol.origin")
 local response = require("websockets.server.response")
 
 local upgrade = {}
@@ -171,14 +172,13 @@ local function check_origin(ws)
   local context, origins, request = ws.context, ws.settings.origins, ws.phase.request
   local called, allowed
   if type(origins) == "function" then
-    called, allowed = context.agenda:call(ws, handshake.allows_origin, origins, context.request_of(ws))
+    called, allowed = context.agenda:call(ws, origin.allows, origins, context.request_of(ws))
     if not called then return nil, 500 end
   else
-    allowed = handshake.allows_origin(origins, request)
+    allowed = origin.allows(origins, request)
   end
   if allowed then return true end
-  context.agenda:log("warning", ("refused a page of another origin; to allow it: origins = { %q }")
-    :format(request.headers.origin or "?"))
+  context.agenda:log("warning", origin.refusal(origins, request.headers.origin))
   return nil, 403
 end
 

@@ -39,7 +39,7 @@ describe("what connect is given", function()
       "x", { Host = "a" }, { host = "a" }, { ["Sec-WebSocket-Key"] = "x" }, { Upgrade = "x" }, { X = "a\r\nY: b" },
       { X = { "a", "b\n" } }, { ["X:"] = "a" }, { X = true }, { "x" }, { Origin = "x" },
     },
-    origin = { "", "a b", "a\n", 1 },
+    origin = { "", "a b", "a\n", 1, "a.example", "https://a.example/chat", "wss://a.example", "*" },
     timeout = { 0, -1, "1", math.huge },
     max_message_bytes = { 0, "1" },
     close_timeout = { false },
@@ -50,6 +50,20 @@ describe("what connect is given", function()
       end
     end)
   end
+end)
+
+describe("what connect is given wrong inside of a table", function()
+  it("is named; the value of a header is not shown", function()
+    for text, given in pairs({
+      ['[2] = "a"'] = { protocols = { "a", "a" } }, ['["a"] = "b"'] = { protocols = { a = "b" } },
+      ["[1] = 1"] = { protocols = { 1 } }, ['the header "X"'] = { headers = { X = "secret\n" } },
+      ["the header 1"] = { headers = { "secret" } },
+    }) do
+      local is_good, err = pcall(client_options.arguments, context(), "ws://a/", given, 2)
+      assert.is_false(is_good)
+      assert.matches(("expected, got %s)"):format(text), err, 1, true)
+    end
+  end)
 end)
 
 describe("what a connection has", function()
@@ -66,6 +80,11 @@ describe("what a connection has", function()
     local given = { ping_interval = 8, timeout = 2, protocols = { "a" }, origin = "http://a" }
     local made = read(given, { ping_interval = 7 })
     assert.same({ 8, 2, { "a" }, "http://a" }, { made.ping_interval, made.timeout, made.protocols, made.origin })
+  end)
+
+  it("writes its origin as browsers do, and may tell none", function()
+    assert.equal("https://a.example", read({ origin = "https://A.example:443/" }).origin)
+    assert.equal("null", read({ origin = "null" }).origin)
   end)
 
   it("is not what the context says to its clients as a server", function()

@@ -24,7 +24,11 @@ local CASES = {
   default = CALLBACK, on_http = CALLBACK, on_add_fd = CALLBACK, on_del_fd = CALLBACK, on_set_mode_fd = CALLBACK,
   on_clear_mode_fd = CALLBACK, on_error = CALLBACK, log = CALLBACK, on_handshake = CALLBACK,
   routes = { { {}, { ["/a"] = {} } }, { 1, "/a", print, { {} }, { ["/a"] = print }, { ["/a"] = true } } },
-  origins = { { "*", { "http://a" }, print }, { "http://a", {}, { 1 }, 1, true, { "http://a", 2 } } },
+  origins = {
+    { "*", { "http://a", "file://" }, print },
+    { "http://a", {}, { 1 }, 1, true, { "http://a", 2 }, { "null" }, { "*" }, { "a.example" }, { "wss://a.example" },
+      { "http://a/chat" }, { "https://*.a.example" }, { "" }, { a = "http://a" } },
+  },
   gid = { { -1, 0, 1000, 2 ^ 32 - 2 }, { -2, 1.5, "root", 2 ^ 32 - 1, 2 ^ 32, true, math.huge } },
   uid = { { -1, 0, 1000, 2 ^ 32 - 2 }, { -2, 1.5, "root", 2 ^ 32 - 1, 2 ^ 32, true, math.huge } },
   options = { { 0, 1, 4, 5 }, { -1, 8, 0.5, "1", true } },
@@ -81,6 +85,31 @@ describe("websockets.options", function()
       end
     end)
   end
+
+  it("names the entry that is wrong inside of a table", function()
+    for name, cases in pairs({
+      protocols = { { { print }, "[1] = function" }, { { chat = 5 }, '["chat"] = 5' },
+        { { ["a b"] = print }, '["a b"] = function' } },
+      origins = { { { "http://a", "null" }, '[2] = "null"' }, { { "https://a.example/chat/room/of/many" },
+        '[1] = "https://a.example/chat/room/of/many"' } },
+      routes = { { { ["/a"] = print }, '["/a"] = function' }, { { "/a" }, '[1] = "/a"' } },
+      compression = { { { window_bits = 9 }, '["window_bits"] = 9' }, { { level = 0 }, '["level"] = 0' } },
+    }) do
+      for _, case in ipairs(cases) do
+        local _, message = pcall(read, { [name] = case[1] })
+        assert.matches(("bad option '%s' ("):format(name), message, 1, true)
+        assert.matches((" expected, got %s)"):format(case[2]), message, 1, true)
+      end
+    end
+  end)
+
+  it("keeps origins as browsers write them, of routes too", function()
+    local given = { "HTTPS://A.Example:443/", "http://b.example:8080" }
+    local settings = read({ origins = given, routes = { ["/a"] = { origins = { "http://C.example:80" } } } })
+    assert.same({ "https://a.example", "http://b.example:8080" }, settings.origins)
+    assert.same({ "http://c.example" }, settings.router:match("/a").settings.origins)
+    assert.same({ "HTTPS://A.Example:443/", "http://b.example:8080" }, given)
+  end)
 
   it("has the defaults of the documentation", function()
     local settings, expected = read({}), {

@@ -1,4 +1,4 @@
---- The opening handshake: what is asked for, which origins may ask, what is answered.
+--- The opening handshake: what is asked for, what is answered.
 -- @module spec.unit.protocol.handshake_spec
 
 local handshake = require "websockets.protocol.handshake"
@@ -77,78 +77,6 @@ describe("handshake.check", function()
       assert.same({ nil, 405 }, { accepted, status })
       assert.equal("GET", headers.Allow)
     end
-  end)
-end)
-
-describe("handshake.allows_origin", function()
-  local function allows(origins, origin, host)
-    return handshake.allows_origin(origins, request_with({ Origin = origin or false, Host = host or "a.com:8080" }))
-  end
-
-  it("lets through the same host by default, whatever port and scheme", function()
-    for _, origin in ipairs({ "http://a.com", "https://a.com", "http://a.com:1", "HTTP://A.Com:8080",
-      "app+x-1.0://a.com", false }) do
-      assert.is_true(allows(nil, origin), tostring(origin))
-    end
-  end)
-
-  it("refuses other hosts by default, and what only looks like the same", function()
-    for _, origin in ipairs({ "http://b.com", "http://a.com.b.com", "http://xa.com", "http://sub.a.com", "a.com", "",
-      "http://", "http://a.com/", "http://a.com/x", "file://", "//a.com", "http:a.com", "http://a.com:8080@b.com",
-      "http://a.com@b.com", "http://a.com:80, http", "http://a.com b.com", "http://a.com:x", "http://:80",
-      "http://a.com:80:80" }) do
-      assert.is_false(allows(nil, origin), origin)
-    end
-    assert.is_false(handshake.allows_origin(nil, request_with({ Origin = { "http://a.com:80", "b" }, Host = "a.com" })))
-  end)
-
-  it("refuses every origin where the request names no host", function()
-    for _, host in ipairs({ "", ":80" }) do
-      for _, origin in ipairs({ "http://:80", "http://a", "http://" }) do
-        assert.is_false(allows(nil, origin, host))
-      end
-    end
-  end)
-
-  it("compares IPv6 hosts by what stands in the brackets", function()
-    assert.is_true(allows(nil, "http://[::1]:3000", "[::1]:8080"))
-    assert.is_true(allows(nil, "http://[fe80::A]", "[FE80::a]"))
-    assert.is_false(allows(nil, "http://[::2]", "[::1]"))
-    assert.is_false(allows(nil, "http://[::1]b.com", "[::1]"))
-    assert.is_false(allows(nil, "http://[::1", "[::1]"))
-  end)
-
-  it("refuses null by default and with a list", function()
-    assert.is_false(allows(nil, "null", "null"))
-    assert.is_false(allows({ "null", "http://a.com" }, "null"))
-  end)
-
-  it("compares a list whole, whatever the case; no Origin passes", function()
-    local list = { "https://a.com", "http://B.com:81" }
-    assert.is_true(allows(list, "https://A.com"))
-    assert.is_true(allows(list, "http://b.com:81"))
-    assert.is_false(allows(list, "http://a.com"))
-    assert.is_false(allows(list, "https://a.com:8080"))
-    assert.is_false(allows(list, "http://b.com"))
-    assert.is_true(allows(list, nil))
-  end)
-
-  it("lets every origin through with an asterisk", function()
-    for _, origin in ipairs({ "http://b.com", "null", "nonsense", false }) do assert.is_true(allows("*", origin)) end
-  end)
-
-  it("asks a function, with origin and request, and makes its answer true or false", function()
-    local seen
-    local function ask(answer)
-      return allows(function(origin, request)
-        seen = { origin, request.uri }
-        return answer
-      end, "null")
-    end
-    assert.is_true(ask(1))
-    assert.is_false(ask(nil))
-    assert.same({ "null", "/chat" }, seen)
-    assert.is_true(allows(function(origin) return origin == nil end, nil))
   end)
 end)
 
