@@ -9,6 +9,7 @@ local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
 local group = require("websockets.connection.group")
 local listener = require("websockets.server.listener")
+local luasocket = require("websockets.transport.luasocket")
 local options = require("websockets.options.context")
 local outside = require("websockets.turn.outside")
 local privileges = require("websockets.server.privileges")
@@ -236,7 +237,7 @@ end
 function context:canonical_hostname()
   check(self)
   if self.settings.options >= SKIP_HOSTNAME then return "unknown" end
-  return require("socket").dns.gethostname() or "unknown"
+  return luasocket.library().dns.gethostname() or "unknown"
 end
 
 --- Ends all connections with close code 1001 and everything else; inside a callback at the end of the turn.

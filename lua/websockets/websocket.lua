@@ -216,7 +216,7 @@ function websocket:request() return request.of(self) end
 -- @tparam string path of the file, as for `io.open`
 -- @tparam[opt] string content_type for Content-Type; guessed by the name when left out
 -- @treturn[1] integer 0: the file, a part of it, or that it has not changed
--- @treturn[2] integer -1: a 404, 405, 412 or 416 has been sent, or this is not inside `on_http`
+-- @treturn[2] integer -1: a 404, 405, 412, 416 or 503 has been sent, or this is not inside `on_http`
 -- @treturn[2] string why
 function websocket:serve_http_file(path, content_type)
   if type(path) ~= "string" then errors.argument(1, "serve_http_file", "path", path) end

@@ -222,6 +222,10 @@ describe("out of descriptors", function()
     assert.equal("0", facts.accepts_while_resting, facts.text)
   end)
 
+  it("a file that cannot be opened meanwhile is 503", function()
+    assert.same({ "200", "503" }, { facts.file_before, facts.file_meanwhile }, facts.text)
+  end)
+
   it("open connections go on meanwhile", function()
     assert.equal("still here", facts.echo, facts.text)
   end)

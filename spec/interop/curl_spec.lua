@@ -58,6 +58,7 @@ describe("curl", function()
 
   it("gets a file, its head, a part of it, and that it has not changed", function()
     local path = write("data.txt", "0123456789")
+    child.run("touch -t 200102030405 " .. child.quote(path))
     local s = server.start({ on_http = function(ws) ws:serve_http_file(path) end })
     assert.equal("0123456789", curl(s, "URL/"))
     local head = curl(s, "-I URL/")

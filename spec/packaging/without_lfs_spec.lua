@@ -23,6 +23,7 @@ describe("without lua-filesystem a server with the accelerator", function()
   lazy_setup(function()
     folder = child.make_folder()
     child.run("cd " .. child.quote(folder) .. " && mkdir site && printf page >site/index.html && printf x >secret"
+      .. " && touch -t 200102030405 site/index.html"
       .. " && ln -s index.html site/in && ln -s ../secret site/out && mkfifo site/pipe")
     program = child.start(child.quote(child.this_lua()) .. " -e " .. child.quote(SERVER:format(folder .. "/site")),
       [[LUA_PATH="lua/?.lua;lua/?/init.lua;;"]])

@@ -10,7 +10,7 @@ local server = require("spec.support.server")
 local PEERS = 34
 local warnings = 0
 local run = server.start({
-  protocols = { echo = server.echo },
+  protocols = { echo = server.echo }, on_http = function(ws) ws:serve_http_file("README.md") end,
   log = function(level) if level == "warning" then warnings = warnings + 1 end end,
 })
 local context = run.context
@@ -24,6 +24,9 @@ local function tell(name, value) print(name .. "=" .. tostring(value)) end
 local first = client.open(run, "echo")
 -- Masking takes random bytes, and those a descriptor: not to be had later.
 local message = first:frame(1, "still here")
+local reader = client.connect(run)
+reader:send(client.request("/"))
+tell("file_before", (reader:response()))
 local peers = {}
 for i = 1, PEERS do peers[i] = client.connect(run) end
 run:settle()
@@ -41,6 +44,8 @@ tell("turned_away", turned_away)
 local before = listener.accepts
 run:turns(100)
 tell("accepts_while_resting", listener.accepts - before)
+reader:send(client.request("/"))
+tell("file_meanwhile", (reader:response()))
 first:send(message)
 tell("echo", select(2, first:message()))
 

@@ -26,7 +26,7 @@ local function fail(ws, message, why)
 end
 
 local function open_socket(kind)
-  local sockets = require("socket")
+  local sockets = luasocket.library()
   local make = sockets[kind]
   local socket, why = nil, "no IPv6 here"
   if make then socket, why = make() end

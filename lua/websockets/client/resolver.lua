@@ -1,5 +1,7 @@
 --- Which addresses a host has, in the order in which they are tried.
 -- @module websockets.client.resolver
+local luasocket = require("websockets.transport.luasocket")
+
 local resolver = {}
 
 local LOCALHOST = { { "tcp4", "127.0.0.1" }, { "tcp6", "::1" } }
@@ -19,7 +21,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] string what failed
 function resolver.ask(name)
-  local found, why = require("socket").dns.getaddrinfo(name)
+  local found, why = luasocket.library().dns.getaddrinfo(name)
   if not found then return nil, tostring(why) end
   local addresses = {}
   for _, one in ipairs(found) do

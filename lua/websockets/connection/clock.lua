@@ -1,5 +1,7 @@
 --- Seconds that only go forward.
 -- @module websockets.connection.clock
+local luasocket = require("websockets.transport.luasocket")
+
 local clock = {}
 
 --- Wraps a wall clock so that it never goes back.
@@ -45,7 +47,7 @@ end
 -- @tparam ?function now the accelerator's
 -- @treturn function returns seconds from an arbitrary start, never less than before
 function clock.new(now)
-  return monotonic() or now or clock.steady(require("socket").gettime)
+  return monotonic() or now or clock.steady(luasocket.library().gettime)
 end
 
 return clock

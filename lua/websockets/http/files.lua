@@ -3,33 +3,54 @@
 -- @rfc 9110 13, 14
 local facts = require("websockets.http.facts")
 local http = require("websockets.http.head")
+local luasocket = require("websockets.transport.luasocket")
 local mime = require("websockets.http.mime")
 local validators = require("websockets.http.validators")
 
 local files = {}
 
+-- Error numbers that every Unix has: no memory, no descriptor left for the system or for this process.
+local SHORTAGES = { [12] = true, [23] = true, [24] = true }
+local RETRY_SOON = "1"
+-- The longest file whose bytes are read and hashed to name its version.
+local MAX_HASHED_BYTES = 16 * 1024
+
+-- Tells whether two looks at a path have found the same version of the same file.
+local function is_same(known, again)
+  return again ~= nil and again.inode == known.inode and again.device == known.device and again.size == known.size
+    and again.mtime == known.mtime
+end
+
 -- Opening a pipe may block, so nothing is opened that is known not to be a file. Where nothing is known, a directory
--- opens like a file on most systems, and only reading fails.
+-- opens like a file on most systems, and only reading fails. Without a file, gives the status.
 local function open_file(engine, path)
-  if path:find("%z") then return nil end
+  if path:find("%z") then return nil, 404 end
   local known = facts.of(engine, path)
-  if known and known.kind ~= "file" then return nil end
-  local file = io.open(path, "rb")
-  if not file then return nil end
+  if known and known.kind ~= "file" then return nil, 404 end
+  local file, _, number = io.open(path, "rb")
+  if not file then return nil, SHORTAGES[number] and 503 or 404 end
   local first, why = file:read(1)
   local length = file:seek("end")
   if (not first and why) or not length then
     file:close()
-    return nil
+    return nil, 404
   end
-  -- The file is being changed: no entity tag can name this state of it.
-  if known and known.size ~= length then known = nil end
+  -- The file was changed or another took its place: no entity tag can name what is open.
+  if known and (known.size ~= length or not is_same(known, facts.of(engine, path))) then known = nil end
   return file, length, known
 end
 
-local function decide(request, headers, length, mtime)
+-- While the date of a file may still stand for two versions, a small file is named by its bytes, another not at all.
+local function tag_of(engine, file, length, known, now)
+  local etag = validators.etag(known, now)
+  if etag or length > MAX_HASHED_BYTES then return etag end
+  file:seek("set")
+  return ('"%s"'):format(engine.accept_key(file:read("*a")))
+end
+
+local function decide(request, headers, length, mtime, now)
   local etag = headers.ETag
-  local status, first, last = validators.precondition(request.headers, etag, mtime), nil, nil
+  local status, first, last = validators.precondition(request.headers, etag, mtime, now), nil, nil
   if status == 412 then return http.plain_answer(412) end
   if status == 304 then
     headers["Content-Type"], headers["Content-Encoding"] = nil, nil
@@ -37,7 +58,7 @@ local function decide(request, headers, length, mtime)
   end
   -- RFC 9110 14.2: ranges are for GET.
   if request.method == "GET" then
-    first, last = validators.range(request.headers, length, etag, mtime, os.time())
+    first, last = validators.range(request.headers, length, etag, mtime, now)
   end
   if first == nil then return { status = 200, headers = headers, from = 0, length = length } end
   if first == false then
@@ -66,18 +87,21 @@ end
 -- @tparam ?table more further headers, name -> value
 -- @treturn[1] table answer of the file: `status` (200 or 206), `headers`, `file` (open, at the first byte to send),
 -- `length` in bytes
--- @treturn[2] table answer without the file: `status` (304, 404, 405, 412 or 416), `headers`, `body`
+-- @treturn[2] table answer without the file: `status` (304, 404, 405, 412, 416, or 503 if no descriptor is left),
+-- `headers`, `body`
 function files.answer(engine, request, path, content_type, more)
   local refusal = files.refuse_method(request)
   if refusal then return refusal end
   local file, length, known = open_file(engine, path)
-  if not file then return http.plain_answer(404) end
+  if not file then return http.plain_answer(length, length == 503 and { ["Retry-After"] = RETRY_SOON } or nil) end
   local headers = { ["Accept-Ranges"] = "bytes", ["Content-Type"] = content_type or mime.guess(path) }
   for name, value in pairs(more or {}) do headers[name] = value end
+  local now = luasocket.time()
   if known then
-    headers.ETag, headers["Last-Modified"] = validators.etag(known), validators.format_date(known.mtime)
+    headers.ETag = tag_of(engine, file, length, known, now)
+    headers["Last-Modified"] = validators.last_modified(known, now)
   end
-  local answer = decide(request, headers, length, known and known.mtime)
+  local answer = decide(request, headers, length, known and known.mtime, now)
   if answer.body then
     file:close()
   else

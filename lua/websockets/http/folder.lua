@@ -99,7 +99,7 @@ end
 -- @tparam string root path of the folder
 -- @tparam table settings of `websockets.options.files`
 -- @treturn[1] table answer of a file, see `websockets.http.files`
--- @treturn[2] table answer without a file: `status` (301, 304, 400, 404, 405, 412 or 416), `headers`, `body`
+-- @treturn[2] table answer without a file: `status` (301, 304, 400, 404, 405, 412, 416 or 503), `headers`, `body`
 function folder.answer(engine, request, target, below, root, settings)
   local refusal = files.refuse_method(request)
   if refusal then return refusal end

@@ -12,8 +12,9 @@ local MONTH_NUMBERS = {}
 for number, name in ipairs(MONTHS) do MONTH_NUMBERS[name] = number end
 
 local DAY_SECONDS = 86400
--- A file that was changed this recently may change again without getting another date.
-local SETTLED_SECONDS = 1
+-- A file that was changed this recently may change again without getting another date: dates follow the ticks of the
+-- system's clock, and where they are whole seconds, some file systems count in twos.
+local TICK_SECONDS, WHOLE_SECONDS = 0.05, 2.05
 
 --- Writes a date in the form of HTTP, in any locale.
 -- @rfc 9110 5.6.7
@@ -58,14 +59,36 @@ function validators.parse_date(text)
   return days_of(full_year(year), month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second
 end
 
+local function is_fresh(mtime, now)
+  local unit = mtime % 1 == 0 and WHOLE_SECONDS or TICK_SECONDS
+  return now - mtime <= unit and mtime - now <= unit
+end
+
+-- Fractions of a second, which a file may have, are lost in a date of HTTP.
+local function has_fresh_date(mtime, now)
+  return is_fresh(floor(mtime), now)
+end
+
 --- Makes the strong entity tag of a file.
--- @rfc 9110 8.8.3
+-- @rfc 9110 8.8.1, 8.8.3
 -- @tparam table known facts of the file: `size`, `mtime`, `inode`
--- @treturn string with its quotes
-function validators.etag(known)
+-- @tparam number now seconds since 1970
+-- @treturn ?string with its quotes; nil while another version of the file could get the same
+function validators.etag(known, now)
+  if is_fresh(known.mtime, now) then return nil end
   -- Fractions of a second count if the system gives them.
   local mtime = known.mtime % 1 == 0 and "%.0f" or "%.9f"
   return ('"%.0f-%.0f-' .. mtime .. '"'):format(known.inode or 0, known.size, known.mtime)
+end
+
+--- Writes the date of a file.
+-- @rfc 9110 8.8.2
+-- @tparam table known facts of the file: `mtime`
+-- @tparam number now seconds since 1970
+-- @treturn ?string nil while another version of the file could get the same, and for a date in the future
+function validators.last_modified(known, now)
+  if known.mtime > now or has_fresh_date(known.mtime, now) then return nil end
+  return validators.format_date(known.mtime)
 end
 
 -- RFC 9110 8.8.3.2: whether a list has this tag; weak tags count only in a weak comparison.
@@ -82,19 +105,20 @@ end
 -- @tparam table headers of the request
 -- @tparam ?string etag of what would be sent
 -- @tparam ?number mtime of what would be sent
+-- @tparam number now seconds since 1970
 -- @treturn integer 200, 304 or 412
-function validators.precondition(headers, etag, mtime)
+function validators.precondition(headers, etag, mtime, now)
   local match, none_match = headers["if-match"], headers["if-none-match"]
-  local seconds = mtime and floor(mtime)
+  local seconds, may_differ = mtime and floor(mtime), mtime and has_fresh_date(mtime, now)
   if match then
-    if not etag or not has_tag(match, etag, false) then return 412 end
+    if not has_tag(match, etag, false) then return 412 end
   elseif seconds then
     local since = validators.parse_date(headers["if-unmodified-since"])
-    if since and seconds > since then return 412 end
+    if since and (seconds > since or may_differ) then return 412 end
   end
   if none_match then
     if etag and has_tag(none_match, etag, true) then return 304 end
-  elseif seconds then
+  elseif seconds and not may_differ then
     local since = validators.parse_date(headers["if-modified-since"])
     if since and seconds <= since then return 304 end
   end
@@ -105,7 +129,7 @@ end
 local function is_same(condition, etag, mtime, now)
   if not condition then return true end
   if sub(condition, 1, 1) == '"' then return etag ~= nil and condition == etag end
-  if not mtime or now - mtime <= SETTLED_SECONDS then return false end
+  if not mtime or has_fresh_date(mtime, now) then return false end
   return validators.parse_date(condition) == floor(mtime)
 end
 

@@ -1,5 +1,7 @@
 --- Which sockets are ready, by LuaSocket's `select`: everywhere, up to 1,024 descriptors.
 -- @module websockets.poller.select
+local luasocket = require("websockets.transport.luasocket")
+
 local select_poller = {}
 select_poller.__index = select_poller
 
@@ -10,7 +12,7 @@ local min, HUGE = math.min, math.huge
 --- Makes a poller that watches nothing.
 -- @treturn select_poller `source` is what its `wait` is called with
 function select_poller.new()
-  local socket = require("socket")
+  local socket = luasocket.library()
   local poller = setmetatable({
     select = socket.select,
     limit = socket._SETSIZE or 1024,

@@ -26,7 +26,7 @@ end
 -- @tparam string path
 -- @tparam ?string content_type guessed by the name if left out
 -- @treturn[1] integer 0: a 200, 206 or 304 is being sent
--- @treturn[2] integer -1: a 404, 405, 412 or 416 is being sent, or no request waits for an answer
+-- @treturn[2] integer -1: a 404, 405, 412, 416 or 503 is being sent, or no request waits for an answer
 -- @treturn[2] ?string `closed` or `type` if no request waits
 function files.serve(ws, path, content_type)
   local why = unavailable(ws)
@@ -41,7 +41,7 @@ end
 -- @tparam string root path of the folder
 -- @tparam table settings of `websockets.options.files`
 -- @treturn[1] integer 0: a 200, 206, 301 or 304 is being sent
--- @treturn[2] integer -1: a 400, 404, 405, 412 or 416 is being sent, or no request waits for an answer
+-- @treturn[2] integer -1: a 400, 404, 405, 412, 416 or 503 is being sent, or no request waits for an answer
 -- @treturn[2] ?string `closed` or `type` if no request waits
 function files.serve_folder(ws, target, root, settings)
   local why = unavailable(ws)

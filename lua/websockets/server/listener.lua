@@ -48,7 +48,7 @@ local function resolve(interf, interface_address)
 end
 
 local function listen(interf, port, interface_address)
-  local sockets = require("socket")
+  local sockets = luasocket.library()
   if not interf then return listen_everywhere(sockets, port) end
   local address = resolve(interf, interface_address)
   if not address then return nil, "neither an IP address nor an interface that can be resolved here", interf end
@@ -81,7 +81,7 @@ function listener.open(context)
   local fd = socket.getfd and floor(socket:getfd()) or -1
   return setmetatable({
     context = context, socket = socket, adopted = settings.socket ~= nil, is_closed = false, announced = false,
-    fd = fd, spare = require("socket").tcp4(), resting = false,
+    fd = fd, spare = luasocket.library().tcp4(), resting = false,
     -- The accelerator accepts by itself where there is a descriptor.
     wires = fd >= 0 and context.wire_class.accept and {} or false,
   }, listener)
@@ -141,7 +141,7 @@ function listener:rest(why)
     self.spare:close()
     local socket = self.socket:accept()
     if socket then turn_away(socket) end
-    self.spare = require("socket").tcp4()
+    self.spare = luasocket.library().tcp4()
   end
   self.resting = true
   self:watch(false)

@@ -7,6 +7,29 @@ luasocket.__index = luasocket
 local CHUNK_BYTES = 65536
 local floor = math.floor
 
+local library
+
+--- Gives LuaSocket.
+-- @treturn table
+-- @raise one sentence if it is not installed or cannot be loaded
+function luasocket.library()
+  if library then return library end
+  local found, loaded = pcall(require, "socket")
+  if not found then
+    local is_missing = tostring(loaded):find("module 'socket' not found", 1, true)
+    error("websockets needs LuaSocket, which " .. (is_missing and "is not installed (luarocks install luasocket)"
+      or "cannot be loaded: " .. tostring(loaded):match("^[^\n]*")), 0)
+  end
+  library = loaded
+  return loaded
+end
+
+--- Tells the time.
+-- @treturn number seconds since 1970, with fractions
+function luasocket.time()
+  return luasocket.library().gettime()
+end
+
 --- Wraps a connected socket and makes it non-blocking.
 -- @tparam userdata socket LuaSocket client object
 -- @treturn luasocket

@@ -9,11 +9,18 @@ local child = require "spec.support.child"
 describe("files.answer", function()
   local folder, request
 
-  local function write(name, text)
+  local function write_fresh(name, text)
     local path = folder .. "/" .. name
     local file = assert(io.open(path, "wb"))
     file:write(text)
     file:close()
+    return path
+  end
+
+  -- A file whose date has settled.
+  local function write(name, text)
+    local path = write_fresh(name, text)
+    child.run("touch -t 200102030405 " .. child.quote(path))
     return path
   end
 
@@ -56,6 +63,87 @@ describe("files.answer", function()
     assert.matches('^"%d+%-1%-%d+[%.%d]*"$', headers.ETag)
     assert.matches("^%a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d GMT$", headers["Last-Modified"])
     assert.equal("bytes", headers["Accept-Ranges"])
+  end)
+
+  -- Looks at a file as a file system shows it that knows whole seconds; what it says is `age` seconds old.
+  local function with_whole_seconds(work)
+    local saved_of, now, age = facts.of, math.floor(require("socket").gettime()), 0
+    finally(function() facts.of = saved_of end)
+    facts.of = function(...)
+      local known = saved_of(...)
+      if known then known.mtime = now - age end
+      return known
+    end
+    work(function(seconds) age = seconds end)
+  end
+
+  it("tells two versions within a second apart: small files by their bytes", function()
+    if not facts.are_known(engine) then return pending("needs lua-filesystem or the accelerator") end
+    with_whole_seconds(function()
+      local first = answer(write_fresh("data", "one")).headers.ETag
+      assert.matches('^"', first)
+      request.headers = { ["if-none-match"] = first }
+      assert.equal(304, answer(folder .. "/data").status)
+      for _, headers in ipairs({
+        { ["if-none-match"] = first }, { ["if-range"] = first, range = "bytes=0-0" },
+        { ["if-modified-since"] = "Sun, 06 Nov 2094 08:49:37 GMT" },
+      }) do
+        request.headers = headers
+        local made = answer(write_fresh("data", "two"))
+        assert.same({ 200, "two" }, { made.status, made.body })
+        assert.is_nil(made.headers["Last-Modified"])
+      end
+      request.headers = { ["if-match"] = first }
+      assert.equal(412, answer(folder .. "/data").status)
+    end)
+  end)
+
+  it("names no version of a large file that was just changed, and never 304 or 206 for another", function()
+    if not facts.are_known(engine) then return pending("needs lua-filesystem or the accelerator") end
+    with_whole_seconds(function(set_age)
+      local path = write_fresh("data", ("x"):rep(20000))
+      set_age(3)
+      local settled = answer(path).headers.ETag
+      assert.matches('^"', settled)
+      set_age(0)
+      for _, headers in ipairs({ { ["if-none-match"] = settled }, { ["if-range"] = settled, range = "bytes=0-0" } }) do
+        request.headers = headers
+        local made = answer(path)
+        assert.same({ 200, 20000 }, { made.status, made.length })
+        assert.same({ nil, nil, n = 2 }, { made.headers.ETag, made.headers["Last-Modified"], n = 2 })
+      end
+    end)
+  end)
+
+  it("names no version of a file that is not the one that was looked at", function()
+    if not facts.are_known(engine) then return pending("needs lua-filesystem or the accelerator") end
+    local path, saved_open = write("data", "one"), io.open
+    finally(function() rawset(io, "open", saved_open) end)
+    for _, first in ipairs({ true, false }) do
+      rawset(io, "open", function(...)
+        local before = not first and saved_open(...)
+        local other = folder .. "/other"
+        local file = assert(saved_open(other, "wb"))
+        file:write(first and "two" or "six")
+        file:close()
+        child.run(("touch -t 200102030405 %s && mv %s %s"):format(other, other, path))
+        return before or saved_open(...)
+      end)
+      assert.is_nil(answer(path).headers.ETag)
+    end
+    rawset(io, "open", saved_open)
+    assert.matches('^"', answer(path).headers.ETag)
+  end)
+
+  it("answers 503 where no descriptor or memory is left to open it, 404 where it may not be read", function()
+    local saved_open = io.open
+    finally(function() rawset(io, "open", saved_open) end)
+    for number, status in pairs({ [12] = 503, [23] = 503, [24] = 503, [2] = 404, [13] = 404, [20] = 404 }) do
+      rawset(io, "open", function() return nil, "not opened", number end)
+      local made = answer(folder .. "/data")
+      assert.same({ number, status, status == 503 and "1" or nil },
+        { number, made.status, made.headers["Retry-After"] })
+    end
   end)
 
   it("adds further headers", function()

@@ -35,7 +35,7 @@ describe("entity tags", function()
     for _, known in ipairs({ { size = 1, mtime = 2, inode = 3 }, { size = 2, mtime = 2, inode = 3 },
       { size = 1, mtime = 3, inode = 3 }, { size = 1, mtime = 2, inode = 4 }, { size = 1, mtime = 2.5, inode = 3 },
       { size = 2 ^ 40, mtime = 2, inode = 2 ^ 52 }, { size = 1, mtime = 2 } }) do
-      local etag = validators.etag(known)
+      local etag = validators.etag(known, 1000)
       assert.matches('^"[%d.-]+"$', etag)
       assert.is_nil(seen[etag])
       seen[etag] = true
@@ -45,9 +45,37 @@ end)
 
 local TIME, BEFORE, AFTER = 784111777, "Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"
 local EXACT = "Sun, 06 Nov 1994 08:49:37 GMT"
+local LATER = TIME + 60
+
+describe("a version that could change without another date", function()
+  it("has no tag, until the date has settled", function()
+    -- Whole seconds may come from a file system that counts in twos; fractions follow the ticks of the system.
+    for mtime, ages in pairs({ [TIME] = { -1, 0, 0.9, 2 }, [TIME + 0.25] = { -0.01, 0, 0.03 } }) do
+      for _, age in ipairs(ages) do assert.is_nil(validators.etag({ size = 1, mtime = mtime }, mtime + age)) end
+    end
+    for mtime, ages in pairs({ [TIME] = { -60, 2.1, 60 }, [TIME + 0.25] = { -60, 0.06, 60 } }) do
+      for _, age in ipairs(ages) do assert.matches('^"', validators.etag({ size = 1, mtime = mtime }, mtime + age)) end
+    end
+  end)
+
+  it("tells no date, until that has settled; and never one in the future", function()
+    for mtime, ages in pairs({ [TIME] = { -60, -1, 0, 2 }, [TIME + 0.25] = { -60, -1, 0, 1.75 } }) do
+      for _, age in ipairs(ages) do assert.is_nil(validators.last_modified({ mtime = mtime }, mtime + age)) end
+      assert.equal(EXACT, validators.last_modified({ mtime = mtime }, mtime + 2.1))
+    end
+  end)
+
+  it("is never 304 by a date, and never unmodified since", function()
+    for _, mtime in ipairs({ TIME, TIME + 0.25 }) do
+      local function judge(name, now) return validators.precondition({ [name] = EXACT }, nil, mtime, now) end
+      assert.same({ 200, 304 }, { judge("if-modified-since", TIME + 1), judge("if-modified-since", TIME + 3) })
+      assert.same({ 412, 200 }, { judge("if-unmodified-since", TIME + 1), judge("if-unmodified-since", TIME + 3) })
+    end
+  end)
+end)
 
 describe("preconditions", function()
-  local function judge(headers) return validators.precondition(headers, '"tag"', TIME) end
+  local function judge(headers) return validators.precondition(headers, '"tag"', TIME, LATER) end
 
   it("are judged by the tag", function()
     for value, status in pairs({ ['"tag"'] = 304, ["*"] = 304, ['W/"tag"'] = 304, ['"a", "tag"'] = 304,
@@ -76,12 +104,15 @@ describe("preconditions", function()
   end)
 
   it("pass over parts of a second that a date cannot say", function()
-    assert.equal(304, validators.precondition({ ["if-modified-since"] = EXACT }, '"tag"', TIME + 0.9))
+    assert.equal(304, validators.precondition({ ["if-modified-since"] = EXACT }, '"tag"', TIME + 0.9, LATER))
   end)
 
-  it("without a version: only If-Match cannot be met", function()
-    assert.equal(200, validators.precondition({ ["if-none-match"] = "*", ["if-modified-since"] = AFTER }))
-    assert.equal(412, validators.precondition({ ["if-match"] = "*" }))
+  it("without a version: no tag can be matched", function()
+    local since = { ["if-none-match"] = "*", ["if-modified-since"] = AFTER }
+    assert.equal(200, validators.precondition(since, nil, nil, LATER))
+    assert.equal(412, validators.precondition({ ["if-match"] = '"tag"' }, nil, nil, LATER))
+    -- RFC 9110 13.1.1: any version will do.
+    assert.equal(200, validators.precondition({ ["if-match"] = "*" }, nil, nil, LATER))
   end)
 end)
 
@@ -128,7 +159,8 @@ describe("ranges", function()
   it("are not given by a date that could stand for two versions", function()
     local headers = { range = "bytes=0-1", ["if-range"] = EXACT }
     assert.is_nil(validators.range(headers, 100, '"tag"', TIME, TIME))
-    assert.equal(0, (validators.range(headers, 100, '"tag"', TIME, TIME + 2)))
+    assert.is_nil(validators.range(headers, 100, '"tag"', TIME, TIME + 2))
+    assert.equal(0, (validators.range(headers, 100, '"tag"', TIME, TIME + 3)))
     assert.is_nil(validators.range(headers, 100, nil, nil, TIME))
   end)
 end)
