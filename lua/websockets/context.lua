@@ -28,6 +28,11 @@ local function check(self)
   if self.destroyed or self.destroying then error("websocket context destroyed", 3) end
 end
 
+-- Called by methods that are called often only where something is wrong already, or nothing to be done.
+local function check_object(self, name)
+  errors.check_object(self, "agenda", "context:" .. name, 4)
+end
+
 -- What carries bytes: the accelerator where it is, else LuaSocket.
 local function add_sockets(self, settings)
   local is_native = self.engine.name == "native"
@@ -105,8 +110,11 @@ end
 -- @treturn integer 0
 -- @raise inside a callback; the first error of a callback without `on_error`; `websocket context destroyed`
 function context:service(ms)
+  if ms == nil then
+    check_object(self, "service")
+    ms = 0
+  end
   check(self)
-  if ms == nil then ms = 0 end
   if type(ms) ~= "number" or ms ~= ms then errors.argument(1, "service", "milliseconds", ms) end
   entry.service(self, ms >= 0 and ms / 1000 or nil)
   return 0
@@ -117,6 +125,7 @@ end
 -- @treturn integer 0, also for a descriptor that is not ours
 -- @raise as `service`
 function context:service_fd(fd)
+  if fd == nil then check_object(self, "service_fd") end
   check(self)
   if type(fd) ~= "number" then errors.argument(1, "service_fd", "descriptor", fd) end
   entry.service_fd(self, self.owners[fd])
@@ -127,6 +136,7 @@ end
 -- @treturn nil
 -- @raise as `service`
 function context:run()
+  check_object(self, "run")
   check(self)
   entry.run(self)
 end
@@ -134,6 +144,7 @@ end
 --- Has `run` return after the current turn.
 -- @treturn nil
 function context:stop()
+  check_object(self, "stop")
   check(self)
   self.stopping = true
 end
@@ -141,6 +152,7 @@ end
 --- Tells how long an outside loop may wait before it calls `service` or `service_fd` again.
 -- @treturn ?number seconds; nil when no timer is due
 function context:timeout()
+  check_object(self, "timeout")
   check(self)
   return outside.timeout(self)
 end
@@ -148,6 +160,7 @@ end
 --- Names one descriptor that is readable whenever this context has something to do: `service` then does it.
 -- @treturn ?integer nil without the accelerator
 function context:get_fd()
+  check_object(self, "get_fd")
   check(self)
   return outside.get_fd(self)
 end
@@ -155,6 +168,7 @@ end
 --- Names the port that is listened on.
 -- @treturn ?integer nil without a listener
 function context:get_port()
+  check_object(self, "get_port")
   check(self)
   return self.listener and self.listener:port()
 end
@@ -165,11 +179,12 @@ end
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
 -- @treturn[2] string `utf8`: there are text recipients and it is not UTF-8; it is sent to none
--- @raise `websocket unknown protocol`
+-- @raise `websocket unknown protocol: ` and what was given
 function context:broadcast(protocol, data)
+  if data == nil then check_object(self, "broadcast") end
   check(self)
   local members = self.groups[protocol]
-  if not members then error("websocket unknown protocol", 2) end
+  if not members then error("websocket unknown protocol: " .. errors.describe(protocol), 2) end
   if type(data) == "number" then data = tostring(data) end
   if type(data) ~= "string" then errors.argument(2, "broadcast", "string", data) end
   return entry.within(self, members.broadcast, members, data)
@@ -188,6 +203,7 @@ end
 -- @raise for a wrong URL, a wrong or unknown option
 -- @rfc 6455 4.1
 function context:connect(url, given)
+  check_object(self, "connect")
   check(self)
   -- Loaded when it is used: each collection passes over all that is there.
   local place, settings = require("websockets.options.connect").arguments(self, url, given, 3)
@@ -222,6 +238,7 @@ end
 -- @treturn[2] string message
 -- @treturn[2] string `limit`
 function context:adopt(socket, bytes)
+  check_object(self, "adopt")
   check(self)
   if not is_client(socket) then
     errors.argument(1, "adopt", "connected LuaSocket object", socket)
@@ -235,6 +252,7 @@ end
 --- Names this host.
 -- @treturn string "unknown" with option 4, or where the system has no name
 function context:canonical_hostname()
+  check_object(self, "canonical_hostname")
   check(self)
   if self.settings.options >= SKIP_HOSTNAME then return "unknown" end
   return luasocket.library().dns.gethostname() or "unknown"
@@ -244,6 +262,7 @@ end
 -- A second call does nothing.
 -- @treturn nil
 function context:destroy()
+  check_object(self, "destroy")
   if self.destroyed or self.destroying then return end
   entry.destroy(self)
 end

@@ -74,6 +74,17 @@ function errors.argument(position, name, expected, value, level)
     level or LEVEL_OF_CALLER)
 end
 
+--- Raises if a method was called without its object, as by a dot in place of the colon.
+-- @param object what the method got
+-- @param field a key that every object of its kind has
+-- @tparam string method `context:service`
+-- @tparam[opt] integer level as for `error`
+function errors.check_object(object, field, method, level)
+  if type(object) == "table" and object[field] ~= nil then return end
+  error(("%s must be called with a colon, on a %s (got %s)"):format(method, method:match("^%a+"), describe(object)),
+    level or LEVEL_OF_CALLER)
+end
+
 --- Gives the address of an object, for its `__tostring`.
 -- @tparam table object
 -- @treturn string

@@ -3,6 +3,7 @@
 local connection = require("websockets.connection.connection")
 local credentials = require("websockets.http.credentials")
 local entry = require("websockets.turn.entry")
+local errors = require("websockets.errors")
 local http = require("websockets.http.head")
 local upgrade = require("websockets.server.upgrade")
 local uri = require("websockets.http.uri")
@@ -64,6 +65,7 @@ end
 -- @treturn[2] nil the request has none
 -- @rfc 7617 2
 function request:basic_credentials()
+  errors.check_object(self, CONNECTION, "request:basic_credentials")
   return credentials.basic(self.headers.authorization, self[CONNECTION].context.engine.unbase64)
 end
 
@@ -84,6 +86,7 @@ end
 -- @treturn[2] string `closed`: the client has gone, waited too long, or has its answer
 -- @raise for an answer that cannot be given; outside of a turn also what the connect callback raises
 function request:accept(answer)
+  errors.check_object(self, CONNECTION, "request:accept")
   upgrade.check_answer(self[CONNECTION], answer, "accept", 1, 3)
   return decide(self, upgrade.accept, answer)
 end
@@ -98,6 +101,7 @@ end
 -- @treturn[2] string `closed`: the client has gone, waited too long, or has its answer
 -- @raise for a status, header or body that cannot be sent
 function request:refuse(status, headers, body)
+  errors.check_object(self, CONNECTION, "request:refuse")
   upgrade.check_refusal(status, headers, body, "refuse", 1, 3)
   return decide(self, upgrade.refuse, status, headers, body)
 end

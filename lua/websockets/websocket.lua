@@ -29,15 +29,16 @@ local function within(context, work, ...)
   return entry.within(context, work, ...)
 end
 
-local function bytes_argument(position, name, value)
-  if type(value) == "string" then return value end
-  if type(value) == "number" then return tostring(value) end
-  errors.argument(position, name, "string", value, 4)
+local function bytes_argument(self, name, value)
+  if type(value) == "string" or type(value) == "number" then return tostring(value) end
+  errors.check_object(self, "state", "websocket:" .. name, 4)
+  errors.argument(1, name, "string", value, 4)
 end
 
-local function function_argument(name, value)
-  if type(value) ~= "function" then errors.argument(1, name, "function", value, 4) end
-  return value
+local function function_argument(self, name, value)
+  if type(value) == "function" then return value end
+  errors.check_object(self, "state", "websocket:" .. name, 4)
+  errors.argument(1, name, "function", value, 4)
 end
 
 local function check_close(ws, code, reason, name, level)
@@ -95,7 +96,7 @@ function websocket:write(data, kind)
   -- Nearly every write is a whole message inside a turn, on a connection with nothing special.
   local wire = self.fast
   if wire and self.context.write_fast(wire, data, kind) then return 0 end
-  if type(data) ~= "string" then data = bytes_argument(1, "write", data) end
+  if type(data) ~= "string" then data = bytes_argument(self, "write", data) end
   if kind ~= nil and type(kind) ~= "number" then errors.argument(2, "write", "WRITE_ number", kind) end
   local result, why
   entry.begin(self.context)
@@ -116,7 +117,8 @@ end
 -- @raise for more than 125 bytes
 -- @rfc 6455 5.5.2
 function websocket:ping(data)
-  data = data == nil and "" or bytes_argument(1, "ping", data)
+  errors.check_object(self, "state", "websocket:ping")
+  data = data == nil and "" or bytes_argument(self, "ping", data)
   if #data > MAX_CONTROL_BYTES then errors.argument(1, "ping", "at most 125 bytes", #data) end
   entry.begin(self.context)
   local result, why = outbox.send_control(self, OPCODES[kinds.PING], data)
@@ -130,7 +132,7 @@ end
 -- @treturn[2] integer -1
 -- @treturn[2] string `utf8`, or `type` in the HTTP phase
 function websocket:broadcast(data)
-  data = bytes_argument(1, "broadcast", data)
+  data = bytes_argument(self, "broadcast", data)
   local list = self.list
   if not list then return -1, "type" end
   return within(self.context, list.group.broadcast, list.group, data)
@@ -140,14 +142,14 @@ end
 -- @tparam function fn `fn(ws, data, type)`; type is `WRITE_TEXT` or `WRITE_BINARY`
 -- @treturn nil
 function websocket:on_receive(fn)
-  self.receive_handler = function_argument("on_receive", fn)
+  self.receive_handler = function_argument(self, "on_receive", fn)
 end
 
 --- Sets the function that is called once when a connection that this side opened is open.
 -- @tparam function fn `fn(ws)`
 -- @treturn nil
 function websocket:on_open(fn)
-  self.open_handler = function_argument("on_open", fn)
+  self.open_handler = function_argument(self, "on_open", fn)
 end
 
 --- Sets the function that is called once when the connection has ended, whatever the reason.
@@ -156,18 +158,19 @@ end
 -- @treturn nil
 -- @rfc 6455 7.1.5
 function websocket:on_closed(fn)
-  self.closed_handler = function_argument("on_closed", fn)
+  self.closed_handler = function_argument(self, "on_closed", fn)
 end
 
 --- Sets what a broadcast does with this connection.
 -- @tparam function|integer mode `fn(ws, data)`, or `WRITE_TEXT` (the default) or `WRITE_BINARY` to have it sent
 -- @treturn nil
--- @raise `websocket on_broadcast value not supported`
+-- @raise `websocket on_broadcast value not supported: ` and what was given
 function websocket:on_broadcast(mode)
   if mode == TEXT or mode == BINARY then
     mode = OPCODES[mode]
   elseif type(mode) ~= "function" then
-    error("websocket on_broadcast value not supported", 2)
+    errors.check_object(self, "state", "websocket:on_broadcast")
+    error("websocket on_broadcast value not supported: " .. errors.describe(mode), 2)
   end
   self.broadcast_mode = mode
   lifecycle.refresh(self)
@@ -177,7 +180,7 @@ end
 -- @tparam function fn `fn(ws)`
 -- @treturn nil
 function websocket:on_drain(fn)
-  self.drain_handler = function_argument("on_drain", fn)
+  self.drain_handler = function_argument(self, "on_drain", fn)
 end
 
 --- The name that `on_drain` had in 2012.
@@ -190,7 +193,7 @@ websocket.on_server_writeable = websocket.on_drain
 -- @treturn nil
 -- @rfc 6455 5.5.3
 function websocket:on_pong(fn)
-  self.pong_handler = function_argument("on_pong", fn)
+  self.pong_handler = function_argument(self, "on_pong", fn)
 end
 
 --- Ends the connection.
@@ -200,6 +203,7 @@ end
 -- @raise for a code that may not be sent, or a reason that is not UTF-8 or too long
 -- @rfc 6455 7.1.2, 7.4
 function websocket:close(code, reason)
+  errors.check_object(self, "state", "websocket:close")
   if code == nil then
     if reason ~= nil then errors.argument(1, "close", "close code before a reason", code) end
   elseif code ~= 0 then

@@ -184,11 +184,14 @@ describe("context", function()
     if websockets.engine == "pure" then assert.is_nil(server.start({}).context:get_fd()) end
   end)
 
-  it("broadcast to an unknown protocol raises the text of 2012", function()
+  it("broadcast to an unknown protocol raises the text of 2012, and names it", function()
     local s = server.start({ protocols = { a = function() end } })
-    for _, name in ipairs({ "b", "http-only", "" }) do
-      assert.error_matches(function() s.context:broadcast(name, "x") end, "websocket unknown protocol$")
+    for _, name in ipairs({ "b", "http%-only", "" }) do
+      local given = name:gsub("%%", "")
+      assert.error_matches(function() s.context:broadcast(given, "x") end,
+        ('websocket unknown protocol: "%s"$'):format(name))
     end
+    assert.error_matches(function() s.context:broadcast(nil, "x") end, "websocket unknown protocol: no value$")
     assert.error_matches(function() s.context:broadcast("a", {}) end, "bad argument #2 to 'broadcast'")
     assert.error_matches(function() s.context:broadcast("a") end, "bad argument #2 to 'broadcast'")
   end)

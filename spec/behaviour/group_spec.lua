@@ -63,10 +63,12 @@ describe("broadcast", function()
 
   it("on_broadcast raises 'websocket on_broadcast value not supported' for anything else", function()
     local _, _, log = start(1)
-    for _, bad in ipairs({ 2, 3, 0.5, "text", {}, true, websockets.WRITE_NO_FIN }) do
-      assert.error_matches(function() log.ws[1]:on_broadcast(bad) end, "websocket on_broadcast value not supported$")
+    for shown, bad in pairs({ ["2"] = 2, ["0.5"] = 0.5, ['"text"'] = "text", table = {}, ["true"] = true,
+      [tostring(websockets.WRITE_NO_FIN)] = websockets.WRITE_NO_FIN }) do
+      assert.error_matches(function() log.ws[1]:on_broadcast(bad) end,
+        "websocket on_broadcast value not supported: " .. shown .. "$")
     end
-    assert.error_matches(function() log.ws[1]:on_broadcast(nil) end, "websocket on_broadcast value not supported$")
+    assert.error_matches(function() log.ws[1]:on_broadcast(nil) end, "value not supported: no value$")
   end)
 
   it("of text that is not UTF-8 gives -1 and 'utf8' and reaches no connection, also not as binary", function()

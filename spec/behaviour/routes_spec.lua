@@ -117,7 +117,8 @@ describe("routes", function()
     s.context:broadcast("news", "news only")
     for _, c in ipairs(clients) do assert.same({ 1, "to all" }, { c:message() }) end
     assert.same({ 1, "news only" }, { news:message() })
-    assert.has_error(function() s.context:broadcast("none", "x") end, "websocket unknown protocol")
+    assert.has_error(function() s.context:broadcast("none", "x") end,
+      'websocket unknown protocol: "none"')
   end)
 
   it("answer 400 to a path that is badly encoded or has a way up, before any handler is called", function()
