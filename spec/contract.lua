@@ -475,6 +475,8 @@ return {
     spec = "spec/behaviour/mistakes_spec.lua", test = "is named by the methods of a context" },
   { area = "rule", name = "a missing LuaSocket in one sentence",
     spec = "spec/behaviour/mistakes_spec.lua", test = "is told in one sentence" },
+  { area = "rule", name = "a proxy that speaks HTTP/1.0 is named in the log",
+    spec = "spec/behaviour/proxy_spec.lua", test = "by HTTP/1.0, as nginx does by default" },
   { area = "rule", name = "arrows between layers never point up",
     spec = "spec/packaging/layers_spec.lua", test = "have arrows that never point up" },
   { area = "docs", name = "every program in README and docs does its work",

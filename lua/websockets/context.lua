@@ -58,7 +58,7 @@ local function new_state(settings)
     timers = timers.new(), half_open = { seconds = settings.handshake_timeout or math.huge },
     -- What a turn works on.
     agenda = agenda.new(settings), delivery = delivery.new(), relief = relief.new(), outside = outside.new(),
-    readable = {}, writable = {}, reports = {}, turn = 0, busy = false,
+    readable = {}, writable = {}, reports = {}, turn = 0, busy = false, loss_logged_at = -math.huge,
     destroyed = false, destroying = false, stopping = false,
   }
   self.clock = clock.new(self.engine.now)

@@ -41,6 +41,26 @@ function handshake.check(request)
   return true
 end
 
+local FOR_PROXIES = "; a proxy in front of this server must speak HTTP/1.1 to it and pass on Upgrade and Connection "
+  .. '(nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";)'
+
+--- Says what an opening handshake has lost on its way, as proxies lose it that know nothing of WebSocket.
+-- @rfc 9110 7.6.1, 7.8
+-- @tparam table request
+-- @treturn ?string a message for the log; nil if this is no opening handshake, or nothing is lost
+function handshake.lost_on_the_way(request)
+  local headers, lost = request.headers, nil
+  if not headers["sec-websocket-key"] then return nil end
+  if request.minor == 0 then
+    lost = "over HTTP/1.0"
+  elseif not fields.has_token(headers.upgrade, "websocket") then
+    lost = "without 'Upgrade: websocket'"
+  elseif not fields.has_token(headers.connection, "upgrade") then
+    lost = "without 'Connection: Upgrade'"
+  end
+  return lost and "an opening handshake came " .. lost .. FOR_PROXIES
+end
+
 local NONE = {}
 
 --- Reads the subprotocols that a client offers.

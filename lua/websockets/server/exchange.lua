@@ -67,6 +67,7 @@ local function run(self, ws, text)
   if self.raw then self.raw = false end
   -- RFC 6455 4.2.1
   if request.minor == 1 and fields.has_token(request.headers.upgrade, "websocket") then return upgrade.run(ws) end
+  if request.headers["sec-websocket-key"] then upgrade.log_loss(ws.context, request) end
   response.await(ws)
   call_on_http(self, ws, text)
 end

@@ -12,6 +12,7 @@ local response = require("websockets.server.response")
 local upgrade = {}
 
 local NOTHING = {}
+local LOSS_LOG_SECONDS = 60
 local RETRY_SOON = { ["Retry-After"] = "1" }
 local ANSWER_FIELDS = { protocol = true, headers = true, user = true }
 
@@ -182,6 +183,16 @@ local function check_origin(ws)
   return nil, 403
 end
 
+--- Logs that an opening handshake has come incomplete, now and then: any peer can send such a request.
+-- @tparam table context
+-- @tparam table request
+function upgrade.log_loss(context, request)
+  local message = handshake.lost_on_the_way(request)
+  if not message or context.now < context.loss_logged_at + LOSS_LOG_SECONDS then return end
+  context.loss_logged_at = context.now
+  context.agenda:log("warning", message)
+end
+
 --- Answers an upgrade request, the one that is due.
 -- @rfc 6455 4.2
 -- @tparam table ws
@@ -191,6 +202,7 @@ function upgrade.run(ws)
     return response.refuse(ws, 404)
   end
   local is_good, status, headers = handshake.check(exchange.request)
+  if status == 426 then upgrade.log_loss(context, exchange.request) end
   if is_good then is_good, status = check_origin(ws) end
   if not is_good then return response.refuse(ws, status, headers) end
   exchange.offered, status = handshake.subprotocols(exchange.request)
