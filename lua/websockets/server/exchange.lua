@@ -37,6 +37,7 @@ function exchange:release()
 end
 
 --- Follows a flush of what was queued.
+-- @tparam exchange _
 -- @tparam table ws
 -- @tparam integer pending bytes that still wait
 -- @tparam boolean took whether any byte was taken
