@@ -11,9 +11,11 @@ export ABSENT
 CONFORMANCE_LUAS ?= lua5.4 luajit
 # Lua 5.5 has no package yet: .ci/lua5.5/build makes it.
 export PATH := $(CURDIR)/build/lua5.5:$(PATH)
-LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance test-server bench examples)
+LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance test-server bench examples \
+  fuzz/lua fuzz/live)
 
-.PHONY: help serve test native rust rust-format rust-lint rust-test lint docs conformance bench bench-quick counts
+.PHONY: help serve test native rust rust-format rust-lint rust-test lint docs conformance bench bench-quick counts \
+  fuzz
 
 help:
 	@echo "make serve        install what is missing, start the test server, print its address; on another port:"
@@ -24,6 +26,8 @@ help:
 	@echo "make rust         what Rust's own tools say: tests, clippy, format"
 	@echo "make conformance  every Autobahn case in both roles under each engine, and the table of it; narrower:"
 	@echo "                  make conformance PARTS=\"1 12.3\" ROLES=client ENGINES=pure CONFORMANCE_LUAS=luajit"
+	@echo "make fuzz         every fuzzer, one after the other, each for SECONDS; narrower:"
+	@echo "                  make fuzz SECONDS=600 TARGETS=\"reader server\" SEED=7"
 	@echo "make lint         luacheck"
 	@echo "make docs         the reference, into build/doc"
 	@echo "make bench        everything against the machine's limit and five other libraries, for README; about 40 minutes"
@@ -48,14 +52,18 @@ native:
 
 rust: rust-format rust-lint rust-test
 
+# Not fuzz/src/lib.rs: rustfmt would look for the tests of the modules that it includes.
 rust-format:
 	@cargo fmt --check
+	@rustfmt --check --edition 2021 $(filter-out fuzz/src/lib.rs,$(wildcard fuzz/*/*.rs))
 
 rust-lint:
 	@cargo clippy --quiet --locked --features lua54 --target-dir target/lint -- -D warnings
+	@cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/lint -- -D warnings
 
 rust-test:
 	@cargo test --quiet --locked --target-dir target/lint
+	@cargo test --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/lint
 
 lint:
 	@luacheck -q $(LINTED)
@@ -87,3 +95,6 @@ bench-quick:
 counts:
 	@$(MAKE) -s --no-print-directory native LUAS="lua5.4 luajit"
 	@python3 bench/counts/run.py $(if $(TREE),--tree "$(TREE)") --tree .
+
+fuzz:
+	@SEED="$(SEED)" fuzz/run $(or $(SECONDS),60) $(TARGETS)
