@@ -13,6 +13,8 @@ const TAIL: [u8; 4] = [0, 0, 255, 255];
 // A peer may end the DEFLATE stream inside a message (7.2.3.4), but each time costs a new one.
 const MAX_ENDS: u32 = 16;
 const LEAST_ROOM: usize = 256;
+// How much is inflated in one go at most: inflating then stops, so that others need not wait.
+const MOST_ROOM: usize = 1 << 16;
 
 thread_local! {
     // Connections without context takeover borrow one of these for each message, and hold none while they are idle.
@@ -124,19 +126,22 @@ impl Inflater {
     }
 
     /// Inflates what has come of a message and appends it to `target`, which never holds more than one byte beyond
-    /// `limit`.
+    /// `limit`. Returns how many bytes were taken: the others are to be given again, unless it is all.
     ///
     /// # Errors
     /// What is wrong with the message; nothing may be inflated afterwards.
     ///
     /// RFC 7692 7.2.2
-    pub fn inflate(&mut self, bytes: &[u8], is_last: bool, limit: u64, target: &mut Vec<u8>) -> Result<(), Breach> {
+    pub fn inflate(&mut self, bytes: &[u8], is_last: bool, limit: u64, target: &mut Vec<u8>) -> Result<usize, Breach> {
         self.has_begun |= !bytes.is_empty();
-        self.run(bytes, limit, target)?;
-        if is_last {
+        let taken = self.run(bytes, limit, target)?;
+        if is_last && taken == bytes.len() {
             // A stream that has ended lacks no tail, nor does a message without bytes.
             if self.has_begun && self.stream.is_some() {
-                self.run(&TAIL, limit, target)?;
+                let mut done = 0;
+                while done < TAIL.len() {
+                    done += self.run(&TAIL[done..], limit, target)?;
+                }
             }
             self.has_begun = false;
             self.ends = 0;
@@ -144,37 +149,44 @@ impl Inflater {
                 self.release();
             }
         }
-        Ok(())
+        Ok(taken)
     }
 
-    fn run(&mut self, mut bytes: &[u8], limit: u64, target: &mut Vec<u8>) -> Result<(), Breach> {
+    fn run(&mut self, bytes: &[u8], limit: u64, target: &mut Vec<u8>) -> Result<usize, Breach> {
+        let window = self.window;
+        let enough = target.len() + MOST_ROOM;
+        let mut at = 0;
         let mut has_more = !bytes.is_empty();
-        while has_more {
-            let window = self.window;
+        while has_more && (target.len() < enough || at == 0 || at == bytes.len()) {
             let stream = self.stream.get_or_insert_with(|| {
                 let pooled = INFLATERS.with_borrow_mut(|pool| pool.remove(&window));
                 pooled.unwrap_or_else(|| Decompress::new_with_window_bits(false, window.bits))
             });
-            if target.len() == target.capacity() {
-                // One byte beyond the limit is enough to see that it is passed.
-                let room = (2 * bytes.len()).max(target.len()).max(LEAST_ROOM) as u64;
-                target.reserve_exact(room.min(limit + 1 - target.len() as u64) as usize);
+            let have = target.len();
+            // One byte beyond the limit is enough to see that it is passed.
+            let most = limit + 1 - have as u64;
+            let room = (2 * bytes.len()).max(have).clamp(LEAST_ROOM, MOST_ROOM).min(most as usize);
+            if target.capacity() - have < room {
+                target.reserve_exact(room.max(have).min(most as usize));
             }
-            let before = stream.total_in();
-            let result = stream.decompress_vec(bytes, target, FlushDecompress::Sync);
-            bytes = &bytes[(stream.total_in() - before) as usize..];
+            target.resize(have + room, 0);
+            let before = (stream.total_in(), stream.total_out());
+            let result = stream.decompress(&bytes[at..], &mut target[have..], FlushDecompress::Sync);
+            let made = (stream.total_out() - before.1) as usize;
+            at += (stream.total_in() - before.0) as usize;
+            target.truncate(have + made);
             if target.len() as u64 > limit {
                 return Err(Breach::new(TOO_BIG, "a message that inflates to more than its limit"));
             }
             let Ok(status) = result else { return Err(Breach::protocol("a message that cannot be inflated")) };
             has_more = if status == Status::StreamEnd {
                 self.end_stream()?;
-                !bytes.is_empty()
+                at < bytes.len()
             } else {
-                target.len() == target.capacity()
+                made == room
             };
         }
-        Ok(())
+        Ok(at)
     }
 
     // 7.2.3.4: after a last block another stream begins.

@@ -47,8 +47,13 @@ impl Header {
     /// Unmasks what has come of the payload; the header is then the one for the rest.
     pub fn unmask(&mut self, piece: &mut [u8]) {
         mask(piece, self.key);
-        self.key.rotate_left(piece.len() % 4);
-        self.length -= piece.len() as u64;
+        self.pass(piece.len());
+    }
+
+    /// Takes note that so many bytes of the payload were taken.
+    pub fn pass(&mut self, count: usize) {
+        self.key.rotate_left(count % 4);
+        self.length -= count as u64;
     }
 }
 

@@ -132,7 +132,7 @@ impl Incoming {
         let mut pieces = 0;
         // A large message comes in pieces that the processor's cache can hold: each is unmasked and kept before the
         // next.
-        while may_have_more && pieces < PIECES && delivery.batch.items.is_empty() {
+        while may_have_more && pieces < PIECES && delivery.batch.items.is_empty() && !delivery.batch.is_full() {
             let room = if self.has_unread { 0 } else { INPUT_BYTES };
             may_have_more = self.read_more(room, delivery, budget, |target| receive(fd, target))?;
             self.has_heard = true;

@@ -9,6 +9,9 @@ use crate::protocol::{Breach, CLOSE, COMPRESSED, FINAL, NOT_UTF8, TEXT, TOO_BIG}
 
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
+/// What a fragment, and a byte that is inflated, count of that: both are work that the messages do not show.
+const FRAGMENT_BYTES: usize = BATCH_BYTES / BATCH_MESSAGES;
+const INFLATED_WEIGHT: usize = 16;
 /// What a buffer of an unfinished message is charged in addition to its bytes.
 const BUFFER_BYTES: u64 = 128;
 /// How much is unmasked and kept at a time: as much as the processor's nearest cache holds.
@@ -55,7 +58,8 @@ impl Batch {
         self.items.push((opcode.into(), payload));
     }
 
-    fn is_full(&self) -> bool {
+    /// Tells whether a connection has had its share of a turn.
+    pub fn is_full(&self) -> bool {
         self.items.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
     }
 }
@@ -125,6 +129,17 @@ impl Message {
             self.header.unmask(block);
             self.bytes.extend_from_slice(block);
         }
+    }
+
+    // Keeps what a piece of payload inflates to. Returns how much of it was taken.
+    fn inflate(&mut self, piece: &mut [u8], inflater: &mut Inflater, limit: u64) -> Result<usize, Breach> {
+        payload::mask(piece, self.header.key);
+        let is_last = self.header.first >= FINAL && self.header.length == piece.len() as u64;
+        let taken = inflater.inflate(piece, is_last, limit, &mut self.bytes)?;
+        self.header.pass(taken);
+        // The rest is read again as it has come.
+        payload::mask(&mut piece[taken..], self.header.key);
+        Ok(taken)
     }
 
     // 8.1: checks the bytes after the first `from`, as soon as they are here: the rest of the frame need not come.
@@ -214,25 +229,26 @@ impl Reader {
         let is_compressed = header.first & COMPRESSED > 0;
         let message = self.message.get_or_insert_with(|| Box::new(Message::new(opcode, is_compressed)));
         message.begin_frame(header);
+        batch.bytes += FRAGMENT_BYTES;
         Ok(header.size + self.take_piece(&mut bytes[from..], batch, budget)?)
     }
 
     // Takes what has come of the current frame's payload. Returns how many bytes that was.
     fn take_piece(&mut self, bytes: &mut [u8], batch: &mut Batch, budget: &mut Budget) -> Result<usize, Breach> {
         let Some(message) = &mut self.message else { return Ok(0) };
-        let count = message.header.length.min(bytes.len() as u64) as usize;
-        let piece = &mut bytes[..count];
+        let mut count = message.header.length.min(bytes.len() as u64) as usize;
         let have = message.bytes.len();
         match self.rules.inflate {
             Some(window) if message.begun.is_compressed => {
-                message.header.unmask(piece);
                 let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(window)));
-                inflater.inflate(piece, message.is_whole(), self.rules.max_message_bytes, &mut message.bytes)?;
+                let piece = &mut bytes[..count.min(BLOCK_BYTES)];
+                count = message.inflate(piece, inflater, self.rules.max_message_bytes)?;
+                batch.bytes += INFLATED_WEIGHT * (message.bytes.len() - have);
                 if message.is_whole() && window.no_context_takeover {
                     self.inflater = None;
                 }
             }
-            _ => message.keep(piece, batch, budget),
+            _ => message.keep(&mut bytes[..count], batch, budget),
         }
         message.check_utf8(have)?;
         let size = message.bytes.len();

@@ -8,9 +8,26 @@ fn window(bits: u8, no_context_takeover: bool) -> Window {
     Window { bits, level: 6, no_context_takeover }
 }
 
+// Gives what was not taken again, until all of it is taken.
+fn append(
+    inflater: &mut Inflater,
+    bytes: &[u8],
+    is_last: bool,
+    limit: u64,
+    target: &mut Vec<u8>,
+) -> Result<(), Breach> {
+    let mut taken = inflater.inflate(bytes, is_last, limit, target)?;
+    while taken < bytes.len() {
+        let more = inflater.inflate(&bytes[taken..], is_last, limit, target)?;
+        assert!(more > 0);
+        taken += more;
+    }
+    Ok(())
+}
+
 fn inflate(inflater: &mut Inflater, bytes: &[u8], limit: u64) -> Result<Vec<u8>, u16> {
     let mut target = Vec::new();
-    let result = inflater.inflate(bytes, true, limit, &mut target);
+    let result = append(inflater, bytes, true, limit, &mut target);
     assert!(target.capacity() as u64 <= limit + 1, "{} of {limit}", target.capacity());
     result.map(|()| target).map_err(|breach| breach.code)
 }
@@ -52,8 +69,8 @@ fn messages_of_all_lengths_come_back_through_every_window_cut_anywhere() {
                 let compressed = deflater.compress(&source[..size]).unwrap();
                 let cut = compressed.len() * (size % 5) / 4;
                 let mut target = Vec::new();
-                inflater.inflate(&compressed[..cut], false, size as u64, &mut target).unwrap();
-                inflater.inflate(&compressed[cut..], true, size as u64, &mut target).unwrap();
+                append(&mut inflater, &compressed[..cut], false, size as u64, &mut target).unwrap();
+                append(&mut inflater, &compressed[cut..], true, size as u64, &mut target).unwrap();
                 assert_eq!(target, source[..size], "{bits} {forgets} {size}");
             }
         }
@@ -75,6 +92,20 @@ fn the_limit_holds_at_and_one_past() {
         assert_eq!(inflate(&mut Inflater::new(window(15, true)), &bomb, limit), Err(1009), "{limit}");
     }
     assert_eq!(inflate(&mut Inflater::new(window(15, true)), &bomb, 100_000).unwrap().len(), 100_000);
+}
+
+#[test]
+fn what_inflates_to_much_is_taken_in_parts() {
+    let bomb = Deflater::new(window(15, false), 0).compress(&vec![0; 10_000_000]).unwrap();
+    let mut inflater = Inflater::new(window(15, false));
+    let mut target = Vec::new();
+    let mut at = 0;
+    while at < bomb.len() {
+        let before = target.len();
+        at += inflater.inflate(&bomb[at..], true, 10_000_000, &mut target).unwrap();
+        assert!(target.len() - before <= 2 * MOST_ROOM);
+    }
+    assert_eq!(target.len(), 10_000_000);
 }
 
 #[test]

@@ -135,6 +135,29 @@ describe("an echo goes on while another peer", function()
     end)
   end)
 
+  it("sends messages in fragments of one byte: a turn reads no more frames of it than of others", function()
+    local most, heard = 0, 0
+    local s = server.start({ protocols = { echo = server.echo, flood = function(ws)
+      ws:on_receive(function(_, payload)
+        assert.equal("aaaaaaaaaaaaaaaa", payload)
+        heard = heard + 1
+      end)
+    end } })
+    local c, flood = client.open(s, "echo"), client.open(s, "flood")
+    local message = flood:frame(1, "a", false) .. flood:frame(0, "a", false):rep(14) .. flood:frame(0, "a")
+    flood.connection:send(message:rep(300))
+    local turn = s.turn
+    function s:turn(ms)
+      local before = heard
+      turn(self, ms)
+      most = math.max(most, heard - before)
+    end
+    echo_goes_on(s, c)
+    s:pump(function() return heard == 300 end, "all messages")
+    -- What is left is read once more in the same turn.
+    assert.is_true(most <= 2 * 17, most .. " messages of 16 frames in a turn")
+  end)
+
   it("does all of it at once, under a loop that watches READ only", function()
     local socket, watched = require("socket"), {}
     local s = start({

@@ -102,7 +102,10 @@ function support.inflater(engine, how)
     }
     has_begun = not fin
     local batch = {}
-    if reader:feed(stream, batch) == 0 then return "" end
+    local count, again = reader:feed(stream, batch)
+    -- What inflates to much takes more than one call.
+    while count == 0 and again do count, again = reader:feed("", batch) end
+    if count == 0 then return "" end
     if batch[1] == 2 then return batch[2] end
     return nil, batch[1], batch[2]
   end

@@ -4,6 +4,7 @@
 
 local concat, floor, max, min = table.concat, math.floor, math.max, math.min
 local sub = string.sub
+local HUGE = math.huge
 
 local deflate = {}
 
@@ -17,9 +18,9 @@ local LAST_BLOCK = "\3\0"
 local BAD_DATA, TOO_BIG = 1002, 1009
 
 -- One byte inflates to at most this many. Inflating cannot be stopped within a call: pieces are cut so that they pass
--- the limit by a few ten thousand bytes at most.
+-- the limit by a few ten thousand bytes at most, and delay others for no longer than 128 KiB take.
 local MAX_EXPANSION = 1032
-local LEAST_PIECE = 64
+local LEAST_PIECE, MOST_PIECE = 64, 128
 
 -- A peer may end the DEFLATE stream inside a message (7.2.3.4), but each time costs a new one.
 local MAX_ENDS = 16
@@ -107,10 +108,12 @@ local function end_stream(self)
   return self.ends <= MAX_ENDS
 end
 
-local function run(self, bytes, made, limit, parts)
+-- Returns how many bytes have come of all until now, and how many of these were taken: all, or where `enough` came of
+-- them, a part.
+local function run(self, bytes, made, limit, parts, enough)
   local at, size = 1, #bytes
-  while at <= size do
-    local stop = min(size, at - 1 + max(LEAST_PIECE, floor((limit - made) / MAX_EXPANSION)))
+  while at <= size and made < enough do
+    local stop = min(size, at - 1 + max(LEAST_PIECE, min(MOST_PIECE, floor((limit - made) / MAX_EXPANSION))))
     local before = self.stream and self.taken or 0
     local is_good, out, ended, taken = pcall(self.stream or open(self), sub(bytes, at, stop))
     if not is_good then return nil, BAD_DATA, "a message that cannot be inflated" end
@@ -121,7 +124,7 @@ local function run(self, bytes, made, limit, parts)
     self.taken = taken
     if ended and not end_stream(self) then return nil, BAD_DATA, "a message of too many streams" end
   end
-  return made
+  return made, at - 1
 end
 
 --- Gives the memory back.
@@ -134,23 +137,29 @@ end
 -- @tparam string bytes
 -- @tparam boolean fin whether the message ends with them
 -- @tparam number limit bytes that may come of it at most
+-- @tparam[opt] number enough stop soon after so many have come
 -- @treturn[1] string
+-- @treturn[1] integer how many bytes were taken; the others are to be given again, with `fin`
 -- @treturn[2] nil
 -- @treturn[2] number close code 1002 or 1009
 -- @treturn[2] string what is wrong
 -- @rfc 7692 7.2.2
-function Inflater:inflate(bytes, fin, limit)
+function Inflater:inflate(bytes, fin, limit, enough)
   local parts = {}
   if bytes ~= "" then self.begun = true end
-  local made, code, why = run(self, bytes, 0, limit, parts)
-  -- Where the stream has ended there is nothing to put back, and a message without bytes has none.
-  if made and fin and self.begun and self.stream then made, code, why = run(self, TAIL, made, limit, parts) end
-  if not made then return nil, code, why end
-  if fin then
+  local made, taken, why = run(self, bytes, 0, limit, parts, enough or HUGE)
+  if made and fin and taken == #bytes then
+    -- Where the stream has ended there is nothing to put back, and a message without bytes has none.
+    if self.begun and self.stream then
+      local code
+      made, code, why = run(self, TAIL, made, limit, parts, HUGE)
+      if not made then return nil, code, why end
+    end
     self.begun, self.ends = false, 0
     if self.forgets then self:release() end
   end
-  return concat(parts)
+  if not made then return nil, taken, why end
+  return concat(parts), taken
 end
 
 return deflate

@@ -13,6 +13,12 @@ local read_header, check_close, open_message = header.read, header.check_close, 
 
 local BATCH_MESSAGES = 256
 local BATCH_BYTES = 1048576
+-- What a fragment, and a byte that is inflated, count of that: both are work that the messages do not show.
+local FRAGMENT_BYTES = BATCH_BYTES / BATCH_MESSAGES
+local INFLATED_WEIGHT = 16
+-- How many inflated bytes fill a batch, and how much of what is to be inflated is taken at a time.
+local INFLATED_BYTES = BATCH_BYTES / INFLATED_WEIGHT
+local PACKED_BYTES = 8192
 local TEXT_FRAME, BINARY_FRAME = 0x81, 0x82
 local CLOSE = 8
 local FIRST_CLOSE_CODE = 1000
@@ -46,16 +52,18 @@ local function finish(self)
   self.message, self.rest, self.ended, self.inflater = false, false, true, false
 end
 
--- What a piece of a compressed message inflates to. Like a step: nil, close code and what is wrong.
+-- What a piece of a compressed message inflates to, and how much of the piece was taken. Like a step: nil, close code
+-- and what is wrong.
 local function inflate(self, current, piece, is_last)
   local inflater = self.inflater or deflate.inflater(self.options.deflate.inflate)
   self.inflater = inflater
-  local bytes, code, why = inflater:inflate(piece, is_last, self.options.max_message_bytes - current.have)
-  if not bytes then return nil, code, why end
+  local room = self.options.max_message_bytes - current.have
+  local bytes, taken, why = inflater:inflate(piece, is_last, room, INFLATED_BYTES)
+  if not bytes then return nil, taken, why end
   -- What keeps no context is nothing between messages.
-  if is_last and inflater.forgets then self.inflater = false end
+  if is_last and taken == #piece and inflater.forgets then self.inflater = false end
   current.have = current.have + #bytes
-  return bytes
+  return bytes, taken
 end
 
 -- The payload that stands between two positions, unmasked where the peer masks.
@@ -65,19 +73,24 @@ local function cut(self, chunk, first, last, k1, k2, k3, k4)
 end
 
 -- Takes what has come of the current frame's payload. Like all steps it returns the next position, and
--- where there is something for the batch, an opcode and a payload or a close code and what is wrong.
+-- where there is something for the batch, an opcode and a payload or a close code and what is wrong; then how many
+-- bytes were inflated.
 local function take_payload(self, current, chunk, position, size)
   local last = position + current.remaining - 1
   if last > size then last = size end
+  if current.packed and last - position >= PACKED_BYTES then last = position + PACKED_BYTES - 1 end
   local count = last - position + 1
   local piece = cut(self, chunk, position, last, current.k1, current.k2, current.k3, current.k4)
-  current.remaining = current.remaining - count
-  local is_last = current.final and current.remaining == 0
+  local is_last = current.final and current.remaining == count
+  local inflated
   if current.packed then
-    local code, why
-    piece, code, why = inflate(self, current, piece, is_last)
-    if not piece then return last + 1, code, why end
+    local taken, why
+    piece, taken, why = inflate(self, current, piece, is_last)
+    if not piece then return last + 1, taken, why end
+    inflated = #piece
+    if taken < count then count, last, is_last = taken, position + taken - 1, false end
   end
+  current.remaining = current.remaining - count
   if current.utf8_state then
     current.utf8_state = next_utf8(current.utf8_state, piece, 1, #piece)
     -- 8.1, as soon as the bad byte is here: the rest of the frame need not come.
@@ -89,14 +102,14 @@ local function take_payload(self, current, chunk, position, size)
     if piece ~= "" and not current:keep(piece, budget) then
       return last + 1, TOO_BIG, "no room for unfinished messages"
     end
-    return last + 1
+    return last + 1, nil, nil, inflated
   end
   if current.utf8_state and current.utf8_state ~= 0 then
     return last + 1, NOT_UTF8, "a text that ends inside a character"
   end
   current:refund(budget)
   self.message = false
-  return last + 1, current.opcode, current:join(piece)
+  return last + 1, current.opcode, current:join(piece), inflated
 end
 
 -- Control frames are small: one that has not come whole is read again from its header.
@@ -166,7 +179,11 @@ local function read_frames(self, chunk, position, batch)
         or sub(chunk, start, after - 1)
       if first == BINARY_FRAME or valid_utf8(payload) then opcode = first - 128 end
     end
-    if not opcode then after, opcode, payload = step(self, chunk, position, size) end
+    if not opcode then
+      local inflated
+      after, opcode, payload, inflated = step(self, chunk, position, size)
+      if inflated then total = total + INFLATED_WEIGHT * inflated end
+    end
     if opcode then
       count = count + 1
       batch[2 * count - 1], batch[2 * count] = opcode, payload
@@ -182,6 +199,12 @@ local function read_frames(self, chunk, position, batch)
     elseif after == position then
       self.rest, self.position = sub(chunk, position), 1
       return count, false
+    else
+      total = total + FRAGMENT_BYTES
+      if after <= size and is_full(count, total) then
+        self.rest, self.position = chunk, after
+        return count, true
+      end
     end
     position = after
   end
