@@ -8,6 +8,7 @@
 
 mod deflate;
 mod digest;
+mod errors;
 mod fanout;
 mod frame;
 mod hub;

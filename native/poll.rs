@@ -93,8 +93,8 @@ impl Poll {
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
 
-    /// Waits until something is ready; `None` without end.
-    pub fn wait(&mut self, time: Option<Duration>) {
+    /// Waits until something is ready; `None` without end. Returns whether waiting failed.
+    pub fn wait(&mut self, time: Option<Duration>) -> bool {
         let time = time.and_then(|time| {
             // Old systems count in whole milliseconds: rounding down would make us wait in a busy loop.
             let milliseconds = time.as_nanos().div_ceil(1_000_000) as u64;
@@ -102,9 +102,10 @@ impl Poll {
         });
         self.events.clear();
         let room = rustix::buffer::spare_capacity(&mut self.events);
-        // A signal ends a wait early, and nothing is ready then.
-        let _ = epoll::wait(&self.epoll, room, time.as_ref());
+        let result = epoll::wait(&self.epoll, room, time.as_ref());
         self.events.reverse();
+        // A signal ends a wait early, and nothing is ready then.
+        result.is_err_and(|error| error != Errno::INTR)
     }
 
     /// Takes the next descriptor that the last wait found.

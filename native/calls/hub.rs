@@ -11,8 +11,8 @@ use rustix::io::{ioctl_fionbio, Errno};
 use rustix::net::{accept_with, SocketFlags};
 
 use super::collector::{make_room, LARGE_BYTES};
-use super::errors::word;
 use super::settings::{limit, limits};
+use crate::errors::{accept_word, word};
 use crate::frame::Frame;
 use crate::hub::Hub;
 use crate::input::deliver;
@@ -121,11 +121,12 @@ fn wire(lua: &Lua) -> Option<Result<Made, &'static str>> {
     }
 }
 
-/// `hub:accept(fd, is_foreign) -> wire`, or nil and why there is none: the next connection of a listening socket
+/// `hub:accept(fd, is_foreign) -> wire`, or nil and why there is none, `closed` where only this one is lost: the next
+/// connection of a listening socket
 fn accept(lua: &Lua) -> Option<Result<Made, &'static str>> {
     match accept_with(lua.arg(2).fd()?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
         Ok(socket) => new_wire(lua, socket, &[], lua.arg(3).boolean()).map(Ok),
-        Err(error) => Some(Err(word(error))),
+        Err(error) => Some(Err(accept_word(error))),
     }
 }
 
@@ -237,14 +238,16 @@ fn seconds(lua: &Lua) -> Option<Duration> {
 
 /// `hub:wait(seconds, owners, readable, writable, is_side) -> reads, writes`: fills `readable` with descriptors that
 /// can be read, and `writable` with owners of those that can be written. Nil seconds wait for ever. `is_side` waits for
-/// the side.
-fn wait(lua: &Lua) -> Option<(usize, usize)> {
+/// the side. `reads` is -1 where waiting failed.
+fn wait(lua: &Lua) -> Option<(i32, usize)> {
     let owners = lua.arg(3).table()?;
     let readable = lua.arg(4).table()?;
     let writable = lua.arg(5).table()?;
     let is_side = lua.arg(6).boolean();
     with(lua, |hub| hub.output.is_in_turn = true)?;
-    with_poll(lua, is_side, |poll| poll.wait(seconds(lua)))?;
+    if with_poll(lua, is_side, |poll| poll.wait(seconds(lua)))? {
+        return Some((-1, 0));
+    }
     let mut reads = 0;
     let mut writes = 0;
     while let Some(ready) = with(lua, |hub| hub.next_ready(is_side))? {
@@ -254,7 +257,7 @@ fn wait(lua: &Lua) -> Option<(usize, usize)> {
         }
         if ready.can_read && !is_side {
             reads += 1;
-            readable.set(reads, ready.fd);
+            readable.set(reads as usize, ready.fd);
         }
         if ready.can_write {
             owners.with(ready.fd as usize, |owner| {

@@ -4,7 +4,6 @@
 
 mod collector;
 mod engine;
-mod errors;
 pub mod hub;
 mod settings;
 mod system;

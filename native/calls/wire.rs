@@ -8,10 +8,10 @@ use rustix::net::{getpeername, shutdown as shut_down, Shutdown};
 
 use super::collector::{make_room, LARGE_BYTES};
 use super::engine;
-use super::errors::word;
 use super::hub::WireObject;
 use super::settings::{limits, rules};
 use crate::deflate::Codec;
+use crate::errors::word;
 use crate::frame::Frame;
 use crate::hub::Hub;
 use crate::input::deliver;

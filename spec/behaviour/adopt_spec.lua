@@ -68,6 +68,32 @@ describe("context:adopt", function()
     assert.same({ 1, "two" }, { c:message() })
   end)
 
+  it("takes no more than LuaSocket has read ahead, however much the peer has sent", function()
+    local s, listening = start({ protocols = { echo = server.echo } })
+    local c = client.connect(s)
+    local accepted = listening:accept()
+    local messages = c:frame(1, ("x"):rep(1000)):rep(100)
+    c.connection:send(client.upgrade({ protocol = "echo" }) .. messages)
+    accepted:settimeout(20)
+    local line, asked = accepted:receive("*l"), 0
+    local methods = getmetatable(accepted).__index
+    local receive = methods.receive
+    methods.receive = function(self, pattern)
+      if self == accepted then
+        assert.is_number(pattern)
+        asked = asked + pattern
+      end
+      return receive(self, pattern)
+    end
+    local is_good, ws = pcall(s.context.adopt, s.context, accepted, line .. "\r\n")
+    methods.receive = receive
+    assert.is_true(is_good, ws)
+    -- In pure Lua the object stays, and is read as usual.
+    if server.is_native then assert.is_true(asked <= 8192) end
+    assert.equal(101, (c:read_head()))
+    for _ = 1, 100 do assert.same({ 1, ("x"):rep(1000) }, { c:message() }) end
+  end)
+
   it("takes a whole request with messages after it as bytes", function()
     local s, listening = start({ protocols = { echo = server.echo } })
     local c = client.connect(s)

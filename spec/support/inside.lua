@@ -90,6 +90,48 @@ function inside.record_listener(context)
   return record
 end
 
+--- Let accepting fail as the system would have it.
+-- @tparam table context
+-- @tparam {string,...} words taken from the front, one for each try: `lost`, `no memory`
+-- @treturn function undoes it
+function inside.fail_accepts(context, words)
+  local listener, wires = context.listener, context.wire_class
+  local methods = getmetatable(listener.socket).__index
+  local accept = methods.accept
+  local function try(texts, real, self, ...)
+    local word = table.remove(words, 1)
+    if word then return nil, texts[word] end
+    return real(self, ...)
+  end
+  function methods.accept(self, ...)
+    if self ~= listener.socket then return accept(self, ...) end
+    return try({ lost = "Protocol error", ["no memory"] = "Cannot allocate memory" }, accept, self, ...)
+  end
+  if listener.wires then
+    inside.replace(context, "wire_class", { accept = function(hub, ...)
+      local source = { accept = function(_, ...)
+        return try({ lost = "closed", ["no memory"] = "out of memory" }, hub.source.accept, hub.source, ...)
+      end }
+      return wires.accept({ source = source }, ...)
+    end })
+  end
+  return function() methods.accept = accept end
+end
+
+--- Let the next waits of a context fail, as they do where the system is short of memory.
+-- @tparam table context
+-- @tparam integer count
+function inside.fail_waits(context, count)
+  local real = context.poller
+  local is_native = context.engine.name == "native"
+  inside.replace(context, "poller", { wait = function(...)
+    if count == 0 then return real.wait(...) end
+    count = count - 1
+    if not is_native then error("select failed") end
+    return -1, 0
+  end })
+end
+
 --- The owners of the messages that a turn has read and still has to deliver.
 -- @tparam table context
 -- @treturn table list

@@ -1,13 +1,16 @@
 --- Which sockets are ready, by the accelerator: any number of them, at a cost for the ready ones only.
 -- @module websockets.poller.native
-local native_poller = {}
+local native_poller = {
+  --- What a turn raises where waiting has failed.
+  fault = "epoll_wait failed",
+}
 native_poller.__index = native_poller
 
 --- Makes a poller.
 -- @tparam table hub of `websockets.wire.native`
 -- @tparam table owners descriptor -> what `wait` reports as writable
 -- @treturn native_poller its `wait` and `source` are as in `websockets.poller.select`, for any number of sockets; what
--- is readable is reported by its descriptor
+-- is readable is reported by its descriptor, and -1 in place of how many where waiting has failed
 function native_poller.new(hub, owners)
   local source = hub.source
   return setmetatable({

@@ -2,7 +2,10 @@
 -- @module websockets.poller.select
 local luasocket = require("websockets.transport.luasocket")
 
-local select_poller = {}
+local select_poller = {
+  --- What a turn raises where waiting has failed: the words of LuaSocket's `select`.
+  fault = "select failed",
+}
 select_poller.__index = select_poller
 
 -- LuaSocket goes on waiting after a signal, and Lua notices a Ctrl-C only between its waits.

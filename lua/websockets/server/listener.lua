@@ -16,6 +16,13 @@ local ACCEPTS_A_TURN = 64
 local TURNED_AWAY = http.response_head(503, { ["Retry-After"] = "1" }, 0, "close")
 local REST_SECONDS = 1
 
+-- What LuaSocket says where a connection, or its network, was lost before it was accepted: the next one may be there.
+local LOST = {
+  closed = true, ["Protocol error"] = true, ["Protocol not available"] = true, ["Operation not supported"] = true,
+  ["Network is down"] = true, ["Network is unreachable"] = true, ["Host is down"] = true,
+  ["No route to host"] = true, ["Machine is not on the network"] = true,
+}
+
 local floor = math.floor
 
 local function try_listen(make, address, port, dual)
@@ -81,7 +88,7 @@ function listener.open(context)
   local fd = socket.getfd and floor(socket:getfd()) or -1
   return setmetatable({
     context = context, socket = socket, adopted = settings.socket ~= nil, is_closed = false, announced = false,
-    fd = fd, spare = luasocket.library().tcp4(), resting = false,
+    fd = fd, spare = luasocket.library().tcp4(), resting = false, has_warned = false,
     -- The accelerator accepts by itself where there is a descriptor.
     wires = fd >= 0 and context.wire_class.accept and {} or false,
   }, listener)
@@ -136,7 +143,9 @@ end
 -- @tparam string why
 function listener:rest(why)
   local context = self.context
-  context.agenda:log("warning", "accepting rests a second: " .. tostring(why))
+  -- Once, until a connection is accepted again.
+  if not self.has_warned then context.agenda:log("warning", "accepting rests a second: " .. tostring(why)) end
+  self.has_warned = true
   if self.spare then
     self.spare:close()
     local socket = self.socket:accept()
@@ -190,6 +199,7 @@ end
 local function accept_wires(self)
   local context, wires = self.context, self.wires
   local count, why = context.wire_class.accept(context.hub, self.fd, wires, self.adopted)
+  if count > 0 then self.has_warned = false end
   for i = 1, count do
     local wire = wires[i]
     wires[i] = false
@@ -203,15 +213,18 @@ end
 function listener:accept()
   if self.is_closed or self.resting then return end
   if self.wires then return accept_wires(self) end
+  local lost = 0
   for _ = 1, ACCEPTS_A_TURN do
     local socket, why = self.socket:accept()
     if socket then
+      self.has_warned = false
       listener.take(self.context, socket)
     elseif why == "timeout" then
       return
-    elseif why ~= "closed" then
+    else
+      lost = lost + 1
       -- Out of descriptors or memory: to go on would spin.
-      return self:rest(why)
+      if not LOST[why] or lost == ACCEPTS_A_TURN then return self:rest(why) end
     end
   end
 end

@@ -9,6 +9,8 @@ local turn = require("websockets.turn.turn")
 local entry = {}
 
 local GOING_AWAY = 1001
+-- After waiting has failed, the next try is this much later; so many in a row are an error.
+local FAULT_SECONDS, MAX_FAULTS = 0.1, 50
 
 local finish = turn.finish
 
@@ -46,12 +48,28 @@ local function raise_failure(agenda)
   end
 end
 
+-- What is raised may have a position before it.
+local function is_fault(poller, err)
+  return type(err) == "string" and err:sub(-#poller.fault) == poller.fault
+end
+
+-- Waiting has failed: where the system is short of memory, that passes.
+local function follow_fault(context)
+  local poller = context.poller
+  local fault = poller.fault
+  local is_next = poller.fault_turn == context.turn - 1
+  poller.fault_turn, poller.faults = context.turn, is_next and poller.faults + 1 or 1
+  if poller.faults == 1 then context.agenda:log("error", fault .. ": it is tried again") end
+  if poller.faults >= MAX_FAULTS then context.agenda:fail(fault) end
+  require("socket").sleep(FAULT_SECONDS)
+end
+
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
   local protected, agenda = guard.choose(), context.agenda
   local is_good, first, second, third = protected(turn.whole, context, work, ...)
   if not is_good then
-    agenda:fail(first)
+    if is_fault(context.poller, first) then follow_fault(context) else agenda:fail(first) end
     first = nil
     local is_finished, err = protected(finish, context)
     if not is_finished then agenda:fail(err) end

@@ -172,7 +172,11 @@ function turn.serve(context, seconds)
     writable[i] = false
     flush(ws)
   end
-  if reads > 0 then deliver(read_ready, context, readable, reads) end
+  if reads > 0 then
+    deliver(read_ready, context, readable, reads)
+  elseif reads < 0 then
+    error(poller.fault, 0)
+  end
   if agenda.waiting_count > 0 then read_waiting(context) end
   if now >= due then context.timers:run(now) end
 end

@@ -110,14 +110,22 @@ function native.is_own(wire)
   return type(wire) == "userdata"
 end
 
--- LuaSocket reads ahead: what it holds is taken too. Its object gives up the descriptor.
+-- Takes what LuaSocket has read ahead: at most 8 KiB. A larger pattern would read from the network as well, where a peer
+-- may send faster than this reads.
+local function read_ahead(socket)
+  local bytes = {}
+  while socket:dirty() do bytes[#bytes + 1] = socket:receive(1) end
+  return table.concat(bytes)
+end
+
+-- The LuaSocket object gives up the descriptor.
 local function take_over(hub, socket)
   socket:settimeout(0)
-  local bytes, _, partial = socket:receive("*a")
   local fd = socket:getfd()
-  if fd < 0 or socket:dirty() then return nil end
+  if fd < 0 then return nil end
+  local bytes = read_ahead(socket)
   socket:setfd(-1)
-  return hub.source:wire(fd, bytes or partial)
+  return hub.source:wire(fd, bytes)
 end
 
 --- Accepts connections of a listening socket, up to 64 in a call.
@@ -134,11 +142,11 @@ function native.accept(hub, fd, wires, is_foreign)
     if wire then
       count = count + 1
       wires[count] = wire
-    elseif why ~= "closed" and why ~= "reset" then
+    elseif why ~= "closed" then
       return count, why
     end
   end
-  return count
+  return count, count == 0 and "no connection could be accepted" or nil
 end
 
 --- Looks up a host name in a thread, while the loop goes on. Not in `websockets.wire.stream`.
