@@ -4,7 +4,7 @@
 
 local body_reader = require "websockets.http.body"
 local choices = require "fuzz.lua.choices"
-local handshake = require "websockets.protocol.handshake"
+local origin = require "websockets.protocol.origin"
 local head_reader = require "websockets.http.head"
 local uri = require "websockets.http.uri"
 
@@ -32,8 +32,8 @@ local function check_request(request)
   assert(request.minor == 0 or request.headers.host)
   assert(not (request.chunked and request.headers["content-length"]), "a body with two lengths")
   assert(request.length >= 0 and request.length % 1 == 0)
-  handshake.is_upgrade(request)
-  handshake.allows_origin(nil, request)
+  head_reader.asks_for(request, "websocket")
+  origin.allows(nil, request)
 end
 
 -- Serves a connection. Gives a line for each request, the last may be a status.

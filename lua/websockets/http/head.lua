@@ -228,6 +228,16 @@ function http.persistence(request, is_last)
   return true, request.minor == 0 and "keep-alive" or ""
 end
 
+--- Tells whether a request asks to go on with another protocol.
+-- @rfc 9110 7.8
+-- @rfc 6455 4.2.1
+-- @tparam table request
+-- @tparam string protocol in lower case
+-- @treturn boolean
+function http.asks_for(request, protocol)
+  return request.minor == 1 and fields.has_token(request.headers.upgrade, protocol)
+end
+
 --- Writes a response head.
 -- @tparam integer status 100 to 599
 -- @tparam ?table headers name -> value or list of values, already checked

@@ -7,14 +7,6 @@ local handshake = {}
 
 local find = string.find
 
---- Tells whether a request asks for WebSocket.
--- @rfc 6455 4.2.1
--- @tparam table request
--- @treturn boolean
-function handshake.is_upgrade(request)
-  return request.minor == 1 and fields.has_token(request.headers.upgrade, "websocket")
-end
-
 -- RFC 6455 4.2.1 (5): the Base64 of 16 bytes has 24 characters.
 local function is_key(key)
   return #key == 24 and find(key, "^[a-zA-Z0-9+/]*==$") ~= nil

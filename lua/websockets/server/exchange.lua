@@ -1,7 +1,6 @@
 --- The HTTP phase of a connection to us: requests in, one answer each, until it ends or becomes a WebSocket.
 -- @module websockets.server.exchange
 local body_reader = require("websockets.http.body")
-local fields = require("websockets.http.fields")
 local http = require("websockets.http.head")
 local lifecycle = require("websockets.connection.lifecycle")
 local response = require("websockets.server.response")
@@ -66,8 +65,7 @@ local function run(self, ws, text)
   local request = self.request
   self.stage = "answer"
   if self.raw then self.raw = false end
-  -- RFC 6455 4.2.1
-  if request.minor == 1 and fields.has_token(request.headers.upgrade, "websocket") then return upgrade.run(ws) end
+  if http.asks_for(request, "websocket") then return upgrade.run(ws) end
   if request.headers["sec-websocket-key"] then upgrade.log_loss(ws.context, request) end
   response.await(ws)
   call_on_http(self, ws, text)

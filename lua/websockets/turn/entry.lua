@@ -3,6 +3,7 @@
 -- @module websockets.turn.entry
 local guard = require("websockets.turn.guard")
 local lifecycle = require("websockets.connection.lifecycle")
+local luasocket = require("websockets.transport.luasocket")
 local outside = require("websockets.turn.outside")
 local turn = require("websockets.turn.turn")
 
@@ -61,7 +62,7 @@ local function follow_fault(context)
   poller.fault_turn, poller.faults = context.turn, is_next and poller.faults + 1 or 1
   if poller.faults == 1 then context.agenda:log("error", fault .. ": it is tried again") end
   if poller.faults >= MAX_FAULTS then context.agenda:fail(fault) end
-  require("socket").sleep(FAULT_SECONDS)
+  luasocket.library().sleep(FAULT_SECONDS)
 end
 
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.

@@ -110,8 +110,8 @@ function native.is_own(wire)
   return type(wire) == "userdata"
 end
 
--- Takes what LuaSocket has read ahead: at most 8 KiB. A larger pattern would read from the network as well, where a peer
--- may send faster than this reads.
+-- Takes what LuaSocket has read ahead: at most 8 KiB. A larger pattern would read from the network as well, where a
+-- peer may send faster than this reads.
 local function read_ahead(socket)
   local bytes = {}
   while socket:dirty() do bytes[#bytes + 1] = socket:receive(1) end

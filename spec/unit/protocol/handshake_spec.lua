@@ -23,15 +23,15 @@ local function request_with(changes, first)
   return assert(http.parse(table.concat(lines, "\r\n") .. "\r\n\r\n"))
 end
 
-describe("handshake.is_upgrade", function()
+describe("http.asks_for", function()
   it("tells a request for WebSocket", function()
     for _, value in ipairs({ "websocket", "WebSocket", "h2c, websocket" }) do
-      assert.is_true(handshake.is_upgrade(request_with({ Upgrade = value })))
+      assert.is_true(http.asks_for(request_with({ Upgrade = value }), "websocket"))
     end
     for _, value in ipairs({ false, "websockets", "h2c", "websocket/13" }) do
-      assert.is_false(handshake.is_upgrade(request_with({ Upgrade = value })))
+      assert.is_false(http.asks_for(request_with({ Upgrade = value }), "websocket"))
     end
-    assert.is_false(handshake.is_upgrade(request_with({}, "GET / HTTP/1.0")))
+    assert.is_false(http.asks_for(request_with({}, "GET / HTTP/1.0"), "websocket"))
   end)
 end)
 
