@@ -3,10 +3,11 @@
 
 use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::{ops::Range, rc::Rc};
+use std::{ops::Range, rc::Rc, time::Duration};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_linger, set_tcp_user_timeout};
 
 use crate::deflate::Codec;
 use crate::digest::masking_key;
@@ -88,6 +89,17 @@ impl Wire {
         self.out.codec = codec;
         self.out.is_client = !rules.is_server;
         self.out.reports_all = false;
+    }
+
+    /// Tells for how many seconds the system may keep what the peer does not take, after the connection is closed; 0
+    /// resets it then.
+    pub fn set_linger(&self, seconds: f64) {
+        // Other kinds of sockets have neither, and refuse; so does one that the peer has reset.
+        let _ = if seconds > 0.0 {
+            set_tcp_user_timeout(&self.fd, (seconds * 1000.0).max(1.0) as u32)
+        } else {
+            set_socket_linger(&self.fd, Some(Duration::ZERO))
+        };
     }
 }
 

@@ -156,8 +156,13 @@ fn shutdown(lua: &Lua) -> Option<bool> {
     with(lua, |wire, _| shut_down(&wire.fd, Shutdown::Write).is_ok())
 }
 
-/// `wire:close()`: ends everything
+/// `wire:close(linger)`: ends everything; `linger` tells for how many seconds the system may keep what the peer does not
+/// take, 0 resets the connection
 fn close(lua: &Lua) -> Option<()> {
+    let linger = lua.arg(2);
+    if linger.is_some() {
+        with(lua, |wire, _| wire.set_linger(linger.number()))?;
+    }
     with_hub(lua, |hub, fd| hub.close(fd))?;
     lua.arg(1).object::<WireObject>()?.fd.set(-1);
     Some(())

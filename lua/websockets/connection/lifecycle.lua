@@ -9,6 +9,9 @@ local lifecycle = {}
 local CLOSE = 8
 local NO_CLOSE_FRAME = 1006
 
+-- Ends by which we give up a peer.
+local GIVEN_UP = { slow = true, timeout = true, destroyed = true }
+
 -- Each transition: which states it starts from, and where it leads. From any other state it does nothing.
 local TRANSITIONS = {
   connected = { dialling = "http" },
@@ -142,9 +145,18 @@ function enter.lingering(ws)
   lifecycle.deadline(ws, ws.settings.close_timeout, expire)
 end
 
+-- How many seconds the system may keep what a peer does not take after the end: 0 resets the connection. Only what waits
+-- in our queue for certain is not being taken: a slow reader may be at what the system has.
+local function choose_linger(ws)
+  local outcome = ws.outcome
+  if outcome.is_given_up and (outcome.why == "slow" or ws.wire:buffered() > 0) then return 0 end
+  return ws.settings.close_timeout
+end
+
 function enter.closed(ws)
   -- First, so that an error in what follows does not keep the connection from its end.
   ws.context.agenda:retire(ws)
+  ws.outcome.linger = choose_linger(ws)
   leave_group(ws)
   lifecycle.refresh(ws)
   lifecycle.deadline(ws, nil)
@@ -259,6 +271,7 @@ function lifecycle.abort(ws, why, reason)
     -- Our close frame has not left.
     outcome.clean = false
   end
+  ws.outcome.is_given_up = GIVEN_UP[why] or false
   go(ws, "abort")
 end
 

@@ -5,6 +5,7 @@ luasocket.__index = luasocket
 
 -- A multiple of LuaSocket's own 8 KiB buffer, so that nothing stays in that buffer after a full read.
 local CHUNK_BYTES = 65536
+local RESET = { on = true, timeout = 0 }
 local floor = math.floor
 
 local library
@@ -96,7 +97,11 @@ function luasocket:shutdown()
 end
 
 --- Closes the descriptor.
-function luasocket:close()
+-- @tparam ?number linger seconds that the system may keep what the peer does not take. 0 resets the connection; for
+-- other times LuaSocket has no option: the system decides
+function luasocket:close(linger)
+  -- A unix socket has no such option and raises.
+  if linger == 0 then pcall(self.socket.setoption, self.socket, "linger", RESET) end
   self.socket:close()
 end
 

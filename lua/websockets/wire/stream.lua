@@ -258,13 +258,14 @@ function stream:shutdown()
 end
 
 --- Ends everything and gives back what was held.
-function stream:close()
+-- @tparam ?number linger seconds that the system may keep what the peer does not take; 0 resets the connection
+function stream:close(linger)
   self.hub.buffered = self.hub.buffered - self.pending
   self.hub.pieces = self.hub.pieces - (self.last - self.first + 1)
   self.pending, self.sending, self.queue, self.fixed, self.first, self.last = 0, false, false, false, 1, 0
   if self.reader then self.reader:release() end
   if self.writer and self.writer.release then self.writer:release() end
-  self.transport:close()
+  self.transport:close(linger)
 end
 
 return stream
