@@ -1,6 +1,7 @@
 --- A context: sockets, connections and timers that are served together, and the methods that users call on it.
 -- @classmod websockets.context
 local agenda = require("websockets.connection.agenda")
+local capacity = require("websockets.server.capacity")
 local clock = require("websockets.connection.clock")
 local compression = require("websockets.options.compression")
 local delivery = require("websockets.turn.delivery")
@@ -8,6 +9,7 @@ local engine = require("websockets.engine.loader")
 local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
 local group = require("websockets.connection.group")
+local lanes = require("websockets.connection.lanes")
 local listener = require("websockets.server.listener")
 local luasocket = require("websockets.transport.luasocket")
 local options = require("websockets.options.context")
@@ -61,6 +63,7 @@ local function new_state(settings)
     readable = {}, writable = {}, reports = {}, turn = 0, busy = false, loss_logged_at = -math.huge,
     destroyed = false, destroying = false, stopping = false,
   }
+  self.lanes, self.capacity = lanes.new(self.half_open), capacity.new()
   self.clock = clock.new(self.engine.now)
   self.now = self.clock()
   add_sockets(self, settings)

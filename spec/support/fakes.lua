@@ -8,6 +8,7 @@ local engine = require("websockets.engine.loader")
 local hub_of = require("websockets.wire.hub")
 local group = require("websockets.connection.group")
 local lifecycle = require("websockets.connection.lifecycle")
+local lanes = require("websockets.connection.lanes")
 local options = require("websockets.options.context")
 local outside = require("websockets.turn.outside")
 local relief = require("websockets.turn.relief")
@@ -129,6 +130,7 @@ function fakes.context(given)
       fanout = function() return 0 end,
     },
   }
+  self.lanes = lanes.new(self.half_open)
   function self.clock() return self.now end
   self.anonymous = group.new(self)
   self.groups = {}

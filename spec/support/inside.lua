@@ -24,6 +24,13 @@ function inside.budget(context)
   return context.budget:used()
 end
 
+--- Let the poller watch fewer descriptors than it can; for the one that uses select.
+-- @tparam table context
+-- @tparam number limit the first descriptor that it cannot watch
+function inside.limit_poller(context, limit)
+  context.poller.limit = limit
+end
+
 --- The options that a context works with: those given, and the defaults of the others.
 -- @tparam table context
 -- @treturn table option name -> value; a change takes effect

@@ -2,6 +2,7 @@
 -- whether reading is paused, and whether its messages may take the fast path.
 -- @module websockets.connection.lifecycle
 local descriptor = require("websockets.connection.descriptor")
+local lanes = require("websockets.connection.lanes")
 local session = require("websockets.protocol.session")
 
 local lifecycle = {}
@@ -142,11 +143,11 @@ end
 -- for the frame.
 function enter.lingering(ws)
   if not ws.outcome.clean then ws.wire:shutdown() end
-  lifecycle.deadline(ws, ws.settings.close_timeout, expire)
+  lifecycle.deadline(ws, lanes.of(ws.context, "lingering", ws.settings.close_timeout), expire)
 end
 
--- How many seconds the system may keep what a peer does not take after the end: 0 resets the connection. Only what waits
--- in our queue for certain is not being taken: a slow reader may be at what the system has.
+-- How many seconds the system may keep what a peer does not take after the end: 0 resets the connection. Only what
+-- waits in our queue is certainly not being taken: a slow reader may be reading what the system has.
 local function choose_linger(ws)
   local outcome = ws.outcome
   if outcome.is_given_up and (outcome.why == "slow" or ws.wire:buffered() > 0) then return 0 end

@@ -67,6 +67,16 @@ function timers:running(lane)
   return queue.live, queue.owner[queue.first]
 end
 
+--- Names the oldest live timer of a lane.
+-- @tparam number|table lane as given to `start`
+-- @return its owner, or nil
+-- @treturn ?number when it was started; not a number in a lane without end
+function timers:oldest(lane)
+  local queue = self.queues[lane]
+  if not queue or queue.live == 0 then return nil end
+  return queue.owner[queue.first], queue.due[queue.first] - queue.seconds
+end
+
 --- Tells when the next timer is due.
 -- @treturn ?number seconds on the clock that `start` was given, or nil
 function timers:next_due()

@@ -1,10 +1,10 @@
 --- Where connections to us come from: a listening socket, or the application, which accepted one itself.
 -- @module websockets.server.listener
+local capacity = require("websockets.server.capacity")
 local connection = require("websockets.connection.connection")
 local descriptor = require("websockets.connection.descriptor")
 local exchange = require("websockets.server.exchange")
 local http = require("websockets.http.head")
-local lifecycle = require("websockets.connection.lifecycle")
 local luasocket = require("websockets.transport.luasocket")
 
 local listener = {}
@@ -12,7 +12,6 @@ listener.__index = listener
 
 local POLLIN = 1
 local BACKLOG = 4096
-local ACCEPTS_A_TURN = 64
 local TURNED_AWAY = http.response_head(503, { ["Retry-After"] = "1" }, 0, "close")
 local REST_SECONDS = 1
 
@@ -88,7 +87,7 @@ function listener.open(context)
   local fd = socket.getfd and floor(socket:getfd()) or -1
   return setmetatable({
     context = context, socket = socket, adopted = settings.socket ~= nil, is_closed = false, announced = false,
-    fd = fd, spare = luasocket.library().tcp4(), resting = false, has_warned = false,
+    fd = fd, spare = luasocket.library().tcp4(), resting = false, has_warned = false, turn = 0,
     -- The accelerator accepts by itself where there is a descriptor.
     wires = fd >= 0 and context.wire_class.accept and {} or false,
   }, listener)
@@ -139,10 +138,11 @@ local function wake(self)
 end
 
 --- Stops accepting for a second. Where descriptors have run out, the spare one lets the first connection that waits be
--- answered.
+-- answered. Where other connections can be given up for those that wait, accepting goes on in the next turn instead.
 -- @tparam string why
 function listener:rest(why)
   local context = self.context
+  if capacity.run_short(context, why) then return end
   -- Once, until a connection is accepted again.
   if not self.has_warned then context.agenda:log("warning", "accepting rests a second: " .. tostring(why)) end
   self.has_warned = true
@@ -157,19 +157,15 @@ function listener:rest(why)
   context.timers:start(REST_SECONDS, context.now, self, wake)
 end
 
-local function limit_half_open(context)
-  local running, oldest = context.timers:running(context.half_open)
-  if running > context.settings.max_half_open then lifecycle.abort(oldest, "limit") end
-end
-
 local function can_take(context, fd)
-  if context.connection_count >= context.settings.max_connections then return false end
-  return descriptor.can_watch(context, fd)
+  if descriptor.can_watch(context, fd) then return not capacity.is_full(context) end
+  capacity.run_short(context, "select cannot watch more descriptors")
+  return false
 end
 
 local function begin(context, transport, fd)
   local ws = connection.new(context, transport, floor(fd), exchange.new())
-  limit_half_open(context)
+  capacity.taken(context)
   return ws
 end
 
@@ -196,37 +192,64 @@ local function take_wire(context, wire)
   turn_away_wire(wire)
 end
 
-local function accept_wires(self)
+-- Both return how many came, and why there were no more.
+local function accept_wires(self, most)
   local context, wires = self.context, self.wires
-  local count, why = context.wire_class.accept(context.hub, self.fd, wires, self.adopted)
+  local count, why = context.wire_class.accept(context.hub, self.fd, wires, self.adopted, most)
   if count > 0 then self.has_warned = false end
   for i = 1, count do
     local wire = wires[i]
     wires[i] = false
     take_wire(context, wire)
   end
-  -- Out of descriptors or memory: to go on would spin.
-  if why and why ~= "timeout" then return self:rest(why) end
+  return count, why
+end
+
+local function accept_sockets(self, most)
+  local context, count, lost = self.context, 0, 0
+  while count < most do
+    local socket, why = self.socket:accept()
+    if socket then
+      count = count + 1
+      self.has_warned = false
+      -- Past what select can watch the next one would be turned away too.
+      if not listener.take(context, socket) and context.capacity.is_short then return count - 1 end
+    elseif why == "timeout" then
+      return count, why
+    else
+      lost = lost + 1
+      if not LOST[why] or lost == most then return count, why end
+    end
+  end
+  return count
+end
+
+local function lacks_descriptor(context)
+  local probe = luasocket.library().tcp4()
+  if not probe then return true end
+  local can_watch = descriptor.can_watch(context, floor(probe:getfd()))
+  probe:close()
+  return not can_watch
 end
 
 --- Accepts the connections that wait, a limited number each turn.
 function listener:accept()
   if self.is_closed or self.resting then return end
-  if self.wires then return accept_wires(self) end
-  local lost = 0
-  for _ = 1, ACCEPTS_A_TURN do
-    local socket, why = self.socket:accept()
-    if socket then
-      self.has_warned = false
-      listener.take(self.context, socket)
-    elseif why == "timeout" then
-      return
-    else
-      lost = lost + 1
-      -- Out of descriptors or memory: to go on would spin.
-      if not LOST[why] or lost == ACCEPTS_A_TURN then return self:rest(why) end
+  local context = self.context
+  local is_scarce = capacity.is_scarce(context)
+  if is_scarce then
+    -- What has come on others is read first: a request that is here keeps its connection.
+    if self.turn ~= context.turn then
+      self.turn = context.turn
+      return context.agenda:again(self)
     end
+    if (capacity.is_full(context) or lacks_descriptor(context)) and capacity.make_room(context) then return end
   end
+  local most = capacity.room(context)
+  local count, why = (self.wires and accept_wires or accept_sockets)(self, most)
+  capacity.accepted(context, is_scarce and count >= most)
+  -- Out of descriptors or memory: to go on would spin.
+  if why and why ~= "timeout" then self:rest(why) end
 end
 
 --- Stops listening; a socket that the application gave stays open.

@@ -6,7 +6,6 @@ local engine = require("websockets.engine.native")
 local new_budget = require("websockets.engine.budget").new
 local stream = require("websockets.wire.stream")
 
-local ACCEPTS_A_CALL = 64
 -- A larger payload is sent from where it is, by `wire:push`.
 local SMALL_BYTES = 4096
 
@@ -128,16 +127,17 @@ local function take_over(hub, socket)
   return hub.source:wire(fd, bytes)
 end
 
---- Accepts connections of a listening socket, up to 64 in a call.
+--- Accepts connections of a listening socket.
 -- @tparam table hub
 -- @tparam integer fd
 -- @tparam table wires filled with those that were accepted
 -- @tparam boolean is_foreign whether the listening socket may have Nagle's delay
+-- @tparam integer most how many at most
 -- @treturn integer how many
 -- @treturn ?string why there are no more now: `timeout` where none is pending
-function native.accept(hub, fd, wires, is_foreign)
+function native.accept(hub, fd, wires, is_foreign, most)
   local count = 0
-  for _ = 1, ACCEPTS_A_CALL do
+  for _ = 1, most do
     local wire, why = hub.source:accept(fd, is_foreign)
     if wire then
       count = count + 1

@@ -1,0 +1,64 @@
+--- Which of the connections that wait for their peer is given up first.
+-- @module spec.unit.connection.lanes_spec
+local lanes = require("websockets.connection.lanes")
+local timers = require("websockets.connection.timers")
+
+local function nothing() end
+
+describe("the lanes of waiting connections", function()
+  local context, half_open
+
+  before_each(function()
+    half_open = { seconds = 10 }
+    context = { timers = timers.new(), lanes = lanes.new(half_open), now = 100 }
+  end)
+
+  local function start(lane, owner, ago)
+    context.timers:start(lane, context.now - (ago or 5), owner, nothing)
+  end
+
+  it("are one for a kind and a time; false is a time without end", function()
+    assert.equal(lanes.of(context, "body", 30), lanes.of(context, "body", 30))
+    assert.are_not.equal(lanes.of(context, "body", 30), lanes.of(context, "body", 5))
+    assert.are_not.equal(lanes.of(context, "body", 30), lanes.of(context, "answer", 30))
+    assert.equal(math.huge, lanes.of(context, "body", false).seconds)
+    assert.equal(half_open, lanes.of(context, "handshake", 10))
+  end)
+
+  it("have no oldest where nobody waits", function()
+    assert.is_nil(lanes.oldest(context))
+    assert.is_nil(lanes.oldest(context, 0))
+  end)
+
+  it("are given up kind by kind, the oldest of a kind first", function()
+    local expected = {}
+    for i, kind in ipairs({ "answer", "body", "keepalive", "lingering", "handshake" }) do
+      start(lanes.of(context, kind, 10), kind, 9 - i)
+      table.insert(expected, 1, kind)
+    end
+    for _, kind in ipairs(expected) do
+      assert.equal(kind, lanes.oldest(context))
+      context.timers:stop(lanes.of(context, kind, 10), 1)
+    end
+    start(lanes.of(context, "body", 10), "ten", 3)
+    start(lanes.of(context, "body", 20), "twenty", 4)
+    start(lanes.of(context, "body", 30), "thirty", 2)
+    assert.equal("twenty", lanes.oldest(context))
+  end)
+
+  it("spare what waits for less than a second, or for less than is asked: then the oldest of all goes", function()
+    start(half_open, "newcomer", 0.1)
+    start(lanes.of(context, "body", 30), "body", 0.9)
+    assert.is_nil(lanes.oldest(context))
+    assert.is_nil(lanes.oldest(context, 0.95))
+    assert.equal("body", lanes.oldest(context, 0.85))
+    assert.equal("body", lanes.oldest(context, 0))
+    start(lanes.of(context, "answer", 30), "answer", 1)
+    assert.equal("answer", lanes.oldest(context, 0))
+  end)
+
+  it("give up a connection whose time has no end", function()
+    start(lanes.of(context, "handshake", false), "silent")
+    assert.equal("silent", lanes.oldest(context))
+  end)
+end)
