@@ -68,8 +68,44 @@ describe("ping_interval and ping_timeout", function()
       assert.equal(PING, (peer:message()))
       peer:write(PONG)
       run:settle()
-      pass(run, 20)
     end
+    assert.equal(0, #log.closed)
+  end)
+
+  it("a peer that only answers is pinged every ping_interval, whatever ping_timeout is", function()
+    for _, timeout in ipairs({ 1, 5, 19, 20, 21, 30, 100, false }) do
+      local run, log, peer = start({ ping_timeout = timeout })
+      for _ = 1, 5 do
+        pass(run, 19)
+        assert.is_nil(peer:try_message(), timeout)
+        pass(run, 1)
+        assert.same({ PING, "" }, { peer:message() })
+        peer:write(PONG)
+        run:settle()
+      end
+      assert.equal(0, #log.closed)
+    end
+  end)
+
+  it("a peer that answers nothing has the whole of a longer ping_timeout", function()
+    local run, log, peer = start({ ping_timeout = 50 })
+    pass(run, 20)
+    assert.equal(PING, (peer:message()))
+    pass(run, 49)
+    assert.equal(0, #log.closed)
+    pass(run, 1)
+    assert_timed_out(run, log)
+  end)
+
+  it("an answer after the next ping was due brings that ping at once", function()
+    local run, log, peer = start({ ping_timeout = 50 })
+    pass(run, 20)
+    assert.equal(PING, (peer:message()))
+    pass(run, 30)
+    peer:write(PONG)
+    run:settle()
+    pass(run, 20)
+    assert.equal(PING, (peer:message()))
     assert.equal(0, #log.closed)
   end)
 

@@ -5,7 +5,7 @@ local outbox = require("websockets.connection.outbox")
 
 local keepalive = {}
 
-local expire_pong, expire_stuck
+local ping, expire_ping, expire_pong, expire_stuck
 
 -- Whether the peer has sent anything, or taken any byte that waited for it, since this was asked last.
 local function has_lived(ws)
@@ -14,20 +14,36 @@ local function has_lived(ws)
   return has_taken or has_heard
 end
 
-local function expire_ping(ws)
-  local settings = ws.settings
-  if has_lived(ws) or ws.paused then
-    return lifecycle.deadline(ws, settings.ping_interval, expire_ping)
+-- The time to answer is longer than the interval, or without end: the next ping is due, if the last one was answered.
+local function expire_interval(ws)
+  local interval, timeout = ws.settings.ping_interval, ws.settings.ping_timeout
+  if ws.paused then
+    lifecycle.deadline(ws, interval, expire_ping)
+  elseif has_lived(ws) or not timeout then
+    ping(ws)
+  else
+    lifecycle.deadline(ws, timeout - interval, expire_pong)
   end
+end
+
+function ping(ws)
+  local interval, timeout = ws.settings.ping_interval, ws.settings.ping_timeout
   -- A ping that waits after bytes which the peer does not take cannot be answered.
-  local expire = ws.blocked and expire_stuck or expire_pong
+  local is_stuck = ws.blocked
   outbox.send_control(ws, 9, "")
   if ws.state ~= "open" then return end
-  if settings.ping_timeout then
-    lifecycle.deadline(ws, settings.ping_timeout, expire)
+  if not timeout or (timeout > interval and not is_stuck) then
+    lifecycle.deadline(ws, interval, expire_interval)
   else
-    lifecycle.deadline(ws, settings.ping_interval, expire_ping)
+    lifecycle.deadline(ws, timeout, is_stuck and expire_stuck or expire_pong)
   end
+end
+
+function expire_ping(ws)
+  if has_lived(ws) or ws.paused then
+    return lifecycle.deadline(ws, ws.settings.ping_interval, expire_ping)
+  end
+  ping(ws)
 end
 
 -- Only when the ping has left our queue does the peer owe an answer; a byte taken is a sign of life anyway.
@@ -38,11 +54,18 @@ function expire_stuck(ws)
   lifecycle.deadline(ws, ws.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
 end
 
+-- The sign of life may be the pong alone: the next ping is due an interval after the one before, not after this.
 function expire_pong(ws)
-  if has_lived(ws) or ws.paused then
-    return lifecycle.deadline(ws, ws.settings.ping_interval, expire_ping)
+  local interval, timeout = ws.settings.ping_interval, ws.settings.ping_timeout
+  if ws.paused then
+    lifecycle.deadline(ws, interval, expire_ping)
+  elseif not has_lived(ws) then
+    lifecycle.abort(ws, "timeout")
+  elseif timeout < interval then
+    lifecycle.deadline(ws, interval - timeout, expire_ping)
+  else
+    ping(ws)
   end
-  lifecycle.abort(ws, "timeout")
 end
 
 local function expire_idle(ws, now)
