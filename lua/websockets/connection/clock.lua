@@ -4,13 +4,34 @@ local luasocket = require("websockets.transport.luasocket")
 
 local clock = {}
 
---- Wraps a wall clock so that it never goes back.
+-- A wall clock that is set (by NTP, after a suspend) goes wrong by more than this.
+local CHECKED_SECONDS = 0.25
+-- The running time of the system is told in hundredths.
+local GRAIN_SECONDS = 0.01
+
+--- Wraps a wall clock so that it never goes back and, where the running time of the system is known, never jumps.
 -- @tparam function wall returns seconds
+-- @tparam ?function running returns seconds since the system has started, in hundredths; nil where they cannot be read
 -- @treturn function returns seconds, never less than before
-function clock.steady(wall)
-  local last, offset = wall(), 0
+function clock.steady(wall, running)
+  local start = wall()
+  local last, offset = start, 0
+  local checked_at, ran_at = start, running and running()
   return function()
     local now = wall() + offset
+    local passed = now - checked_at
+    -- Rarely, because it takes three system calls.
+    if ran_at and (passed > CHECKED_SECONDS or now < last) then
+      local ran = running()
+      if ran then
+        local most = ran - ran_at + GRAIN_SECONDS
+        if passed > most or passed < most - 2 * GRAIN_SECONDS then
+          offset = offset + (most - GRAIN_SECONDS - passed)
+          now = checked_at + most - GRAIN_SECONDS
+        end
+        checked_at, ran_at = now, ran
+      end
+    end
     if now < last then
       offset = offset + (last - now)
       now = last
@@ -18,6 +39,16 @@ function clock.steady(wall)
     last = now
     return now
   end
+end
+
+--- Tells how long the system has been running, where Linux shows it.
+-- @treturn ?number seconds, in hundredths
+function clock.running()
+  local file = io.open("/proc/uptime")
+  if not file then return nil end
+  local seconds = file:read("*n")
+  file:close()
+  return seconds
 end
 
 -- CLOCK_MONOTONIC has this number on Linux only; elsewhere the wall clock serves.
@@ -47,7 +78,7 @@ end
 -- @tparam ?function now the accelerator's
 -- @treturn function returns seconds from an arbitrary start, never less than before
 function clock.new(now)
-  return monotonic() or now or clock.steady(luasocket.library().gettime)
+  return monotonic() or now or clock.steady(luasocket.library().gettime, clock.running)
 end
 
 return clock

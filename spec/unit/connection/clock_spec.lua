@@ -44,6 +44,79 @@ describe("websockets.clock", function()
     end
   end)
 
+  describe("where the running time of the system is known", function()
+    local wall, running, asked, now
+
+    before_each(function()
+      wall, running, asked = 1000, 50, 0
+      now = clock.steady(function() return wall end, function()
+        asked = asked + 1
+        return running and math.floor(running * 100) / 100
+      end)
+    end)
+
+    local function pass(seconds)
+      wall, running = wall + seconds, running and running + seconds
+    end
+
+    it("does not follow a wall clock that is set forward, and goes on from there", function()
+      for _, jump in ipairs({ 3600, 1, 86400 * 365 * 50 }) do
+        local before = now()
+        pass(0.5)
+        wall = wall + jump
+        assert.is_true(math.abs(now() - before - 0.5) < 0.03, jump)
+        pass(0.1)
+        assert.is_true(math.abs(now() - before - 0.6) < 0.03, jump)
+        pass(30)
+        assert.is_true(math.abs(now() - before - 30.6) < 0.05, jump)
+      end
+    end)
+
+    it("loses no time where the wall clock is set back", function()
+      local before = now()
+      pass(7)
+      wall = wall - 3600
+      assert.is_true(math.abs(now() - before - 7) < 0.03)
+      pass(7)
+      assert.is_true(math.abs(now() - before - 14) < 0.05)
+    end)
+
+    it("follows a long wait, and steps finer than the running time tells", function()
+      local before = now()
+      pass(500)
+      assert.is_true(math.abs(now() - before - 500) < 1e-6)
+      for _ = 1, 1000 do
+        pass(0.001)
+        now()
+      end
+      assert.is_true(math.abs(now() - before - 501) < 1e-6)
+    end)
+
+    it("asks for the running time a few times a second only", function()
+      for _ = 1, 10000 do
+        pass(0.001)
+        now()
+      end
+      assert.is_true(asked < 45, asked)
+    end)
+
+    it("follows the wall clock where it cannot be read any more", function()
+      local before = now()
+      running = nil
+      pass(100)
+      assert.is_true(math.abs(now() - before - 100) < 1e-6)
+    end)
+  end)
+
+  it("reads how long the system has been running, or nothing", function()
+    local file = io.open("/proc/uptime")
+    if not file then return assert.is_nil(clock.running()) end
+    file:close()
+    local first = clock.running()
+    assert.equal("number", type(first))
+    assert.is_true(clock.running() >= first)
+  end)
+
   it("makes clocks of this system that never go back", function()
     for _ = 1, 3 do
       local now = clock.new()
