@@ -26,8 +26,9 @@ context.__index = context
 
 local SKIP_HOSTNAME = 4
 
+-- While it is being destroyed, callbacks still run: what they call answers, and does nothing.
 local function check(self)
-  if self.destroyed or self.destroying then error("websocket context destroyed", 3) end
+  if self.destroyed then error("websocket context destroyed", 3) end
 end
 
 -- Called by methods that are called often only where something is wrong already, or nothing to be done.
@@ -149,7 +150,7 @@ end
 function context:stop()
   check_object(self, "stop")
   check(self)
-  self.stopping = true
+  entry.stop(self)
 end
 
 --- Tells how long an outside loop may wait before it calls `service` or `service_fd` again.
@@ -157,6 +158,7 @@ end
 function context:timeout()
   check_object(self, "timeout")
   check(self)
+  if self.destroying then return nil end
   return outside.timeout(self)
 end
 
@@ -165,6 +167,7 @@ end
 function context:get_fd()
   check_object(self, "get_fd")
   check(self)
+  if self.destroying then return nil end
   return outside.get_fd(self)
 end
 
@@ -193,6 +196,11 @@ function context:broadcast(protocol, data)
   return entry.within(self, members.broadcast, members, data)
 end
 
+-- Nothing begins in a context that is being destroyed.
+local function refuse()
+  return nil, "websocket context destroyed", "destroyed"
+end
+
 --- Opens a connection to a server. It returns at once: `ws:on_open` is called, or `ws:on_closed` (1006, the message,
 -- false, why). Only without the accelerator, to resolve a host name other than localhost, does it wait, as long as the
 -- system does.
@@ -202,7 +210,8 @@ end
 -- @treturn[1] table ws
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string `limit`: no descriptor can be had, or no thread to look a name up
+-- @treturn[2] string `limit`: no descriptor can be had, or no thread to look a name up; `destroyed`: the context is
+-- being destroyed
 -- @raise for a wrong URL, a wrong or unknown option
 -- @rfc 6455 4.1
 function context:connect(url, given)
@@ -210,6 +219,7 @@ function context:connect(url, given)
   check(self)
   -- Loaded when it is used: each collection passes over all that is there.
   local place, settings = require("websockets.options.connect").arguments(self, url, given, 3)
+  if self.destroying then return refuse() end
   entry.begin(self)
   return require("websockets.client.dial").connect(self, place, settings)
 end
@@ -239,7 +249,7 @@ end
 -- @treturn[1] table ws
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string `limit`
+-- @treturn[2] string `limit`; `destroyed`: the context is being destroyed, and the socket is as it was
 function context:adopt(socket, bytes)
   check_object(self, "adopt")
   check(self)
@@ -247,6 +257,7 @@ function context:adopt(socket, bytes)
     errors.argument(1, "adopt", "connected LuaSocket object", socket)
   end
   if bytes ~= nil and type(bytes) ~= "string" then errors.argument(2, "adopt", "string", bytes) end
+  if self.destroying then return refuse() end
   local fd = socket:getfd()
   if fd < 0 or self.owners[fd] then errors.argument(1, "adopt", "open socket that is not served yet", socket) end
   return entry.within(self, take, self, socket, bytes or "")

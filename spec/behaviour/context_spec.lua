@@ -3,6 +3,7 @@
 local unpack = table.unpack or unpack -- luacheck: ignore
 local server = require("spec.support.server")
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local websockets = require("websockets")
 local socket = require("socket")
 local child = require("spec.support.child")
@@ -173,6 +174,46 @@ describe("context", function()
       child.run("kill -INT " .. pid)
       assert.matches("interrupted!", program:rest())
     end
+  end)
+
+  it("run is left soon after stop or destroy of a signal handler, wherever the handler comes", function()
+    for _, name in ipairs({ "stop", "destroy" }) do
+      -- In pure Lua each wait that is interrupted takes half a second.
+      local after, step, begun = 1, websockets.engine == "pure" and 13 or 1, nil
+      repeat
+        -- A wait that is not left ends with this, too late.
+        local context = websockets.context({ port = "any", interf = "127.0.0.1", handshake_timeout = 2 })
+        local peer = assert(socket.connect("127.0.0.1", context:get_port()))
+        context:service(1)
+        local left, called_at = after, nil
+        begun = socket.gettime()
+        local function handler()
+          if not inside.is_busy(context) then return end
+          left = left - 1
+          if left > 0 then return end
+          debug.sethook()
+          called_at = socket.gettime()
+          context[name](context)
+        end
+        debug.sethook(handler, "", 1)
+        context:run()
+        debug.sethook()
+        assert.is_true(called_at and socket.gettime() - called_at < 1.5, after)
+        context:destroy()
+        peer:close()
+        after = after + step
+      -- Then the handler has come after the wait.
+      until called_at - begun > 1.5
+      assert.is_true(after > 50)
+    end
+  end)
+
+  it("service waits again after a stop", function()
+    local context = server.start({}).context
+    context:stop()
+    local begun = socket.gettime()
+    context:service(100)
+    assert.is_true(socket.gettime() - begun > 0.09)
   end)
 
   it("canonical_hostname names the host, or 'unknown' with option 4, never 0.0.0.0", function()

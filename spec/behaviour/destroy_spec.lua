@@ -1,6 +1,7 @@
 --- The end of a context: what its connections hear, and what is refused afterwards.
 -- @module spec.behaviour.destroy_spec
 local client = require("spec.support.client")
+local inside = require("spec.support.inside")
 local server = require("spec.support.server")
 local socket = require("socket")
 local websockets = require("websockets")
@@ -80,7 +81,7 @@ describe("context destroy", function()
       end)
       ws:on_closed(function()
         closed = closed + 1
-        refused = select(2, pcall(s.context.adopt, s.context, socket.tcp4()))
+        refused = select(4, pcall(s.context.connect, s.context, "ws://127.0.0.1:1/"))
         s.context:destroy()
       end)
     end } })
@@ -88,11 +89,65 @@ describe("context destroy", function()
     c.connection:send(c:frame(1, "x"))
     s:turn(1000)
     assert.equal(2, closed)
-    assert.matches("websocket context destroyed", refused)
+    assert.equal("destroyed", refused)
     function s.turn() end
     assert.equal("last words", select(2, c:message()))
     assert.equal(1001, (c:close_code()))
     assert.equal(1001, (d:close_code()))
+  end)
+
+  it("answers every method that a callback calls meanwhile, and nothing begins", function()
+    local given = assert(socket.bind("127.0.0.1", 0))
+    given:settimeout(5)
+    local ip, port = given:getsockname()
+    local one = assert(socket.connect(ip, port))
+    local other = assert(given:accept())
+    local answers, errs, s, ws = {}, {}, nil, nil
+    local function call_all(name)
+      if not (s and inside.is_dying(s.context)) then return end
+      local context = s.context
+      answers[name] = {
+        stop = { context:stop() }, timeout = { context:timeout() }, get_fd = { context:get_fd() },
+        broadcast = { context:broadcast("a", "x") }, host = type(context:canonical_hostname()),
+        connect = { context:connect("ws://127.0.0.1:" .. s.port) }, adopt = { context:adopt(other) },
+        destroy = { context:destroy() }, shown = tostring(context):match("^context"),
+      }
+      context:get_port()
+      ws:write("x")
+      ws:close()
+      ws:broadcast("x")
+    end
+    local function calls(name) return function() call_all(name) end end
+    s = server.start({
+      protocols = { a = function(from)
+        ws = from
+        ws:on_closed(function()
+          call_all("on_closed")
+          error("on_error hears this", 0)
+        end)
+      end },
+      on_add_fd = function() end, on_del_fd = calls("on_del_fd"), on_clear_mode_fd = calls("on_clear_mode_fd"),
+      on_error = function(err)
+        errs[#errs + 1] = err
+        call_all("on_error")
+      end,
+    })
+    client.open(s, "a")
+    client.connect(s)
+    s:settle()
+    s.context:destroy()
+    assert.same({ "on_error hears this" }, errs)
+    local refusal = { nil, "websocket context destroyed", "destroyed" }
+    for _, name in ipairs({ "on_closed", "on_del_fd", "on_error" }) do
+      assert.same({
+        stop = {}, timeout = {}, get_fd = {}, broadcast = { 0 }, host = "string", connect = refusal, adopt = refusal,
+        destroy = {}, shown = "context",
+      }, answers[name])
+    end
+    -- The socket that was refused is still the application's.
+    assert.equal(2, one:send("hi"))
+    assert.equal("hi", other:receive(2))
+    for _, each in ipairs({ given, one, other }) do each:close() end
   end)
 
   it("keeps a listening socket that the application gave", function()

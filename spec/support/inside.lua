@@ -45,6 +45,20 @@ function inside.is_destroyed(context)
   return context.destroyed
 end
 
+--- Whether `destroy` is at work, or has been called inside a callback.
+-- @tparam table context
+-- @treturn boolean
+function inside.is_dying(context)
+  return context.destroying and not context.destroyed
+end
+
+--- Whether a turn is going on.
+-- @tparam table context
+-- @treturn boolean
+function inside.is_busy(context)
+  return context.busy
+end
+
 --- Replace the clock of a context.
 -- @tparam table context
 -- @tparam function change called with the present clock, returns the new one

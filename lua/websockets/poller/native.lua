@@ -90,6 +90,15 @@ function native_poller:hold(due, now, seconds)
   return nil
 end
 
+--- Makes the wait that is going on, or the next one, end at once.
+function native_poller:interrupt()
+  -- `hold` takes this back. A descriptor that stands for the whole context is not for this: its alarm is set anew.
+  if not (self.has_fd or self.has_side) then
+    self.source:set_timer(0, false)
+    self.wakes_at = -math.huge
+  end
+end
+
 --- Gives up its descriptors.
 function native_poller:close()
   self.source:close()

@@ -19,7 +19,7 @@ function select_poller.new()
   local poller = setmetatable({
     select = socket.select,
     limit = socket._SETSIZE or 1024,
-    reading = {}, writing = {}, read_slot = {}, write_slot = {}, owner = {},
+    reading = {}, writing = {}, read_slot = {}, write_slot = {}, owner = {}, is_interrupted = false,
   }, select_poller)
   poller.source = poller
   return poller
@@ -74,7 +74,8 @@ function select_poller:wait(seconds, _, readable, writable)
   repeat
     can_read, can_write = self.select(self.reading, self.writing, min(rest, WAIT_SECONDS))
     rest = rest - WAIT_SECONDS
-  until rest <= 0 or can_read[1] or can_write[1]
+  until rest <= 0 or can_read[1] or can_write[1] or self.is_interrupted
+  self.is_interrupted = false
   local owner, reads, writes = self.owner, 0, 0
   for i = 1, #can_read do
     reads = reads + 1
@@ -85,6 +86,11 @@ function select_poller:wait(seconds, _, readable, writable)
     writable[writes] = owner[can_write[i]]
   end
   return reads, writes
+end
+
+--- Makes the wait that is going on, or the next one, end within half a second.
+function select_poller:interrupt()
+  self.is_interrupted = true
 end
 
 --- Forgets everything.

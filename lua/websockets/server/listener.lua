@@ -101,7 +101,9 @@ function listener:getfd() return self.fd end
 -- @treturn ?integer
 function listener:port()
   local _, port = self.socket:getsockname()
-  return port and floor(tonumber(port))
+  -- After closing that is a message.
+  port = tonumber(port)
+  return port and floor(port)
 end
 
 --- Begins or stops waiting for connections.

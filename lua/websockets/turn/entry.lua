@@ -97,6 +97,7 @@ end
 -- @tparam ?number seconds at most; nil without end
 function entry.service(context, seconds)
   refuse_inside(context, "service")
+  context.stopping = false
   run(context, turn.serve, seconds)
 end
 
@@ -130,11 +131,20 @@ function entry.settle(context)
   if not context.busy and not context.destroyed then run(context, turn.settle) end
 end
 
+--- Has `run` return after this turn, which no longer waits.
+-- @tparam table context
+function entry.stop(context)
+  context.stopping = true
+  -- A signal handler may be what calls this.
+  if context.busy then context.poller:interrupt() end
+end
+
 --- Ends everything; inside a callback at the end of the turn.
 -- @tparam table context
 function entry.destroy(context)
   context.destroying = true
-  if not context.busy then run(context, function() end) end
+  if context.busy then return context.poller:interrupt() end
+  run(context, function() end)
 end
 
 --- Runs a function as a turn of its own, or as part of the one that is running.

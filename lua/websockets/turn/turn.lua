@@ -150,7 +150,9 @@ local function patience(context, seconds)
     local rest = max(0, due - now)
     if not seconds or rest < seconds then seconds = rest end
   end
-  if poller.hold then return poller:hold(due, now, seconds) end
+  if poller.hold then seconds = poller:hold(due, now, seconds) end
+  -- Last: a signal handler may stop the context at any time, and what it sets after this ends the wait.
+  if context.stopping or context.destroying then return 0 end
   return seconds
 end
 

@@ -37,6 +37,26 @@ describe("websockets.poller.select", function()
     for _, transport in ipairs(open) do transport:close() end
   end)
 
+  it("ends a wait without end that is interrupted, after the part that is going on", function()
+    local waits = 0
+    poller.select = function(_, _, seconds)
+      waits = waits + 1
+      assert.is_true(seconds <= 0.5)
+      if waits == 3 then poller:interrupt() end
+      assert.is_true(waits <= 3)
+      return {}, {}
+    end
+    assert.same({ 0, 0 }, { wait(nil) })
+    assert.equal(3, waits)
+    -- Only that one.
+    poller.select = function(_, _, seconds)
+      waits = waits + 1
+      return {}, {}, seconds
+    end
+    wait(2)
+    assert.equal(7, waits)
+  end)
+
   it("reports owners of sockets with bytes to read, and no others", function()
     local a, b = pair()
     local c = pair()
