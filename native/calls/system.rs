@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use nix::unistd::{self, Gid, Uid};
 use rustix::fs;
+use rustix::io::{fcntl_setfd, ioctl_fionbio, FdFlags};
 
 use crate::lookup;
 use crate::lua::{attempt, functions, Answer, Functions, Lua};
 
 /// What it gives to Lua.
-pub const FUNCTIONS: Functions = functions! { now file_facts link_target drop_privileges interface_address look_up };
+pub const FUNCTIONS: Functions = functions! { now file_facts link_target drop_privileges interface_address look_up set_flags };
 
 /// `now() -> seconds` from an arbitrary start, never less than before
 fn now(_: &Lua) -> Option<f64> {
@@ -95,5 +96,16 @@ fn look_up(lua: &Lua) -> Option<Option<i32>> {
     attempt(|| {
         let name = String::from_utf8_lossy(lua.arg(1).bytes());
         lookup::look_up(&name).map(IntoRawFd::into_raw_fd)
+    })
+}
+
+/// `set_flags(fd, never_blocks, closes_on_exec) -> done`: sets those that are true on a descriptor
+fn set_flags(lua: &Lua) -> Option<bool> {
+    let fd = lua.arg(1).fd()?;
+    let (never_blocks, closes_on_exec) = (lua.arg(2).boolean(), lua.arg(3).boolean());
+    attempt(|| {
+        let can_wait = never_blocks && ioctl_fionbio(fd, true).is_err();
+        let stays_open = closes_on_exec && fcntl_setfd(fd, FdFlags::CLOEXEC).is_err();
+        !can_wait && !stays_open
     })
 }

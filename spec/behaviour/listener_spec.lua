@@ -2,7 +2,9 @@
 -- @module spec.behaviour.listener_spec
 local child = require("spec.support.child")
 local client = require("spec.support.client")
+local fd_flags = require("spec.support.fd_flags")
 local inside = require("spec.support.inside")
+local needs = require("spec.support.needs")
 local server = require("spec.support.server")
 local socket = require("socket")
 local websockets = require("websockets")
@@ -34,8 +36,65 @@ local function has_ipv6()
   return is_there
 end
 
+-- A program that opens a listening socket, writes its port, and becomes a server that inherits the socket.
+local LAUNCHER = [[
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+listener.setblocking(True)
+os.dup2(listener.fileno(), 20)
+print(listener.getsockname()[1], flush=True)
+os.execv(sys.argv[1], sys.argv[1:])
+]]
+
+-- It serves a descriptor that another program has opened.
+local HEIR = [[
+package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
+local socket = require("socket")
+local listener = socket.tcp4()
+listener:close()
+listener:setfd(20)
+assert(listener:listen(16))
+local context = require("websockets").context({
+  socket = listener,
+  on_http = function(ws) ws:respond(200, nil, "served") end,
+})
+context:run()
+]]
+
 describe("the listener", function()
   after_each(clean)
+
+  it("serves a descriptor that it inherits, though calls on that wait", function()
+    local reason = needs.reason("Python")
+    if reason then return pending(reason) end
+    local heir = child.start(("python3 -c %s %s -e %s"):format(
+      child.quote(LAUNCHER), child.quote(child.this_lua()), child.quote(HEIR)), nil, 30)
+    local port = heir:expect("^(%d+)$")
+    local silent = assert(socket.connect("127.0.0.1", port))
+    for _ = 1, 3 do
+      local peer = assert(socket.connect("127.0.0.1", port))
+      peer:settimeout(10)
+      peer:send("GET / HTTP/1.0\r\n\r\n")
+      assert.matches("served$", (peer:receive("*a")))
+      peer:close()
+    end
+    silent:close()
+    heir:stop()
+  end)
+
+  it("keeps its descriptors and those of connections from programs that are started, where that can be", function()
+    if not fd_flags.are_shown() then return pending("needs /proc/self/status") end
+    local fds = {}
+    local s = server.start({ protocols = { a = function() end }, on_add_fd = function(fd) fds[#fds + 1] = fd end })
+    local ws = s.context:connect("ws://127.0.0.1:" .. s.port, { protocols = { "a" } })
+    local is_open = false
+    ws:on_open(function() is_open = true end)
+    s:pump(function() return is_open end, "an open connection")
+    assert.equal(3 + server.own_fds, #fds)
+    for _, fd in ipairs(fds) do
+      assert.equal(server.is_native or rawget(_G, "jit") ~= nil, fd_flags.of(fd).closes_on_exec)
+    end
+  end)
 
   it("port nil and 0 mean none, get_port is nil then", function()
     assert.is_nil(make({}):get_port())

@@ -21,6 +21,7 @@ local PROBES = {
   curl = "command -v curl",
   LuaRocks = "command -v luarocks",
   gcc = "command -v gcc",
+  Python = "command -v python3",
   ["the Python package websockets"] = PYTHON .. "'import websockets.sync.client'",
   ["the Python package kosoku"] = "command -v .deps/venv/bin/kosoku",
   ["a name service that knows localhost"] = "getent ahosts localhost",

@@ -4,6 +4,7 @@
 local compression = require("websockets.protocol.compression")
 local connection = require("websockets.connection.connection")
 local descriptor = require("websockets.connection.descriptor")
+local flags = require("websockets.transport.flags")
 local handshake = require("websockets.protocol.client_handshake")
 local http = require("websockets.http.head")
 local lifecycle = require("websockets.connection.lifecycle")
@@ -25,12 +26,15 @@ local function fail(ws, message, why)
   lifecycle.abort(ws, why, message)
 end
 
-local function open_socket(kind)
+local function open_socket(context, kind)
   local sockets = luasocket.library()
   local make = sockets[kind]
   local socket, why = nil, "no IPv6 here"
   if make then socket, why = make() end
-  if socket then socket:settimeout(0) end
+  if socket then
+    socket:settimeout(0)
+    flags.set(socket:getfd(), false, true, context.engine.set_flags)
+  end
   return socket, why
 end
 
@@ -45,7 +49,7 @@ local function dial_next(self, ws, why)
   while self.at < #self.addresses do
     self.at = self.at + 1
     local address = self.addresses[self.at]
-    local socket, trouble = open_socket(address[1])
+    local socket, trouble = open_socket(ws.context, address[1])
     local is_pending = false
     if socket then is_pending, trouble = begin_connecting(self, socket, address) end
     if is_pending then
@@ -107,7 +111,8 @@ function dial:advance(ws)
   if is_connected then
     lifecycle.connected(ws)
     descriptor.block(ws, false)
-    send_request(self, ws)
+    -- A callback of an outside loop may have ended the connection.
+    if ws.state == "http" then send_request(self, ws) end
   elseif why then
     dial_next(self, ws, why)
   end
@@ -204,7 +209,7 @@ function dial.connect(context, place, settings)
   end
   local self = new_phase(place, addresses, unresolved)
   local address = self.addresses[1]
-  local socket, why = open_socket(address and address[1] or "tcp4")
+  local socket, why = open_socket(context, address and address[1] or "tcp4")
   if not socket then return nil, "no socket: " .. tostring(why), "limit" end
   local transport = luasocket.new(socket)
   if not descriptor.can_watch(context, transport:getfd()) then
@@ -218,7 +223,8 @@ function dial.connect(context, place, settings)
     self.trouble = not is_pending and why
   end
   local ws = start(self, context, transport, settings)
-  descriptor.block(ws, true)
+  -- A callback of an outside loop may have ended the connection, or gone on connecting.
+  if ws.state == "dialling" then descriptor.block(ws, true) end
   -- What failed at once is reported in the next turn: the caller has set no callbacks yet.
   if not is_pending then context.agenda:again(ws) end
   return ws

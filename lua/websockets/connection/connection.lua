@@ -70,7 +70,8 @@ local function attach(ws, transport, fd)
   context.owners[fd] = ws
 end
 
---- Gives a connection that has not sent anything yet another transport.
+--- Gives a connection that has not sent anything yet another transport; where a callback of an outside loop has ended
+-- the connection, closes that transport.
 -- @tparam table ws
 -- @tparam table transport
 -- @tparam integer fd
@@ -79,6 +80,7 @@ function connection.replace(ws, transport, fd)
   descriptor.block(ws, false)
   descriptor.unwatch(ws)
   descriptor.announce(ws, false)
+  if ws.state == "closed" then return transport:close() end
   context.owners[ws.fd] = nil
   ws.wire:close()
   attach(ws, transport, fd)

@@ -209,4 +209,12 @@ native.drop_privileges = core.drop_privileges
 -- @treturn ?string
 native.interface_address = core.interface_address
 
+--- Sets flags of a descriptor; see `websockets.transport.flags`.
+-- @function native.set_flags
+-- @tparam integer fd
+-- @tparam boolean never_blocks
+-- @tparam boolean closes_on_exec
+-- @treturn boolean whether that was done
+native.set_flags = core.set_flags
+
 return native

@@ -4,6 +4,7 @@ local capacity = require("websockets.server.capacity")
 local connection = require("websockets.connection.connection")
 local descriptor = require("websockets.connection.descriptor")
 local exchange = require("websockets.server.exchange")
+local flags = require("websockets.transport.flags")
 local http = require("websockets.http.head")
 local luasocket = require("websockets.transport.luasocket")
 
@@ -66,6 +67,12 @@ local function listen(interf, port, interface_address)
   return socket, why, "[" .. address .. "]"
 end
 
+local function open_spare(context)
+  local spare = luasocket.library().tcp4()
+  if spare then flags.set(spare:getfd(), false, true, context.engine.set_flags) end
+  return spare
+end
+
 --- Opens the listening socket that the settings ask for.
 -- @tparam table context
 -- @treturn[1] ?listener nil when the settings ask for none
@@ -85,9 +92,14 @@ function listener.open(context)
   end
   socket:settimeout(0)
   local fd = socket.getfd and floor(socket:getfd()) or -1
+  local is_adopted, by_engine = settings.socket ~= nil, context.engine.set_flags
+  -- LuaSocket's timeout does nothing for a descriptor that another program has opened: it may wait in accept. Whether
+  -- programs inherit the application's own is for the application to say.
+  local never_waits = flags.set(fd, is_adopted, not is_adopted, by_engine)
   return setmetatable({
-    context = context, socket = socket, adopted = settings.socket ~= nil, is_closed = false, announced = false,
-    fd = fd, spare = luasocket.library().tcp4(), resting = false, has_warned = false, turn = 0,
+    context = context, socket = socket, adopted = is_adopted, is_closed = false, announced = false,
+    may_wait = is_adopted and not never_waits, fd = fd, spare = open_spare(context), resting = false, turn = 0,
+    has_warned = false,
     -- The accelerator accepts by itself where there is a descriptor.
     wires = fd >= 0 and context.wire_class.accept and {} or false,
   }, listener)
@@ -134,6 +146,16 @@ local function turn_away_wire(wire)
   wire:close()
 end
 
+-- The next connection; nil and why there is none.
+local function accept_one(self)
+  if self.may_wait and self.fd >= 0 then
+    -- It raises for a descriptor past its limit: then this is called only where an outside loop has found it ready.
+    local asked, ready = pcall(luasocket.library().select, { self.socket }, nil, 0)
+    if asked and not ready[1] then return nil, "timeout" end
+  end
+  return self.socket:accept()
+end
+
 local function wake(self)
   self.resting = false
   if not self.is_closed then self:watch(true) end
@@ -150,9 +172,9 @@ function listener:rest(why)
   self.has_warned = true
   if self.spare then
     self.spare:close()
-    local socket = self.socket:accept()
+    local socket = accept_one(self)
     if socket then turn_away(socket) end
-    self.spare = luasocket.library().tcp4()
+    self.spare = open_spare(context)
   end
   self.resting = true
   self:watch(false)
@@ -183,6 +205,8 @@ function listener.take(context, socket)
     turn_away(socket)
     return nil, "no more connections can be taken", "limit"
   end
+  -- Also where another program has opened it. LuaSocket lets programs that are started inherit what it accepts.
+  flags.set(socket:getfd(), true, true, context.engine.set_flags)
   local adopt = context.wire_class.adopt
   local transport = adopt and adopt(context.hub, socket) or luasocket.new(socket)
   return begin(context, transport, transport:getfd())
@@ -210,7 +234,7 @@ end
 local function accept_sockets(self, most)
   local context, count, lost = self.context, 0, 0
   while count < most do
-    local socket, why = self.socket:accept()
+    local socket, why = accept_one(self)
     if socket then
       count = count + 1
       self.has_warned = false
