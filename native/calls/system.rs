@@ -10,10 +10,10 @@ use rustix::fs;
 use rustix::io::{fcntl_setfd, ioctl_fionbio, FdFlags};
 
 use crate::lookup;
-use crate::lua::{attempt, functions, Answer, Functions, Lua};
+use crate::lua::{attempt, functions, unsent_bytes, Answer, Functions, Lua};
 
 /// What it gives to Lua.
-pub const FUNCTIONS: Functions = functions! { now file_facts link_target drop_privileges interface_address look_up set_flags };
+pub const FUNCTIONS: Functions = functions! { now file_facts link_target drop_privileges interface_address look_up set_flags unsent };
 
 /// `now() -> seconds` from an arbitrary start, never less than before
 fn now(_: &Lua) -> Option<f64> {
@@ -101,11 +101,16 @@ fn look_up(lua: &Lua) -> Option<Option<i32>> {
 
 /// `set_flags(fd, never_blocks, closes_on_exec) -> done`: sets those that are true on a descriptor
 fn set_flags(lua: &Lua) -> Option<bool> {
-    let fd = lua.arg(1).fd()?;
+    let Some(fd) = lua.arg(1).fd() else { return Some(false) };
     let (never_blocks, closes_on_exec) = (lua.arg(2).boolean(), lua.arg(3).boolean());
     attempt(|| {
         let can_wait = never_blocks && ioctl_fionbio(fd, true).is_err();
         let stays_open = closes_on_exec && fcntl_setfd(fd, FdFlags::CLOEXEC).is_err();
         !can_wait && !stays_open
     })
+}
+
+/// `unsent(fd) -> bytes` that the system holds and the other side has not acknowledged; nil where it does not tell
+fn unsent(lua: &Lua) -> Option<Option<usize>> {
+    attempt(|| lua.arg(1).fd().and_then(unsent_bytes))
 }

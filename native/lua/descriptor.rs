@@ -1,10 +1,14 @@
 //! Descriptors that Lua names by number.
 
+use std::ffi::c_int;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::fcntl_getfd;
+use rustix::ioctl::{ioctl, Getter, Opcode};
 
 use super::stack::Value;
+
+const TIOCOUTQ: Opcode = nix::libc::TIOCOUTQ as Opcode;
 
 impl<'a> Value<'a> {
     /// Borrows a descriptor; `None` where no open one has that number.
@@ -25,4 +29,11 @@ impl<'a> Value<'a> {
         // SAFETY: it is open, and `websockets.wire.native` takes it out of the object that has owned it.
         Some(unsafe { OwnedFd::from_raw_fd(number) })
     }
+}
+
+/// Tells how many bytes of a socket the other side has not acknowledged yet; `None` where the system does not tell.
+pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<usize> {
+    // SAFETY: this request writes one `c_int`, and nothing else.
+    let count = unsafe { ioctl(fd, Getter::<TIOCOUTQ, c_int>::new()) };
+    count.ok().and_then(|count| usize::try_from(count).ok())
 }

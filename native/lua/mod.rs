@@ -12,6 +12,7 @@ mod module;
 mod stack;
 
 pub use anchor::Spent;
+pub use descriptor::unsent_bytes;
 pub use memory::{Block, Collection};
 pub use module::{entry, Functions, Kind};
 pub use stack::{attempt, Answer, Lua, Made, Table, Value};

@@ -179,7 +179,7 @@ describe("context", function()
   it("run is left soon after stop or destroy of a signal handler, wherever the handler comes", function()
     for _, name in ipairs({ "stop", "destroy" }) do
       -- In pure Lua each wait that is interrupted takes half a second.
-      local after, step, begun = 1, websockets.engine == "pure" and 13 or 1, nil
+      local after, step, begun = 1, websockets.engine == "pure" and 13 or 1
       repeat
         -- A wait that is not left ends with this, too late.
         local context = websockets.context({ port = "any", interf = "127.0.0.1", handshake_timeout = 2 })

@@ -9,6 +9,8 @@ local lifecycle = {}
 
 local CLOSE = 8
 local NO_CLOSE_FRAME = 1006
+-- So much is on its way at any time: that it arrives tells nothing.
+local ON_ITS_WAY_BYTES = 65536
 
 -- Ends by which we give up a peer.
 local GIVEN_UP = { slow = true, timeout = true, destroyed = true }
@@ -97,15 +99,37 @@ function lifecycle.pause(ws, is_paused)
   if not is_paused then ws.context.agenda:again(ws) end
 end
 
-local function expire(ws)
-  lifecycle.abort(ws, "timeout")
+local expire
+
+-- How much the system holds that the peer has not got; nil where that cannot be known.
+local function in_system(ws)
+  local unsent = ws.context.engine.unsent
+  return unsent and ws.fd >= 0 and unsent(ws.fd) or nil
 end
 
---- closing, draining: the peer has taken bytes of what waits, so its time begins anew.
+--- closing, draining, lingering: the peer has taken bytes of what waits, so its time begins anew.
 -- @tparam table ws
 function lifecycle.progress(ws)
   local settings = ws.settings
-  lifecycle.deadline(ws, ws.phase and settings.response_timeout or settings.close_timeout, expire)
+  local lane = ws.phase and settings.response_timeout or settings.close_timeout
+  if ws.state == "lingering" then lane = lanes.of(ws.context, "lingering", settings.close_timeout) end
+  ws.unsent = in_system(ws)
+  lifecycle.deadline(ws, lane, expire)
+end
+
+-- A full socket is reported as writable only when a third of it is free: a slow peer may need longer for that.
+function expire(ws)
+  local pending, took = false, false
+  if ws.wire:buffered() > 0 then pending, took = ws.wire:flush() end
+  local unsent, before = in_system(ws), ws.unsent
+  local has_gone_on = unsent and before and before > ON_ITS_WAY_BYTES and unsent < before
+  if pending and took or has_gone_on then
+    lifecycle.progress(ws)
+    -- What follows where nothing waits any more.
+    if pending == 0 then ws.context.agenda:touch(ws) end
+  else
+    lifecycle.abort(ws, "timeout")
+  end
 end
 
 -- Nothing more is said on this connection: a close frame or the last answer is queued.
@@ -143,7 +167,7 @@ end
 -- for the frame.
 function enter.lingering(ws)
   if not ws.outcome.clean then ws.wire:shutdown() end
-  lifecycle.deadline(ws, lanes.of(ws.context, "lingering", ws.settings.close_timeout), expire)
+  lifecycle.progress(ws)
 end
 
 -- How many seconds the system may keep what a peer does not take after the end: 0 resets the connection. Only what

@@ -217,4 +217,10 @@ native.interface_address = core.interface_address
 -- @treturn boolean whether that was done
 native.set_flags = core.set_flags
 
+--- Tells how many bytes of a socket the other side has not acknowledged yet.
+-- @function native.unsent
+-- @tparam integer fd
+-- @treturn ?integer nil where the system does not tell
+native.unsent = core.unsent
+
 return native
