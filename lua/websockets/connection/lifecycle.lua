@@ -9,10 +9,10 @@ local lifecycle = {}
 
 local CLOSE = 8
 local NO_CLOSE_FRAME = 1006
--- So much is on its way at any time: that it arrives tells nothing.
+-- So much may be on its way to a peer that reads nothing.
 local ON_ITS_WAY_BYTES = 65536
 
--- Ends by which we give up a peer.
+-- Ends by which we give up a peer: what waits for it is not sent any more, and the system resets the connection.
 local GIVEN_UP = { slow = true, timeout = true, destroyed = true }
 
 -- Each transition: which states it starts from, and where it leads. From any other state it does nothing.
@@ -101,10 +101,10 @@ end
 
 local expire
 
--- How much the system holds that the peer has not got; nil where that cannot be known.
-local function in_system(ws)
+-- How many bytes the peer has not got; what the system holds of them is known with the accelerator only.
+local function outstanding(ws)
   local unsent = ws.context.engine.unsent
-  return unsent and ws.fd >= 0 and unsent(ws.fd) or nil
+  return ws.wire:buffered() + (unsent and unsent(ws.fd) or 0)
 end
 
 --- closing, draining, lingering: the peer has taken bytes of what waits, so its time begins anew.
@@ -113,17 +113,15 @@ function lifecycle.progress(ws)
   local settings = ws.settings
   local lane = ws.phase and settings.response_timeout or settings.close_timeout
   if ws.state == "lingering" then lane = lanes.of(ws.context, "lingering", settings.close_timeout) end
-  ws.unsent = in_system(ws)
+  ws.outstanding = outstanding(ws)
   lifecycle.deadline(ws, lane, expire)
 end
 
 -- A full socket is reported as writable only when a third of it is free: a slow peer may need longer for that.
 function expire(ws)
-  local pending, took = false, false
-  if ws.wire:buffered() > 0 then pending, took = ws.wire:flush() end
-  local unsent, before = in_system(ws), ws.unsent
-  local has_gone_on = unsent and before and before > ON_ITS_WAY_BYTES and unsent < before
-  if pending and took or has_gone_on then
+  local pending = 0
+  if ws.wire:buffered() > 0 then pending = ws.wire:flush() end
+  if pending and ws.outstanding - outstanding(ws) > ON_ITS_WAY_BYTES then
     lifecycle.progress(ws)
     -- What follows where nothing waits any more.
     if pending == 0 then ws.context.agenda:touch(ws) end
@@ -170,18 +168,9 @@ function enter.lingering(ws)
   lifecycle.progress(ws)
 end
 
--- How many seconds the system may keep what a peer does not take after the end: 0 resets the connection. Only what
--- waits in our queue is certainly not being taken: a slow reader may be reading what the system has.
-local function choose_linger(ws)
-  local outcome = ws.outcome
-  if outcome.is_given_up and (outcome.why == "slow" or ws.wire:buffered() > 0) then return 0 end
-  return ws.settings.close_timeout
-end
-
 function enter.closed(ws)
   -- First, so that an error in what follows does not keep the connection from its end.
   ws.context.agenda:retire(ws)
-  ws.outcome.linger = choose_linger(ws)
   leave_group(ws)
   lifecycle.refresh(ws)
   lifecycle.deadline(ws, nil)
@@ -289,14 +278,13 @@ end
 -- @tparam[opt=""] string reason for `on_closed`
 function lifecycle.abort(ws, why, reason)
   if ws.state == "closed" then return end
-  local outcome = ws.outcome
-  if not outcome then
-    ws.outcome = { code = NO_CLOSE_FRAME, reason = reason or "", clean = false, why = why }
-  elseif ws.wire:buffered() > 0 then
-    -- Our close frame has not left.
-    outcome.clean = false
-  end
-  ws.outcome.is_given_up = GIVEN_UP[why] or false
+  local outcome = ws.outcome or { code = NO_CLOSE_FRAME, reason = reason or "", clean = false, why = why }
+  local has_all_left = ws.wire:buffered() == 0
+  ws.outcome = outcome
+  -- Our close frame may not have left.
+  outcome.clean = outcome.clean and has_all_left
+  -- Only what waits in our queue is certainly not being taken: a slow reader may be reading what the system has.
+  if GIVEN_UP[why] and (outcome.why == "slow" or not has_all_left) then outcome.linger = 0 end
   go(ws, "abort")
 end
 

@@ -92,7 +92,7 @@ local function close_retired(context)
     if ws then
       context.owners[ws.fd] = nil
       ws.fd = -1
-      agenda:call(ws, ws.wire.close, ws.wire, ws.outcome.linger)
+      agenda:call(ws, ws.wire.close, ws.wire, ws.outcome.linger or ws.settings.close_timeout)
       retired[i] = false
       context.connection_count = context.connection_count - 1
     end
