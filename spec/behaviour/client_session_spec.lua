@@ -2,6 +2,8 @@ local engine = require("websockets.engine.pure")
 local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
 local server = require("spec.support.server")
+local socket = require("socket")
+local websockets = require("websockets")
 
 local POLLIN, POLLOUT = 1, 4
 
@@ -112,6 +114,40 @@ describe("the end of a client's connection", function()
     assert.same({}, log.closed)
     p:close()
     assert.same({ 1000, "", true, "closed" }, closed(s, log))
+  end)
+
+  it("comes where a callback of an outside loop ends the connection or the context amid connecting", function()
+    -- localhost has two addresses: the second is tried over another descriptor.
+    for _, name in ipairs({ "on_add_fd", "on_del_fd", "on_set_mode_fd", "on_clear_mode_fd" }) do
+      for _, ending in ipairs({ "close", "close at once", "destroy", "raise" }) do
+        for at = 1, 3 do
+          local calls, context, ws, log, errs = 0, nil, nil, { closed = {} }, 0
+          local function act()
+            if not context then return end
+            calls = calls + 1
+            if calls ~= at then return end
+            if ending == "destroy" then return context:destroy() end
+            if ending == "raise" then error("amid connecting", 0) end
+            if ws then ws:close(ending == "close at once" and 0 or nil) end
+          end
+          local options = { on_error = function() errs = errs + 1 end, [name] = act }
+          options.on_add_fd = options.on_add_fd or function() end
+          context = websockets.context(options)
+          local before = inside.connections(context)
+          ws = context:connect("ws://localhost:1/")
+          ws:on_closed(function(...) log.closed[#log.closed + 1] = { ... } end)
+          local deadline = socket.gettime() + 10
+          while not inside.is_destroyed(context) and inside.connections(context) > before do
+            context:service(10)
+            assert.is_true(socket.gettime() < deadline, name .. ", " .. ending)
+          end
+          assert.equal(-1, ws:get_socket_fd())
+          assert.is_true(errs <= 1 and #log.closed <= 1)
+          assert.equal(0, inside.leftovers(context), name .. ", " .. ending .. at)
+          context:destroy()
+        end
+      end
+    end
   end)
 
   it("comes after close_timeout where the server leaves the connection open", function()

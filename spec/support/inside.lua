@@ -59,6 +59,14 @@ function inside.is_busy(context)
   return context.busy
 end
 
+--- What a context without connections still holds of connections that have ended.
+-- @tparam table context
+-- @treturn number how many are waited for, or are noted as full
+function inside.leftovers(context)
+  local poller, count = context.poller, context.agenda.blocked_count
+  return count + (poller.reading and #poller.reading + #poller.writing or 0)
+end
+
 --- Replace the clock of a context.
 -- @tparam table context
 -- @tparam function change called with the present clock, returns the new one
