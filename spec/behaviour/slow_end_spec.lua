@@ -51,7 +51,7 @@ describe("a peer that reads slowly without pause", function()
       case.begin(ws, peer, run)
       run:settle()
       local last = "\136\2" .. string.char(math.floor(code / 256), code % 256)
-      local tail, total, count, is_over = "", #peer:take(), 0, false
+      local tail, total, count, is_over = "", #peer:take()
       repeat
         tail, count, is_over = read_some(peer, tail)
         total = total + count
