@@ -97,6 +97,7 @@ function wire.peer() return "192.0.2.1" end
 
 local function new_poller()
   local poller = { watched = {}, alarms = {}, waits = {}, fault = "waiting failed" }
+  function poller:interrupt() self.is_interrupted = true end
   poller.source = poller
   function poller:watch(_, ws, read, write) self.watched[ws] = { read, write } end
   function poller:set_alarm(seconds) self.alarms[#self.alarms + 1] = seconds or false end
