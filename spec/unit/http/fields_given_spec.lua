@@ -1,11 +1,11 @@
---- Headers that an application gives: which of them it may set.
--- @module spec.unit.http.headers_spec
+--- Fields that an application gives: which of them it may set.
+-- @module spec.unit.http.fields_given_spec
 
-local headers = require "websockets.http.fields"
+local fields = require "websockets.http.fields"
 
-describe("headers.check", function()
+describe("fields.check", function()
   local function problem(given, in_handshake)
-    local passed, message = pcall(headers.check, given, "respond", 2, 1, in_handshake)
+    local passed, message = pcall(fields.check, given, "respond", 2, 1, in_handshake)
     return not passed and message or nil
   end
 
@@ -40,26 +40,26 @@ describe("headers.check", function()
   end)
 
   it("raises at the level that it is given", function()
-    local function public(given) headers.check(given, "respond", 2, 3) end
+    local function public(given) fields.check(given, "respond", 2, 3) end
     local line
     local function user()
       line = debug.getinfo(1, "l").currentline + 1
       public({ Connection = "x" })
     end
     local _, message = pcall(user)
-    assert.matches("headers_spec.lua:" .. line .. ": header", message, 1, true)
+    assert.matches("fields_given_spec.lua:" .. line .. ": header", message, 1, true)
   end)
 end)
 
-describe("headers.may_request", function()
+describe("fields.may_request", function()
   it("takes what is not of the handshake", function()
     for _, given in ipairs({ {}, { Cookie = "a=b" }, { X = { 1, "2" } } }) do
-      assert.is_true(headers.may_request(given))
+      assert.is_true(fields.may_request(given))
     end
     for _, given in ipairs({ "x", { "x" }, { ["a b"] = "c" }, { X = "a\nb" }, { X = { true } }, { HOST = "a" },
       { Upgrade = "x" }, { connection = "x" }, { Origin = "x" }, { ["Content-Length"] = 1 },
       { ["Transfer-Encoding"] = "x" }, { ["SEC-websocket-Anything"] = "x" } }) do
-      assert.is_false(headers.may_request(given))
+      assert.is_false(fields.may_request(given))
     end
   end)
 end)
