@@ -42,6 +42,11 @@ local function respond_json(ws, status, text)
   ws:respond(status, { ["Content-Type"] = "application/json", ["Cache-Control"] = "no-store" }, text)
 end
 
+-- Methods are called as statements: in a tail call an error of the library would not name the line.
+local function refuse_method(ws, allowed)
+  ws:respond(405, { Allow = allowed })
+end
+
 -- Users
 
 local function new_token()
@@ -56,8 +61,11 @@ local function user_of(request)
 end
 
 local function login(ws, _, method, _, body)
-  if method ~= "POST" then return ws:respond(405, { Allow = "POST" }) end
-  if not body:find("^[%w ._-]+$") or #body > 30 or session_count >= MAX_SESSIONS then return ws:respond(422) end
+  if method ~= "POST" then return refuse_method(ws, "POST") end
+  if not body:find("^[%w ._-]+$") or #body > 30 or session_count >= MAX_SESSIONS then
+    ws:respond(422)
+    return
+  end
   local token = new_token()
   sessions[token], session_count = body, session_count + 1
   ws:respond(204, { ["Set-Cookie"] = "session=" .. token .. "; Path=/; HttpOnly; SameSite=Strict" })
@@ -71,7 +79,7 @@ local function serve_items(ws, _, method, _, body)
   local user = user_of(ws:request())
   if not user then return respond_json(ws, 401, '{"error":"log in first"}') end
   if method == "GET" then return respond_json(ws, 200, items_json()) end
-  if method ~= "POST" then return ws:respond(405, { Allow = "GET, POST" }) end
+  if method ~= "POST" then return refuse_method(ws, "GET, POST") end
   if body == "" or #body > MAX_TEXT_BYTES or not is_utf8(body) or #items >= MAX_ITEMS then
     return respond_json(ws, 422, '{"error":"empty, too long, not UTF-8, or too many items"}')
   end
@@ -84,7 +92,7 @@ end
 local function serve_item(ws, _, method)
   local request = ws:request()
   if not user_of(request) then return respond_json(ws, 401, '{"error":"log in first"}') end
-  if method ~= "DELETE" then return ws:respond(405, { Allow = "DELETE" }) end
+  if method ~= "DELETE" then return refuse_method(ws, "DELETE") end
   for i, item in ipairs(items) do
     if tostring(item.id) == request.params.id then
       table.remove(items, i)
