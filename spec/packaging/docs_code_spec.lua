@@ -23,10 +23,11 @@ local UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Vers
 
 local compile = loadstring or load
 
-local programs, fragments = {}, {}
+local programs, fragments, blocks = {}, {}, {}
 for _, page in ipairs(markdown.pages()) do
   for _, block in ipairs(markdown.blocks(markdown.read(page))) do
     block.title = page .. ":" .. block.line
+    if block.language == "lua" then blocks[#blocks + 1] = block end
     if block.language == "lua" and block.name then
       programs[block.name] = block
     elseif block.language == "lua" then
@@ -90,6 +91,13 @@ local function open(port, target, headers)
   local client = connect(port, target, UPGRADE .. (headers or ""))
   assert.equal(101, client.status, client.head)
   return client
+end
+
+-- A closing handshake. When the connection has ended, the server has called `on_closed`.
+local function leave(client)
+  client:send("\136\128\0\0\0\0")
+  assert.same({ "", 8 }, { client:read_message() })
+  assert.is_false(client:fill())
 end
 
 local function assert_echo(port)
@@ -156,10 +164,21 @@ SCENARIOS["pages-and-rooms"] = function()
   local chat = "Sec-WebSocket-Protocol: chat\r\n"
   assert.equal(401, connect(port, "/live/red", UPGRADE .. chat).status)
   assert.equal(401, connect(port, "/live/red", UPGRADE .. chat .. "Cookie: session=secret-2\r\n").status)
-  local first = open(port, "/live/red", chat .. "Cookie: session=secret-1\r\n")
-  local second = open(port, "/live/blue", chat .. "Cookie: session=secret-1\r\n")
+  chat = chat .. "Cookie: session=secret-1\r\n"
+  local first, second = open(port, "/live/red", chat), open(port, "/live/red", chat)
+  local other = open(port, "/live/blue", chat)
+  local function rooms() return (select(3, connect(port):get("/api/rooms"))) end
   first:write("hi")
-  for _, client in ipairs({ first, second }) do assert.equal("red: ann: hi", (client:read_message())) end
+  for _, client in ipairs({ first, second }) do assert.equal("ann: hi", (client:read_message())) end
+  other:write("blue")
+  -- Its first message: it has heard nothing of the other room.
+  assert.equal("ann: blue", (other:read_message()))
+  leave(first)
+  second:write("who")
+  assert.equal("ann: who", (second:read_message()))
+  assert.matches("red", rooms())
+  leave(second)
+  assert.equal("blue", rooms())
 end
 
 SCENARIOS.site = function()
@@ -215,6 +234,14 @@ describe("the documentation's", function()
 
   it("programs are all there", function()
     for name in pairs(SCENARIOS) do assert.truthy(programs[name], name) end
+  end)
+
+  it("code calls no method in a tail call, which would hide the line of an error", function()
+    blocks[#blocks + 1] = { title = "examples/todo/server.lua", code = markdown.read("examples/todo/server.lua") }
+    assert.is_true(#blocks > 10)
+    for _, block in ipairs(blocks) do
+      assert.is_nil(block.code:match("return%s+[%w_.]+:%w+[({]"), block.title)
+    end
   end)
 
   for _, block in ipairs(fragments) do
