@@ -71,6 +71,7 @@ local function build_native()
   if WISH == "off" then return false, "WEBSOCKETS_NATIVE=off" end
   local why = obstacle()
   if why then return false, why end
+  say("cargo compiles the accelerator for " .. NAME .. "; the first time this takes some minutes")
   local built = run(("cargo build --release --locked --quiet --features %s --target-dir %s"):format(
     FEATURE, quote(TARGET)))
   if built and copy(TARGET .. "/release/libwebsockets_native.so", PRODUCT) then return true end
