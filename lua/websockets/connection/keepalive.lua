@@ -1,5 +1,6 @@
 --- Signs of life: pings to a silent peer, and the end of a connection that is not used.
 -- @module websockets.connection.keepalive
+-- @rfc 6455 5.5.2
 local lifecycle = require("websockets.connection.lifecycle")
 local outbox = require("websockets.connection.outbox")
 

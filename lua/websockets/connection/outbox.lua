@@ -45,7 +45,8 @@ local function push(ws, opcode, payload, fin, plain)
   return outbox.retry(ws, why, opcode, payload, fin, plain)
 end
 
---- Tells why nothing can be sent in a connection that is not open.
+--- Tells why nothing can be sent in a connection that is not open: nothing follows our close frame.
+-- @rfc 6455 5.5.1
 -- @tparam table ws
 -- @treturn integer -1
 -- @treturn string `closed`, `type` before the opening handshake is done, or `closing`

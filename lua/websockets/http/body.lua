@@ -13,7 +13,7 @@ local MAX_TRAILER_BYTES = 8192
 local MAX_PIECES = 256
 
 --- Begins to read the body of a request.
--- @rfc 9112 6
+-- @rfc 9112 6, 7.1
 -- @tparam table request as `http.parse` gave it
 -- @tparam number max_bytes
 -- @treturn[1] body

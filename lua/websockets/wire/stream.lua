@@ -130,6 +130,7 @@ function stream:raw(bytes)
 end
 
 --- Queues a frame; sends only where `high_water_bytes` is passed.
+-- @rfc 6455 5.6
 -- @tparam integer opcode
 -- @tparam string payload
 -- @tparam[opt=true] boolean fin
