@@ -28,7 +28,7 @@ describe("answering", function()
       { "respond", 1, "status 200 to 599", function(ws) ws:respond(600) end },
       { "respond", 1, "status 200 to 599", function(ws) ws:respond(200.5) end },
       { "respond", 1, "status 200 to 599", function(ws) ws:respond("200") end },
-      { "respond", 3, "string", function(ws) ws:respond(200, {}, {}) end },
+      { "respond", 3, "string or number", function(ws) ws:respond(200, {}, {}) end },
       { "serve_http_file", 1, "path", function(ws) ws:serve_http_file(FIXTURE == nil) end },
       { "serve_http_file", 2, "content type without control characters", function(ws)
         ws:serve_http_file(FIXTURE, "text/plain\r\nX: y")

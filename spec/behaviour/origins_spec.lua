@@ -76,7 +76,7 @@ describe("origins", function()
     }) do
       local is_good, message = pcall(ask, { "https://good.example", entry }, nil)
       assert.is_false(is_good)
-      assert.matches(("got [2] = %q)"):format(entry), message, 1, true)
+      assert.matches(("got [2] = %q"):format(entry), message, 1, true)
     end
   end)
 
