@@ -192,7 +192,7 @@ function context:broadcast(protocol, data)
   local members = self.groups[protocol]
   if not members then error("websocket unknown protocol: " .. errors.describe(protocol), 2) end
   if type(data) == "number" then data = tostring(data) end
-  if type(data) ~= "string" then errors.argument(2, "broadcast", "string", data) end
+  if type(data) ~= "string" then errors.argument(2, "broadcast", "string or number", data) end
   return entry.within(self, members.broadcast, members, data)
 end
 

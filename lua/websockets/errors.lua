@@ -69,8 +69,9 @@ end
 -- @tparam string expected what is allowed
 -- @param value that was given
 -- @tparam[opt] integer level as for `error`
-function errors.argument(position, name, expected, value, level)
-  error(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, name, expected, describe(value)),
+-- @tparam[opt] string culprit what is wrong with the value, instead of its description
+function errors.argument(position, name, expected, value, level, culprit)
+  error(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, name, expected, culprit or describe(value)),
     level or LEVEL_OF_CALLER)
 end
 

@@ -32,7 +32,7 @@ end
 local function bytes_argument(self, name, value)
   if type(value) == "string" or type(value) == "number" then return tostring(value) end
   errors.check_object(self, "state", "websocket:" .. name, 4)
-  errors.argument(1, name, "string", value, 4)
+  errors.argument(1, name, "string or number", value, 4)
 end
 
 local function function_argument(self, name, value)
@@ -45,10 +45,10 @@ local function check_close(ws, code, reason, name, level)
   if not close_codes.may_send(code) then
     errors.argument(1, name, "close code 1000-1003, 1007-1014 or 3000-4999", code, level)
   end
-  if reason ~= nil and (type(reason) ~= "string" or #reason > MAX_CONTROL_BYTES - 2
-    or not ws.context.engine.valid_utf8(reason)) then
-    errors.argument(2, name, "at most 123 bytes of UTF-8", reason, level)
-  end
+  local fault = reason ~= nil and session.reason_fault(reason, ws.context.engine.valid_utf8)
+  -- A close frame that `write` is given is one argument.
+  local position = name == "close" and 2 or 1
+  if fault then errors.argument(position, name, "close reason of at most 123 bytes of UTF-8", nil, level, fault) end
 end
 
 local function write_close(ws, payload)
@@ -76,7 +76,7 @@ local function write_other(ws, data, number)
     result, why = write_close(ws, data)
   elseif opcode then
     if #data > MAX_CONTROL_BYTES then
-      errors.argument(1, "write", "at most 125 bytes in a control frame", #data, 4)
+      errors.argument(1, "write", "at most 125 bytes in a control frame", data, 4, #data .. " bytes")
     end
     result, why = outbox.send_control(ws, opcode, data)
   end
@@ -119,7 +119,7 @@ end
 function websocket:ping(data)
   errors.check_object(self, "state", "websocket:ping")
   data = data == nil and "" or bytes_argument(self, "ping", data)
-  if #data > MAX_CONTROL_BYTES then errors.argument(1, "ping", "at most 125 bytes", #data) end
+  if #data > MAX_CONTROL_BYTES then errors.argument(1, "ping", "at most 125 bytes", data, 3, #data .. " bytes") end
   entry.begin(self.context)
   local result, why = outbox.send_control(self, OPCODES[kinds.PING], data)
   entry.settle(self.context)
@@ -244,7 +244,7 @@ function websocket:respond(status, headers, body)
   end
   fields.check(headers, "respond", 2)
   if type(body) == "number" then body = tostring(body) end
-  if body ~= nil and type(body) ~= "string" then errors.argument(3, "respond", "string", body) end
+  if body ~= nil and type(body) ~= "string" then errors.argument(3, "respond", "string or number", body) end
   return within(self.context, response.respond, self, status, headers, body or "")
 end
 

@@ -104,8 +104,11 @@ describe("ws:close", function()
   it("raises for a reason of 124 bytes, not UTF-8, no string, or without a code", function()
     local s, c, log = pair()
     local ws = log.ws[1]
-    for _, reason in ipairs({ ("r"):rep(124), "\255", 7, {} }) do
-      assert.error_matches(function() ws:close(1000, reason) end, "bad argument #2 to 'close'")
+    for reason, got in pairs({
+      [("r"):rep(124)] = "124 bytes", ["\255"] = "bytes that are not UTF%-8", [7] = "7", [{}] = "table",
+    }) do
+      assert.error_matches(function() ws:close(1000, reason) end,
+        "bad argument #2 to 'close' %(close reason of at most 123 bytes of UTF%-8 expected, got " .. got .. "%)")
     end
     assert.error_matches(function() ws:close(nil, "r") end, "bad argument #1 to 'close'")
     s:settle()

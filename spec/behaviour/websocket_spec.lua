@@ -45,7 +45,7 @@ describe("ws:write", function()
     assert.equal(0, ws:write(42))
     assert.same({ 1, "42" }, { c:message() })
     for _, bad in ipairs({ {}, true, print }) do
-      assert.error_matches(function() ws:write(bad) end, "bad argument #1 to 'write' %(string expected")
+      assert.error_matches(function() ws:write(bad) end, "bad argument #1 to 'write' %(string or number expected")
     end
     assert.error_matches(function() ws:write(nil) end, "got no value")
     assert.error_matches(function() ws:write("x", "text") end, "bad argument #2 to 'write'")

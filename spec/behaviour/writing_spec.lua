@@ -37,16 +37,19 @@ describe("ws:write", function()
 
   it("names the caller's line and what was expected", function()
     for _, case in ipairs({
-      { "#1 to 'write' %(string expected", function(ws) ws:write({}) end },
-      { "#1 to 'write' %(string expected", function(ws) ws:write(nil) end },
-      { "#1 to 'write' %(string expected", function(ws) ws:write(true, 1) end },
+      { "#1 to 'write' %(string or number expected", function(ws) ws:write({}) end },
+      { "#1 to 'write' %(string or number expected", function(ws) ws:write(nil) end },
+      { "#1 to 'write' %(string or number expected", function(ws) ws:write(true, 1) end },
       { "#2 to 'write' %(WRITE_ number expected", function(ws) ws:write("a", "0") end },
       { "#2 to 'write' %(WRITE_ number expected", function(ws) ws:write("a", "1") end },
       { "#2 to 'write' %(WRITE_ number expected", function(ws) ws:write("a", {}) end },
       { "#2 to 'write' %(WRITE_ number expected", function(ws) ws:write("a", true) end },
       { "#2 to 'write' %(WRITE_ number expected", function(ws) ws:write("a", false) end },
-      { "#1 to 'write' %(at most 125 bytes in a control frame", function(ws) ws:write(("x"):rep(126), 5) end },
+      { "#1 to 'write' %(at most 125 bytes in a control frame expected, got 126 bytes%)",
+        function(ws) ws:write(("x"):rep(126), 5) end },
       { "#1 to 'write' %(close code", function(ws) ws:write("\3\237", 4) end },
+      { "#1 to 'write' %(close reason of at most 123 bytes of UTF%-8 expected, got 124 bytes%)",
+        function(ws) ws:write("\3\232" .. ("x"):rep(124), 4) end },
     }) do
       both(case[2], function(_, result)
         assert.is_false(result[1])

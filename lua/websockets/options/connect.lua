@@ -5,6 +5,7 @@ local definition = require("websockets.options.definition")
 local engine = require("websockets.engine.loader")
 local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
+local handshake = require("websockets.protocol.handshake")
 local options = require("websockets.options.context")
 local origin = require("websockets.protocol.origin")
 local url = require("websockets.protocol.url")
@@ -26,20 +27,26 @@ local function is_protocols(value)
   if type(value) ~= "table" then return false end
   local seen = {}
   for i, name in pairs(value) do
-    if type(i) ~= "number" or not fields.is_token(name) or seen[name] then return false, errors.entry(value, i) end
+    local fault = type(i) ~= "number" and "the entries of a list have no names" or handshake.name_fault(name)
+      or seen[name] and "each name may be there once"
+    if fault then return false, errors.entry(value, i) .. ": " .. fault end
     seen[name] = true
   end
   return next(value) == nil or #value > 0
 end
 
 -- RFC 6454 7.1: "null" is an origin that tells nothing.
-local function is_origin(value) return type(value) == "string" and (value == "null" or origin.normal(value) ~= nil) end
+local function is_origin(value)
+  if type(value) == "string" and (value == "null" or origin.normal(value)) then return true end
+  local fault = origin.path_fault(value)
+  return false, fault and errors.describe(value) .. fault
+end
 
 local function normal_origin(value) return origin.normal(value) or value end
 
 --- The options, by name: `check(value)`, `expected`.
 client_options.KNOWN = {
-  protocols = define(nil, is_protocols, "list of different subprotocol tokens"),
+  protocols = define(nil, is_protocols, "list of subprotocol names"),
   headers = define(nil, fields.may_request, "table of header name -> value or list of values, none that belongs to "
     .. "the handshake, no control characters"),
   origin = define(nil, is_origin, "origin like https://example.com", normal_origin),

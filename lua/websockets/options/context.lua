@@ -3,7 +3,7 @@
 local compression = require("websockets.options.compression")
 local definition = require("websockets.options.definition")
 local errors = require("websockets.errors")
-local fields = require("websockets.http.fields")
+local handshake = require("websockets.protocol.handshake")
 local origin = require("websockets.protocol.origin")
 local routes = require("websockets.options.routes")
 
@@ -34,12 +34,17 @@ local function is_callable(value)
   return type(value) == "function" or (type(meta) == "table" and type(meta.__call) == "function")
 end
 
+local function protocol_fault(name, handler)
+  if type(name) == "number" then return "a function needs a name, and a list has none" end
+  if name == "http-only" then return "this name is reserved" end
+  return handshake.name_fault(name) or not is_callable(handler) and "a name needs a function" or nil
+end
+
 local function is_protocols(value)
   if type(value) ~= "table" then return false end
   for name, handler in pairs(value) do
-    if not fields.is_token(name) or name == "http-only" or not is_callable(handler) then
-      return false, errors.entry(value, name)
-    end
+    local fault = protocol_fault(name, handler)
+    if fault then return false, errors.entry(value, name) .. ": " .. fault end
   end
   return true
 end
@@ -49,7 +54,7 @@ local function is_origins(value)
   if type(value) ~= "table" then return false end
   for i, one in pairs(value) do
     if type(i) ~= "number" or type(one) ~= "string" or not origin.normal(one) then
-      return false, errors.entry(value, i)
+      return false, errors.entry(value, i) .. (origin.path_fault(one) or "")
     end
   end
   return #value > 0
@@ -91,7 +96,7 @@ options.KNOWN = {
   port = define(nil, function(v) return v == "any" or is_integer(v, 0, 65535) end, 'port number 0 to 65535 or "any"'),
   interf = define(nil, function(v) return type(v) == "string" and v ~= "" end, "IP address or interface name"),
   socket = define(nil, is_listener, "listening LuaSocket object"),
-  protocols = define(nil, is_protocols, "table of subprotocol token -> function, without 'http-only'"),
+  protocols = define(nil, is_protocols, "table of subprotocol name -> function"),
   default = callback(),
   origins = define(nil, is_origins, '"*", list of origins like "https://example.com", or function', normal_origins),
   on_http = callback(),

@@ -55,6 +55,15 @@ end
 
 local NONE = {}
 
+--- Says what is wrong with the name of a subprotocol.
+-- @rfc 6455 4.1
+-- @param name
+-- @treturn ?string nil if it may be used
+function handshake.name_fault(name)
+  if type(name) ~= "string" then return "the name of a subprotocol is a string" end
+  return not fields.is_token(name) and "a name has only letters, digits and !#$%&'*+-.^_`|~" or nil
+end
+
 --- Reads the subprotocols that a client offers.
 -- @rfc 6455 4.1
 -- @tparam table request

@@ -1,6 +1,7 @@
 --- Origins of pages: how they are written, and which of them may connect.
 -- @module websockets.protocol.origin
 -- @rfc 6454 4, 6.2
+local errors = require("websockets.errors")
 local url = require("websockets.protocol.url")
 
 local origin = {}
@@ -60,6 +61,15 @@ function origin.normal(text)
   if number < 1 or number > 65535 then return nil end
   if number == DEFAULT_PORTS[scheme] then return scheme .. "://" .. host end
   return ("%s://%s:%d"):format(scheme, host, number)
+end
+
+--- Says what to write where something stands after an origin.
+-- @param value
+-- @treturn ?string nil if that is not what is wrong with it
+function origin.path_fault(value)
+  local before = type(value) == "string" and value:match("^[^/]*://[^/?#]+")
+  local normal = before and before ~= value and origin.normal(before)
+  return normal and ": an origin has no path, write " .. errors.describe(normal) or nil
 end
 
 -- Only hosts are compared, not schemes and ports. Anything but a host with a port is refused: two origins in one field,

@@ -2,12 +2,15 @@
 -- which frame of ours may follow which.
 -- @module websockets.protocol.session
 -- @rfc 6455 5 to 7
+local errors = require("websockets.errors")
+
 local session = {}
 
 local byte, char, floor, sub = string.byte, string.char, math.floor, string.sub
 
 local CONTINUATION, TEXT, CLOSE, PING, PONG = 0, 1, 8, 9, 10
 local NO_STATUS = 1005
+local MAX_REASON_BYTES = 123
 
 -- The code words of the faults that a reader finds, by close code.
 local FAULTS = { [1002] = "protocol", [1007] = "utf8", [1009] = "too_big" }
@@ -20,6 +23,17 @@ local FAULTS = { [1002] = "protocol", [1007] = "utf8", [1009] = "too_big" }
 function session.close_payload(code, reason)
   if not code then return "" end
   return char(floor(code / 256), code % 256) .. (reason or "")
+end
+
+--- Says what is wrong with the reason of a close frame that the application sends.
+-- @rfc 6455 5.5, 5.5.1
+-- @param reason
+-- @tparam function valid_utf8 of the engine
+-- @treturn ?string nil if it may be sent
+function session.reason_fault(reason, valid_utf8)
+  if type(reason) ~= "string" then return errors.describe(reason) end
+  if #reason > MAX_REASON_BYTES then return #reason .. " bytes" end
+  return not valid_utf8(reason) and "bytes that are not UTF-8" or nil
 end
 
 --- Reads the payload of a close frame.

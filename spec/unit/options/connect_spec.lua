@@ -55,8 +55,11 @@ end)
 describe("what connect is given wrong inside of a table", function()
   it("is named; the value of a header is not shown", function()
     for text, given in pairs({
-      ['[2] = "a"'] = { protocols = { "a", "a" } }, ['["a"] = "b"'] = { protocols = { a = "b" } },
-      ["[1] = 1"] = { protocols = { 1 } }, ['the header "X"'] = { headers = { X = "secret\n" } },
+      ['[2] = "a": each name may be there once'] = { protocols = { "a", "a" } },
+      ['["a"] = "b": the entries of a list have no names'] = { protocols = { a = "b" } },
+      ["[1] = 1: the name of a subprotocol is a string"] = { protocols = { 1 } },
+      ['"http://A/x": an origin has no path, write "http://a"'] = { origin = "http://A/x" },
+      ['the header "X"'] = { headers = { X = "secret\n" } },
       ["the header 1"] = { headers = { "secret" } },
     }) do
       local is_good, err = pcall(client_options.arguments, context(), "ws://a/", given, 2)

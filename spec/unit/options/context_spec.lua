@@ -88,17 +88,20 @@ describe("websockets.options", function()
 
   it("names the entry that is wrong inside of a table", function()
     for name, cases in pairs({
-      protocols = { { { print }, "[1] = function" }, { { chat = 5 }, '["chat"] = 5' },
-        { { ["a b"] = print }, '["a b"] = function' } },
-      origins = { { { "http://a", "null" }, '[2] = "null"' }, { { "https://a.example/chat/room/of/many" },
-        '[1] = "https://a.example/chat/room/of/many"' } },
+      protocols = { { { print }, "[1] = function: a function needs a name, and a list has none" },
+        { { chat = 5 }, '["chat"] = 5: a name needs a function' },
+        { { ["http-only"] = print }, '["http-only"] = function: this name is reserved' },
+        { { [true] = print }, "[true] = function: the name of a subprotocol is a string" },
+        { { ["a b"] = print }, '["a b"] = function: a name has only letters, digits and !#$%&\'*+-.^_`|~' } },
+      origins = { { { "http://a", "null" }, '[2] = "null"' }, { { "https://a.example/chat" },
+        '[1] = "https://a.example/chat": an origin has no path, write "https://a.example"' } },
       routes = { { { ["/a"] = print }, '["/a"] = function' }, { { "/a" }, '[1] = "/a"' } },
       compression = { { { window_bits = 9 }, '["window_bits"] = 9' }, { { level = 0 }, '["level"] = 0' } },
     }) do
       for _, case in ipairs(cases) do
         local _, message = pcall(read, { [name] = case[1] })
         assert.matches(("bad option '%s' ("):format(name), message, 1, true)
-        assert.matches((" expected, got %s)"):format(case[2]), message, 1, true)
+        assert.matches(" expected, got " .. case[2] .. ")", message, 1, true)
       end
     end
   end)

@@ -127,6 +127,16 @@ describe("handshake.choose", function()
   end)
 end)
 
+describe("handshake.name_fault", function()
+  it("says what is wrong with the name of a subprotocol", function()
+    for _, name in ipairs({ "chat", "chat.v2", "!#$%&'*+-.^_`|~" }) do assert.is_nil(handshake.name_fault(name)) end
+    assert.equal("the name of a subprotocol is a string", handshake.name_fault(1))
+    for _, name in ipairs({ "", "a b", "a,b", "\195\164" }) do
+      assert.equal("a name has only letters, digits and !#$%&'*+-.^_`|~", handshake.name_fault(name))
+    end
+  end)
+end)
+
 describe("handshake.accept", function()
   local pure = engine.choose()
 

@@ -47,6 +47,21 @@ describe("origin.normal", function()
   end)
 end)
 
+describe("origin.path_fault", function()
+  it("says what to write where something stands after an origin, and nothing of other faults", function()
+    for text, normal in pairs({
+      ["https://a.example/chat"] = "https://a.example", ["HTTP://A.example:80?x"] = "http://a.example",
+      ["http://[::1]:81/#a"] = "http://[::1]:81",
+    }) do
+      assert.equal((': an origin has no path, write "%s"'):format(normal), origin.path_fault(text))
+    end
+    for _, text in ipairs({ "", "null", "a.example/chat", "ws://a.example/x", "https://a b/x", "https://a.example" }) do
+      assert.is_nil(origin.path_fault(text))
+    end
+    assert.is_nil(origin.path_fault(5))
+  end)
+end)
+
 describe("origin.allows", function()
   local function allows(origins, name, host)
     return origin.allows(origins, { uri = "/chat", headers = { origin = name or nil, host = host or "a.com:8080" } })

@@ -11,6 +11,17 @@ local function received(is_open, opcode, payload)
   return { session.receive(is_open, opcode, payload) }
 end
 
+describe("session.reason_fault", function()
+  it("says what is wrong with a reason (RFC 6455 5.5, 5.5.1)", function()
+    for reason, fault in pairs({
+      [""] = false, [("r"):rep(123)] = false, ["gr\195\188n"] = false, [("r"):rep(124)] = "124 bytes",
+      ["\195"] = "bytes that are not UTF-8", [5] = "5", [true] = "true",
+    }) do
+      assert.equal(fault or nil, session.reason_fault(reason, engine.valid_utf8))
+    end
+  end)
+end)
+
 describe("session.receive", function()
   it("delivers messages with their kind, and pongs", function()
     assert.same({ "message", "gr\195\188n", kinds.TEXT }, received(true, TEXT, "gr\195\188n"))
