@@ -35,11 +35,14 @@ local reader = client.connect(run)
 reader:send(client.request("/"))
 tell("file_before", (reader:response()))
 -- Files take the descriptors: connections that wait for them would have this one given up.
-local files = {}
-repeat files[#files + 1] = io.open("/dev/null") until not io.open("/dev/null")
+local files, file = {}, nil
+repeat
+  file = io.open("/dev/null")
+  files[#files + 1] = file
+until not file
 reader:send(client.request("/"))
 tell("file_meanwhile", (reader:response()))
-for _, file in ipairs(files) do file:close() end
+for _, one in ipairs(files) do one:close() end
 reader:close()
 run:settle()
 local peers = {}
