@@ -509,4 +509,6 @@ return {
     spec = "spec/packaging/docs_pages_spec.lua", test = "has no broken link" },
   { area = "docs", name = "every method, option, error word and default of a limit is told",
     spec = "spec/packaging/docs_pages_spec.lua", test = "the documentation names every option" },
+  { area = "rule", name = "each message arrives once, whole, in order, however it is cut",
+    spec = "spec/behaviour/property_spec.lua", test = "arrive once, whole, in order: plain, at a server" },
 }
