@@ -12,6 +12,9 @@ local LIMITS = { max_header_bytes = 1000, max_header_lines = 16, max_request_lin
 local MAX_BODY_BYTES = 500
 local STATUSES = { [400] = true, [413] = true, [414] = true, [431] = true, [501] = true, [505] = true }
 
+-- A head that breaks two rules: which of them is seen first depends on where it is cut.
+local HEAD_REFUSED = { [400] = true, [414] = true, [431] = true }
+
 local function check_target(target)
   local path, query = uri.split(target)
   assert(not target:find("[^\33-\126]") and #path + #query <= #target)
@@ -70,6 +73,6 @@ return function(data)
     local one, other = log[index], whole[index]
     assert(type(one) ~= "number" or STATUSES[one], one)
     assert(type(other) ~= "number" or STATUSES[other], other)
-    assert(one == other, "cut otherwise, it is something else")
+    assert(one == other or HEAD_REFUSED[one] and HEAD_REFUSED[other], "cut otherwise, it is something else")
   end
 end

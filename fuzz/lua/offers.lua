@@ -26,7 +26,8 @@ end
 
 local function bits_of(parameters, name, otherwise)
   for _, one in ipairs(parameters) do
-    if one.name == name then return tonumber(one.value or 15) end
+    -- No answer has as few bits as what is no number.
+    if one.name == name then return tonumber(one.value or 15) or 0 end
   end
   return otherwise
 end
