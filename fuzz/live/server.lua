@@ -124,7 +124,7 @@ local function idle_cpu(pid)
 end
 
 local function run()
-  local server = child.start(child.quote(child.this_lua()) .. " fuzz/live/target.lua", "", seconds + 3600)
+  local server = child.start(child.quote(child.this_lua()) .. " fuzz/live/target.lua", "", seconds + 600)
   local engine, port, pid = server:expect("^(%a+ %d+ %d+)$"):match("(%a+) (%d+) (%d+)")
   local friend = honest.open(port, function() return cpu(pid) end)
   local start, reported = socket.gettime(), socket.gettime()
