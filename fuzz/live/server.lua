@@ -123,8 +123,7 @@ local function idle_cpu(pid)
   return (cpu(pid) - before) / (socket.gettime() - start)
 end
 
-local function run()
-  local server = child.start(child.quote(child.this_lua()) .. " fuzz/live/target.lua", "", seconds + 600)
+local function run(server)
   local engine, port, pid = server:expect("^(%a+ %d+ %d+)$"):match("(%a+) (%d+) (%d+)")
   local friend = honest.open(port, function() return cpu(pid) end)
   local start, reported = socket.gettime(), socket.gettime()
@@ -159,12 +158,15 @@ local function run()
   end)
   if not is_good then
     report("FOUND: " .. tostring(err))
-    print(server:stop())
-    os.exit(1)
+    return false
   end
   report("nothing found")
   honest.get(port, "/stop")
-  server:stop()
+  return true
 end
 
-run()
+local server = child.start(child.quote(child.this_lua()) .. " fuzz/live/target.lua", "", seconds + 600)
+local has_run, result = pcall(run, server)
+-- Whatever happened, the server ends here; what it wrote tells why.
+print(server:stop() .. (has_run and "" or tostring(result)))
+os.exit(has_run and result and 0 or 1)
