@@ -9,7 +9,6 @@ local engine = require("websockets.engine.loader")
 local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
 local group = require("websockets.connection.group")
-local lanes = require("websockets.connection.lanes")
 local listener = require("websockets.server.listener")
 local luasocket = require("websockets.transport.luasocket")
 local options = require("websockets.options.context")
@@ -58,13 +57,13 @@ local function new_state(settings)
     settings = settings, engine = choose_engine(settings), ws_class = websocket, request_of = request.of,
     -- Connections and listener by descriptor.
     owners = {}, connection_count = 0, groups = {}, anonymous = false,
-    timers = timers.new(), half_open = { seconds = settings.handshake_timeout or math.huge },
+    timers = timers.new(), half_open = false, capacity = capacity.new(),
     -- What a turn works on.
     agenda = agenda.new(settings), delivery = delivery.new(), relief = relief.new(), outside = outside.new(),
     readable = {}, writable = {}, reports = {}, turn = 0, busy = false, loss_logged_at = -math.huge,
     destroyed = false, destroying = false, stopping = false,
   }
-  self.lanes, self.capacity = lanes.new(self.half_open), capacity.new()
+  self.half_open = self.timers:lane("handshake", settings.handshake_timeout)
   self.clock = clock.new(self.engine.now)
   self.now = self.clock()
   add_sockets(self, settings)

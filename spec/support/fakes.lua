@@ -8,7 +8,6 @@ local engine = require("websockets.engine.loader")
 local hub_of = require("websockets.wire.hub")
 local group = require("websockets.connection.group")
 local lifecycle = require("websockets.connection.lifecycle")
-local lanes = require("websockets.connection.lanes")
 local options = require("websockets.options.context")
 local outside = require("websockets.turn.outside")
 local relief = require("websockets.turn.relief")
@@ -121,7 +120,7 @@ function fakes.context(given)
   local settings = options.read(given or {}, 2)
   local self = {
     settings = settings, engine = engine.choose(), ws_class = websocket, owners = {}, connection_count = 0,
-    timers = timers.new(), half_open = { seconds = settings.handshake_timeout or math.huge },
+    timers = timers.new(),
     agenda = agenda.new(settings), delivery = delivery.new(), relief = relief.new(), outside = outside.new(),
     readable = {}, writable = {}, reports = {}, turn = 0, busy = false, listener = false,
     destroyed = false, destroying = false, stopping = false, now = 100, hub = hub_of.new(), poller = new_poller(),
@@ -131,7 +130,7 @@ function fakes.context(given)
       fanout = function() return 0 end,
     },
   }
-  self.lanes = lanes.new(self.half_open)
+  self.half_open = self.timers:lane("handshake", settings.handshake_timeout)
   function self.clock() return self.now end
   self.anonymous = group.new(self)
   self.groups = {}

@@ -35,7 +35,7 @@ local reader = client.connect(run)
 reader:send(client.request("/"))
 tell("file_before", (reader:response()))
 -- Files take the descriptors: connections that wait for them would have this one given up.
-local files, file = {}, nil
+local files, file = {}
 repeat
   file = io.open("/dev/null")
   files[#files + 1] = file

@@ -1,39 +1,13 @@
---- Lanes of timers for connections that wait for their peer and can be given up for a new one. A lane is in the order
--- in which they began to wait.
+--- Which of the connections that wait for their peer is given up first. Each kind has its lanes of timers; a lane is in
+-- the order in which they began to wait.
 -- @module websockets.connection.lanes
 local lanes = {}
 
--- In the order in which they are given up.
+-- In the order in which they are given up: no request has been sent; everything is said; no further request has begun;
+-- one has not ended; one has been answered, and the answer has not left.
 local KINDS = { "handshake", "lingering", "keepalive", "body", "answer" }
 -- What a peer does may be on its way for so long.
 local PATIENCE_SECONDS = 1
-
---- Makes the lanes of a context.
--- @tparam table half_open the lane of connections that have not sent their first request
--- @treturn table kind -> lanes by their seconds
-function lanes.new(half_open)
-  local made = {}
-  for _, kind in ipairs(KINDS) do made[kind] = {} end
-  made.handshake[half_open.seconds] = half_open
-  return made
-end
-
---- Gives a lane, for `lifecycle.deadline`.
--- @tparam table context
--- @tparam string kind `lingering`: everything is said; `keepalive`: no request has begun; `body`: one has not ended;
--- `answer`: one has been answered, and the answer has not left
--- @tparam number|boolean seconds false: without end
--- @treturn table
-function lanes.of(context, kind, seconds)
-  local known = context.lanes[kind]
-  seconds = seconds or math.huge
-  local lane = known[seconds]
-  if not lane then
-    lane = { seconds = seconds }
-    known[seconds] = lane
-  end
-  return lane
-end
 
 -- A lane without end does not know since when: `since` is not a number then, and counts as long ago.
 local function has_waited(context, since, seconds)
@@ -43,7 +17,7 @@ end
 
 -- Of two connections that which waits longer.
 local function older(context, kind, found, found_since)
-  for _, lane in pairs(context.lanes[kind]) do
+  for _, lane in pairs(context.timers.lanes[kind] or {}) do
     local ws, since = context.timers:oldest(lane)
     if ws and not (found and since >= found_since) then found, found_since = ws, since end
   end

@@ -2,7 +2,6 @@
 -- whether reading is paused, and whether its messages may take the fast path.
 -- @module websockets.connection.lifecycle
 local descriptor = require("websockets.connection.descriptor")
-local lanes = require("websockets.connection.lanes")
 local session = require("websockets.protocol.session")
 
 local lifecycle = {}
@@ -112,7 +111,7 @@ end
 function lifecycle.progress(ws)
   local settings = ws.settings
   local lane = ws.phase and settings.response_timeout or settings.close_timeout
-  if ws.state == "lingering" then lane = lanes.of(ws.context, "lingering", settings.close_timeout) end
+  if ws.state == "lingering" then lane = ws.context.timers:lane("lingering", settings.close_timeout) end
   ws.outstanding = outstanding(ws)
   lifecycle.deadline(ws, lane, expire)
 end

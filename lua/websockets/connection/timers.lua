@@ -7,7 +7,19 @@ timers.__index = timers
 --- Makes an empty set of timers.
 -- @treturn timers
 function timers.new()
-  return setmetatable({ queues = {}, earliest = math.huge }, timers)
+  return setmetatable({ queues = {}, lanes = {}, earliest = math.huge }, timers)
+end
+
+--- Gives the lane of timers of one kind and duration.
+-- @tparam string kind
+-- @tparam number|boolean seconds false: without end
+-- @treturn table for `start`: the same one each time
+function timers:lane(kind, seconds)
+  seconds = seconds or math.huge
+  local of_kind = self.lanes[kind] or {}
+  local lane = of_kind[seconds] or { seconds = seconds }
+  self.lanes[kind], of_kind[seconds] = of_kind, lane
+  return lane
 end
 
 local function new_queue(self, lane, fire)

@@ -2,7 +2,6 @@
 -- connection; its exchange (`ws.phase`) says which request is due.
 -- @module websockets.server.response
 local http = require("websockets.http.head")
-local lanes = require("websockets.connection.lanes")
 local lifecycle = require("websockets.connection.lifecycle")
 local validators = require("websockets.http.validators")
 
@@ -37,7 +36,7 @@ function response.done(ws)
   ws.settings = context.settings
   if not goes_on then return lifecycle.finish(ws) end
   exchange.leaving = true
-  lifecycle.deadline(ws, lanes.of(context, "answer", ws.settings.response_timeout), expire)
+  lifecycle.deadline(ws, context.timers:lane("answer", ws.settings.response_timeout), expire)
   if ws.paused then lifecycle.pause(ws, false) end
   if exchange.position <= #exchange.rest and not exchange.stepping then context.agenda:again(ws) end
 end
@@ -126,13 +125,13 @@ end
 -- Starts the time that the peer may take for the next byte of an answer.
 local function await_progress(ws)
   if ws.phase.stage == "answer" then return response.await(ws) end
-  lifecycle.deadline(ws, lanes.of(ws.context, "answer", ws.settings.response_timeout), expire)
+  lifecycle.deadline(ws, ws.context.timers:lane("answer", ws.settings.response_timeout), expire)
 end
 
 --- Starts the time that the peer may take for the body of its request.
 -- @tparam table ws
 function response.await_body(ws)
-  lifecycle.deadline(ws, lanes.of(ws.context, "body", ws.settings.body_timeout), expire)
+  lifecycle.deadline(ws, ws.context.timers:lane("body", ws.settings.body_timeout), expire)
 end
 
 --- Queues the next piece of a file, when the socket has taken the one before.
@@ -168,7 +167,7 @@ function response.flushed(ws, pending, took)
   if exchange.leaving then
     exchange.leaving = false
     if stage == "head" then
-      lifecycle.deadline(ws, lanes.of(ws.context, "keepalive", ws.settings.keepalive_timeout), expire)
+      lifecycle.deadline(ws, ws.context.timers:lane("keepalive", ws.settings.keepalive_timeout), expire)
     end
   end
   -- Requests that waited for the answers before them to leave.

@@ -1,7 +1,6 @@
 --- The states of a connection: every transition from every state, the outcome, and the deadline of each state.
 -- @module spec.unit.connection.lifecycle_spec
 local fakes = require("spec.support.fakes")
-local lanes = require("websockets.connection.lanes")
 local lifecycle = require("websockets.connection.lifecycle")
 
 local CLOSE = 8
@@ -187,7 +186,7 @@ describe("the deadline of a connection", function()
       context = fakes.context({ close_timeout = 5, handshake_timeout = 10 })
       fakes.connection(context, state)
       assert.is_true(math.abs(due() - seconds) < 1e-6, state)
-      assert.equal(1, running(context.half_open, 5, lanes.of(context, "lingering", 5)))
+      assert.equal(1, running(context.half_open, 5, context.timers:lane("lingering", 5)))
     end
     fakes.connection(context, "closed")
   end)
