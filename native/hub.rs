@@ -10,6 +10,7 @@ use crate::frame::Frame;
 use crate::input::Delivery;
 use crate::output::{Limits, Output, Report, Wire};
 use crate::poll::{Poll, Ready, READ};
+use crate::queue::Copies;
 use crate::reader::Budget;
 
 // How many connections are read before what they queued is sent.
@@ -155,9 +156,10 @@ impl Hub {
         self.forget_batch();
         self.send_touched();
         self.kept = 0;
+        let mut copies = Copies::new();
         for fd in self.output.touched.drain(..).rev() {
             let Some(Some(wire)) = self.wires.get_mut(fd as usize) else { continue };
-            wire.out.queue.settle(&self.output.log);
+            wire.out.queue.settle(&self.output.log, &mut copies);
             wire.out.is_listed = false;
             self.reports.push((fd, wire.out.report()));
         }

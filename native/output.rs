@@ -3,7 +3,7 @@
 
 use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::{ops::Range, rc::Rc, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
@@ -120,8 +120,8 @@ impl Outgoing {
 /// What the sending sides of a context share.
 #[derive(Default)]
 pub struct Output {
-    /// The frames of the turn. Connections that still wait for some of them when it ends share them.
-    pub log: Rc<Vec<u8>>,
+    /// The frames of the turn.
+    pub log: Vec<u8>,
     /// Descriptors of the connections that queued something in this turn.
     pub touched: Vec<i32>,
     /// Bytes that wait in all.
@@ -146,10 +146,9 @@ impl Output {
 
     /// Lets `write` append to the log. Returns the part that it wrote.
     pub fn write_log(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
-        let log = Rc::make_mut(&mut self.log);
-        let start = log.len();
-        write(log);
-        start..log.len()
+        let start = self.log.len();
+        write(&mut self.log);
+        start..self.log.len()
     }
 
     /// Counts what was queued since the queue had `before` bytes. What passes the mark is sent after it was queued, not
@@ -247,18 +246,17 @@ impl Output {
             out.took |= count > 0;
             out.is_blocked = count < offered;
         }
+        if out.is_blocked {
+            out.queue.trim();
+        }
     }
 
-    /// Empties the log, or leaves it to the connections that still need it.
+    /// Empties the log.
     pub fn end_turn(&mut self) {
         self.is_in_turn = false;
         self.is_crossing = false;
-        if Rc::get_mut(&mut self.log).is_none() {
-            self.log = Rc::default();
-        }
-        let log = Rc::make_mut(&mut self.log);
-        log.clear();
-        log.shrink_to(LOG_BYTES);
+        self.log.clear();
+        self.log.shrink_to(LOG_BYTES);
     }
 
     /// Drops messages of which nothing has been sent. Returns the bytes dropped.

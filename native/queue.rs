@@ -1,6 +1,6 @@
 //! What one connection still has to send: parts of the turn's log, and segments of its own once the socket is full.
 
-use std::{collections::VecDeque, io::IoSlice, mem, ops::Range, os::fd::OwnedFd, rc::Rc};
+use std::{collections::BTreeMap, collections::VecDeque, io::IoSlice, mem, ops::Range, os::fd::OwnedFd, rc::Rc};
 
 use rustix::io::Errno;
 use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
@@ -14,6 +14,8 @@ pub type Held = Box<dyn AsRef<[u8]>>;
 const TAIL_BYTES: usize = 1 << 16;
 // What is smaller is copied: a reference to it would cost as much.
 const MIN_SHARED_BYTES: usize = 512;
+// From this size on a buffer is exchanged for a smaller one when most of it has been sent.
+const MIN_TRIMMED_BYTES: usize = 4096;
 const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 // How many slices are sent in one call.
 const MAX_SLICES: usize = 64;
@@ -24,6 +26,9 @@ enum Data {
     // One frame, or raw bytes where the header is empty; the payload is sent from where it is.
     Held { header: Vec<u8>, payload: Held },
 }
+
+/// Parts of the log that queues still need after the turn; those that need the same part share it.
+pub type Copies = BTreeMap<(usize, usize), Rc<Vec<u8>>>;
 
 // Bytes in their order; whole frames from `origin` on, unless they are fixed.
 struct Segment {
@@ -98,18 +103,49 @@ impl Segment {
         dropped
     }
 
-    // Makes the segment independent of the log, which ends. A large part shares the log, a small one is copied: it must
-    // not keep much of the log alive.
-    fn leave_log(&mut self, log: &Rc<Vec<u8>>) {
+    // Makes the segment independent of the log, which ends: the log may be far larger than what is left of it.
+    fn leave_log(&mut self, log: &[u8], copies: &mut Copies) {
         let span = self.origin..self.end;
-        if span.len() >= MIN_SHARED_BYTES.max(log.len() / 8) {
-            self.data = Data::Bytes(Rc::clone(log));
-            return;
-        }
-        self.data = Data::Bytes(Rc::new(log[span.clone()].to_vec()));
+        let copy = || Rc::new(log[span.clone()].to_vec());
+        let bytes = if span.len() < MIN_SHARED_BYTES {
+            copy()
+        } else {
+            Rc::clone(copies.entry((span.start, span.end)).or_insert_with(copy))
+        };
+        self.data = Data::Bytes(bytes);
         self.origin = 0;
         self.start -= span.start;
         self.end = span.len();
+    }
+
+    // Copies what is left where that is less than half of a large buffer: a peer that stops reading must not keep all of
+    // it. Gives the begun frame, which cannot be dropped any more, and the frames after it.
+    fn trim(&self) -> Option<[Segment; 2]> {
+        let size = match &self.data {
+            Data::Log => return None,
+            Data::Bytes(bytes) => bytes.capacity(),
+            Data::Held { .. } => self.end,
+        };
+        if size < MIN_TRIMMED_BYTES || self.end - self.start > size / 2 {
+            return None;
+        }
+        let (begun, others) = match &self.data {
+            Data::Bytes(bytes) if !self.is_fixed => {
+                let mut at = self.origin;
+                while at < self.start {
+                    at += frame::measure(&bytes[at..]);
+                }
+                let at = at.min(self.end);
+                (bytes[self.start..at].to_vec(), bytes[at..self.end].to_vec())
+            }
+            _ => (self.parts(&[]).concat(), Vec::new()),
+        };
+        let [mut begun, others] = [begun, others].map(|bytes| {
+            let span = 0..bytes.len();
+            Segment::new(Data::Bytes(Rc::new(bytes)), span)
+        });
+        begun.is_fixed = true;
+        Some([begun, others])
     }
 }
 
@@ -224,12 +260,22 @@ impl Queue {
     }
 
     /// Makes the queue independent of the log, which ends.
-    pub fn settle(&mut self, log: &Rc<Vec<u8>>) {
+    pub fn settle(&mut self, log: &[u8], copies: &mut Copies) {
         self.end_span();
         for segment in &mut self.segments {
             if matches!(segment.data, Data::Log) {
-                segment.leave_log(log);
+                segment.leave_log(log, copies);
             }
+        }
+        self.trim();
+    }
+
+    /// Gives up the memory of what has been sent.
+    pub fn trim(&mut self) {
+        if let Some(segments) = self.segments.front().and_then(Segment::trim) {
+            self.segments.pop_front();
+            let left = segments.into_iter().filter(|segment| segment.start < segment.end);
+            left.rev().for_each(|segment| self.segments.push_front(segment));
         }
     }
 

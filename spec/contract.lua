@@ -167,6 +167,8 @@ return {
     spec = "spec/behaviour/slow_consumer_spec.lua", test = "passing it flushes at once" },
   { area = "limit", name = "max_buffered_bytes",
     spec = "spec/behaviour/slow_consumer_spec.lua", test = "judged on what remains after a flush" },
+  { area = "limit", name = "what waits takes no more than twice what is counted",
+    spec = "spec/behaviour/waiting_memory_spec.lua", test = "shrinks as the peer takes it" },
   { area = "limit", name = "max_buffered_total_bytes",
     spec = "spec/behaviour/slow_consumer_spec.lua", test = "costs the largest queue first" },
   { area = "limit", name = "slow_consumer (close)",

@@ -9,6 +9,10 @@ stream.__index = stream
 local append, next_offer, take_off, weight = queue_of.append, queue_of.next_offer, queue_of.take_off, queue_of.weight
 
 local TEXT, CLOSE = 1, 8
+-- From this size on a string is exchanged for a shorter one when most of it has been sent.
+local MIN_TRIMMED_BYTES = 4096
+
+local sub = string.sub
 
 stream.hub, stream.excess, stream.budget = hub_of.new, hub_of.excess, hub_of.budget
 stream.buffered_total = hub_of.buffered_total
@@ -223,6 +227,13 @@ local function send_some(self)
   return sent - from, why
 end
 
+-- Gives up the memory of what has been sent: a peer that stops reading must not keep a large string for its end.
+local function trim(self)
+  local sent, size = self.sent, #self.sending
+  if size < MIN_TRIMMED_BYTES or sent < size / 2 or self.transport.keeps_offer then return end
+  self.sending, self.sent = sub(self.sending, sent + 1), 0
+end
+
 --- Sends what is queued, as far as the socket takes it.
 -- @treturn[1] integer bytes that still wait
 -- @treturn[1] boolean whether any byte was taken
@@ -238,6 +249,7 @@ function stream:flush()
   end
   if why and why ~= "timeout" then return nil, why end
   self.refused = why ~= nil
+  if why and self.sent > 0 then trim(self) end
   return self.pending, took
 end
 
