@@ -17,25 +17,29 @@ function clock.steady(wall, running)
   local start = wall()
   local last, offset = start, 0
   local checked_at, ran_at = start, running and running()
-  return function()
-    local now = wall() + offset
-    local passed = now - checked_at
-    -- Rarely, because it takes three system calls.
-    if ran_at and (passed > CHECKED_SECONDS or now < last) then
-      local ran = running()
-      if ran then
-        local most = ran - ran_at + GRAIN_SECONDS
-        if passed > most or passed < most - 2 * GRAIN_SECONDS then
-          offset = offset + (most - GRAIN_SECONDS - passed)
-          now = checked_at + most - GRAIN_SECONDS
-        end
-        checked_at, ran_at = now, ran
+  local check_at = ran_at and start + CHECKED_SECONDS or math.huge
+
+  local function correct(now)
+    local ran = ran_at and running()
+    if ran then
+      local passed, most = now - checked_at, ran - ran_at + GRAIN_SECONDS
+      if passed > most or passed < most - 2 * GRAIN_SECONDS then
+        offset = offset + (most - GRAIN_SECONDS - passed)
+        now = checked_at + most - GRAIN_SECONDS
       end
+      checked_at, ran_at, check_at = now, ran, now + CHECKED_SECONDS
     end
     if now < last then
       offset = offset + (last - now)
       now = last
     end
+    return now
+  end
+
+  return function()
+    local now = wall() + offset
+    -- Rarely, because it takes three system calls.
+    if now < last or now > check_at then now = correct(now) end
     last = now
     return now
   end

@@ -23,11 +23,13 @@ local function flush_hub(hub, reports)
     local wire = hub[at]
     -- False where an interrupted turn (Ctrl-C) had got so far.
     if wire then
-      local is_reported, pending, took = wire.refused or wire.took or wire.is_new, nil, "reset"
-      -- Not listed any more: its flush was interrupted, and may have sent bytes that it has not noted.
+      local is_reported, pending, took = wire.refused or wire.took or wire.is_new
       if wire.listed then
         wire.listed = false
         pending, took = wire:flush()
+      else
+        -- Its flush was interrupted, and may have sent bytes that it has not noted.
+        took = "reset"
       end
       hub[at] = false
       if is_reported or pending ~= 0 then

@@ -247,9 +247,11 @@ function stream:flush()
     taken, why = send_some(self)
     self.pending, hub.buffered, took = self.pending - taken, hub.buffered - taken, took or taken > 0
   end
-  if why and why ~= "timeout" then return nil, why end
-  self.refused = why ~= nil
-  if why and self.sent > 0 then trim(self) end
+  if why then
+    if why ~= "timeout" then return nil, why end
+    self.refused = true
+    if self.sent > 0 then trim(self) end
+  end
   return self.pending, took
 end
 
