@@ -79,8 +79,8 @@ end
 function fields.elements(list)
   local elements = {}
   for item in list:gmatch("[^,]+") do
-    item = fields.trim(item)
-    if item ~= "" then elements[#elements + 1] = item end
+    local element = fields.trim(item)
+    if element ~= "" then elements[#elements + 1] = element end
   end
   return elements
 end
