@@ -27,7 +27,7 @@ tell("echoes", count)
 tell("close", (c:close_code()))
 tell("ffi", (pcall(require, "ffi")))
 if server.is_native then
-  local write = require("websockets_native").websockets_wire.write
+  local write = require("websockets.wire.native").write
   tell("write", debug.getinfo(write, "S").what)
 end
 server.stop_all()
