@@ -37,6 +37,8 @@ pub struct Hub {
     pub poll: Option<Poll>,
     // What the last flush has to tell, in reverse order.
     reports: Vec<(i32, Report)>,
+    /// A connection that has been accepted, until Lua has an object for it.
+    pub accepted: Option<OwnedFd>,
 }
 
 impl Hub {
@@ -166,9 +168,15 @@ impl Hub {
         self.output.end_turn();
     }
 
-    /// Takes the next of what the last flush has to tell: the descriptor of a connection, and its report.
+    /// Gives the next of what the last flush has to tell: the descriptor of a connection, and its report; the same one
+    /// until `forget_report`.
     pub fn next_report(&mut self) -> Option<(i32, Report)> {
-        self.reports.pop()
+        self.reports.last().copied()
+    }
+
+    /// Takes note that Lua has the report.
+    pub fn forget_report(&mut self) {
+        self.reports.pop();
     }
 
     /// Watches a connection: for new bytes always, for room to send where `write` asks for it.
@@ -183,7 +191,7 @@ impl Hub {
         self.poll.as_ref().is_some_and(|poll| poll.watch(&wire.fd, interest))
     }
 
-    /// Takes the next descriptor that the last wait found.
+    /// Gives the next descriptor that the last wait found; the same one until `advance` of its poll.
     pub fn next_ready(&mut self, is_side: bool) -> Option<Ready> {
         let ready = self.poll.as_mut()?.part(is_side)?.next_ready()?;
         if ready.has_ended && !is_side {

@@ -1,5 +1,6 @@
 //! Waiting for descriptors and for a time, with epoll.
 
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -34,8 +35,9 @@ pub struct Poll {
     /// Readable when something that is watched is ready.
     pub epoll: OwnedFd,
     timer: OwnedFd,
-    // What the last wait found, in reverse order.
+    // What the last wait found, and how much of it has been taken.
     events: Vec<Event>,
+    taken: usize,
     // For outside loops that watch for reading only: readable when a full socket takes bytes again, or its timer is
     // due.
     side: Option<Box<Poll>>,
@@ -50,7 +52,7 @@ impl Poll {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
-        Ok(Poll { epoll, timer, events: Vec::with_capacity(MAX_EVENTS), side: None })
+        Ok(Poll { epoll, timer, events: Vec::with_capacity(MAX_EVENTS), taken: 0, side: None })
     }
 
     /// Gives the side, which is made when it is first asked for; or this, which waits for everything.
@@ -93,8 +95,12 @@ impl Poll {
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
 
-    /// Waits until something is ready; `None` without end. Returns whether waiting failed.
+    /// Waits until something is ready; `None` without end. Returns whether waiting failed. Where an error of Lua's came
+    /// before all that the last wait found was taken, it is found again: it would not be reported a second time.
     pub fn wait(&mut self, time: Option<Duration>) -> bool {
+        if mem::take(&mut self.taken) < self.events.len() {
+            return false;
+        }
         let time = time.and_then(|time| {
             // Old systems count in whole milliseconds: rounding down would make us wait in a busy loop.
             let milliseconds = time.as_nanos().div_ceil(1_000_000) as u64;
@@ -103,14 +109,18 @@ impl Poll {
         self.events.clear();
         let room = rustix::buffer::spare_capacity(&mut self.events);
         let result = epoll::wait(&self.epoll, room, time.as_ref());
-        self.events.reverse();
         // A signal ends a wait early, and nothing is ready then.
         result.is_err_and(|error| error != Errno::INTR)
     }
 
-    /// Takes the next descriptor that the last wait found.
-    pub fn next_ready(&mut self) -> Option<Ready> {
-        let event = self.events.pop()?;
+    /// Takes note that Lua knows of the next descriptor.
+    pub fn advance(&mut self) {
+        self.taken += 1;
+    }
+
+    /// Gives the next descriptor that the last wait found; the same one until `advance`.
+    pub fn next_ready(&self) -> Option<Ready> {
+        let event = self.events.get(self.taken)?;
         let flags = event.flags;
         let has_ended = flags.intersects(ENDED);
         Some(Ready {

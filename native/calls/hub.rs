@@ -100,11 +100,15 @@ fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) 
     })
 }
 
-// Makes the wire of a socket; `bytes` were received from it elsewhere.
-fn new_wire(lua: &Lua, socket: OwnedFd, bytes: &[u8], is_foreign: bool) -> Option<Made> {
+// Makes the wire of a socket, which is taken when nothing can raise any more; `bytes` were received from it elsewhere.
+fn new_wire(lua: &Lua, take: impl FnOnce(&mut Hub) -> Option<OwnedFd>, bytes: &[u8], is_foreign: bool) -> Option<Made> {
     let shared = lua.arg(1).object::<HubObject>()?;
-    let fd = with(lua, |hub| hub.adopt(socket, bytes, is_foreign))?;
-    lua.new_object(WIRE, || Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) }))
+    lua.new_object(WIRE, || {
+        let mut hub = shared.hub.borrow_mut();
+        let socket = take(&mut hub)?;
+        let fd = hub.adopt(socket, bytes, is_foreign);
+        Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) })
+    })
 }
 
 /// `hub:wire(fd, bytes) -> wire`, or nil and why not: takes over a connected socket that has no wire yet, of
@@ -114,9 +118,8 @@ fn wire(lua: &Lua) -> Option<Result<Made, &'static str>> {
     if with(lua, |hub| hub.with(number, |_, _| true))? {
         return Some(Err("reset"));
     }
-    let socket = lua.arg(2).take_fd()?;
-    match ioctl_fionbio(&socket, true) {
-        Ok(()) => new_wire(lua, socket, lua.arg(3).bytes(), true).map(Ok),
+    match ioctl_fionbio(lua.arg(2).fd()?, true) {
+        Ok(()) => new_wire(lua, |_| lua.arg(2).take_fd(), lua.arg(3).bytes(), true).map(Ok),
         Err(error) => Some(Err(word(error))),
     }
 }
@@ -124,8 +127,15 @@ fn wire(lua: &Lua) -> Option<Result<Made, &'static str>> {
 /// `hub:accept(fd, is_foreign) -> wire`, or nil and why there is none, `closed` where only this one is lost: the next
 /// connection of a listening socket
 fn accept(lua: &Lua) -> Option<Result<Made, &'static str>> {
-    match accept_with(lua.arg(2).fd()?, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-        Ok(socket) => new_wire(lua, socket, &[], lua.arg(3).boolean()).map(Ok),
+    let listening = lua.arg(2).fd()?;
+    let accepted = with(lua, |hub| {
+        if hub.accepted.is_none() {
+            hub.accepted = Some(accept_with(listening, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?);
+        }
+        Ok(())
+    })?;
+    match accepted {
+        Ok(()) => new_wire(lua, |hub| hub.accepted.take(), &[], lua.arg(3).boolean()).map(Ok),
         Err(error) => Some(Err(accept_word(error))),
     }
 }
@@ -222,10 +232,12 @@ fn flush(lua: &Lua) -> Option<usize> {
             if !owner.is_some() {
                 return 0;
             }
-            reports.set(place, owner);
             reports.set(place + 1, report.map_err(word));
+            // Last, so that an error leaves no report half written.
+            reports.set(place, owner);
             1
         })?;
+        with(lua, Hub::forget_report)?;
     }
     Some(count)
 }
@@ -252,14 +264,12 @@ fn wait(lua: &Lua) -> Option<(i32, usize)> {
     let mut writes = 0;
     while let Some(ready) = with(lua, |hub| hub.next_ready(is_side))? {
         // The timer has no descriptor.
-        if ready.fd < 0 {
-            continue;
-        }
-        if ready.can_read && !is_side {
+        let is_timer = ready.fd < 0;
+        if ready.can_read && !is_side && !is_timer {
             reads += 1;
             readable.set(reads as usize, ready.fd);
         }
-        if ready.can_write {
+        if ready.can_write && !is_timer {
             owners.with(ready.fd as usize, |owner| {
                 if owner.is_some() {
                     writes += 1;
@@ -267,6 +277,7 @@ fn wait(lua: &Lua) -> Option<(i32, usize)> {
                 }
             })?;
         }
+        with_poll(lua, is_side, Poll::advance)?;
     }
     Some((reads, writes))
 }

@@ -13,7 +13,8 @@ use crate::lookup;
 use crate::lua::{attempt, functions, unsent_bytes, Answer, Functions, Lua};
 
 /// What it gives to Lua.
-pub const FUNCTIONS: Functions = functions! { now file_facts link_target drop_privileges interface_address look_up set_flags unsent };
+pub const FUNCTIONS: Functions =
+    functions! { now file_facts link_target drop_privileges interface_address look_up set_flags unsent };
 
 /// `now() -> seconds` from an arbitrary start, never less than before
 fn now(_: &Lua) -> Option<f64> {

@@ -85,14 +85,17 @@ describe("an interrupted delivery", function()
   -- What each connection hears where all have sent two messages, the first of which has an interrupt come after so many
   -- steps, and where each sends a third one later.
   local function interrupt(steps)
-    local heard, peers, errors, ends = {}, {}, {}, 0
+    local heard, peers, errors, ends, has_ended = {}, {}, {}, 0, {}
     local is_armed = false
     local s = server.start({
       on_error = function(err) errors[#errors + 1] = err end,
       protocols = { a = function(ws)
         local number = #heard + 1
         heard[number] = ""
-        ws:on_closed(function() ends = ends + 1 end)
+        ws:on_closed(function()
+          ends = ends + 1
+          has_ended[number] = true
+        end)
         ws:on_receive(function(_, data)
           heard[number] = heard[number] .. data
           if is_armed then return end
@@ -108,21 +111,22 @@ describe("an interrupted delivery", function()
     for _, c in ipairs(peers) do c:text("3") end
     s:pump(function()
       local count = 0
-      for i = 1, SENDERS do count = count + (heard[i]:find("3") and 1 or 0) end
+      for i = 1, SENDERS do count = count + ((has_ended[i] or heard[i]:find("3")) and 1 or 0) end
       return count == SENDERS
     end, "the third message of each")
-    assert.equal(0, ends)
+    -- Nobody can tell how far one was read that was being read.
+    assert.is_true(ends <= 1)
     s:stop()
-    return heard, errors
+    return heard, errors, has_ended
   end
 
   it("costs one connection at most what was being read or delivered, and the others nothing", function()
     local whole = 0
     local count = interrupts.sweep(READ_STRIDE, function(steps)
-      local heard, errors = interrupt(steps)
+      local heard, errors, has_ended = interrupt(steps)
       local lost = 0
       for i = 1, SENDERS do
-        assert.matches("^1?2?3$", heard[i])
+        assert.matches(has_ended[i] and "^1?2?3?$" or "^1?2?3$", heard[i])
         if heard[i] ~= "123" then lost = lost + 1 end
         -- The accelerator has read all before.
         if server.is_native then assert.is_true(#heard[i] >= 2) end

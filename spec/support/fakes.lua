@@ -137,6 +137,27 @@ function fakes.context(given)
   return self
 end
 
+--- Reads once from each of some connections or listeners.
+-- @tparam table context
+-- @tparam table ... them
+function fakes.read(context, ...)
+  for i = 1, select("#", ...) do delivery.run(delivery.read_one, context, nil, (select(i, ...))) end
+end
+
+--- Takes the connections that are to be read again.
+-- @tparam table context
+-- @treturn {table,...}
+function fakes.take_waiting(context)
+  local list, last = {}, context.agenda.waiting_count
+  local ws = context.agenda:next_waiting(last)
+  while ws do
+    list[#list + 1] = ws
+    ws = context.agenda:next_waiting(last)
+  end
+  context.agenda.current = false
+  return list
+end
+
 --- Makes what a connection is until its WebSocket is open.
 -- @treturn table `calls`: what it was told
 function fakes.phase()

@@ -161,6 +161,26 @@ function inside.fail_waits(context, count)
   end })
 end
 
+--- Note when LuaSocket accepts: it loses the descriptor where it finds no memory for its object.
+-- @tparam table context
+-- @tparam table record `accepting`: how many calls have not returned
+function inside.watch_accept(context, record)
+  local listener, real = context.listener, context.listener.socket
+  listener:watch(false)
+  listener.socket = {
+    accept = function()
+      record.accepting = record.accepting + 1
+      local socket, why = real:accept()
+      record.accepting = record.accepting - 1
+      return socket, why
+    end,
+    getfd = function() return real:getfd() end,
+    dirty = function() return false end,
+    close = function() return real:close() end,
+  }
+  listener:watch(true)
+end
+
 --- The owners of the messages that a turn has read and still has to deliver.
 -- @tparam table context
 -- @treturn table list

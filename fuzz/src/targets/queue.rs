@@ -8,7 +8,7 @@ use rustix::net::{recv, socketpair, AddressFamily, RecvFlags, SocketFlags, Socke
 
 use crate::choices::Choices;
 use crate::frame::{is_needed, write_header};
-use crate::queue::Queue;
+use crate::queue::{Copies, Queue};
 
 thread_local! {
     // What a queue offers is seen at the other end.
@@ -125,7 +125,7 @@ pub fn run(data: &[u8]) {
             }
             6 => {
                 // The turn ends: its log is given away and a new one begins.
-                queue.settle(&Rc::new(std::mem::take(&mut log)));
+                queue.settle(&std::mem::take(&mut log), &mut Copies::new());
             }
             7 => {
                 let enough = usize::from(choices.byte()) * 40;

@@ -44,22 +44,30 @@ local function begin_connecting(self, socket, address)
   return done or why == "timeout" or why == "Operation already in progress", why
 end
 
+local function try(self, ws, socket, address)
+  local is_pending, why = begin_connecting(self, socket, address)
+  if is_pending then
+    local transport = luasocket.new(socket)
+    connection.replace(ws, transport, transport:getfd())
+    -- A callback of an outside loop may have ended the connection.
+    if ws.state == "dialling" then descriptor.block(ws, true) end
+  end
+  return is_pending, why
+end
+
 -- The next address, over a socket of its own; the one before is given up.
 local function dial_next(self, ws, why)
   while self.at < #self.addresses do
     self.at = self.at + 1
     local address = self.addresses[self.at]
     local socket, trouble = open_socket(ws.context, address[1])
-    local is_pending = false
-    if socket then is_pending, trouble = begin_connecting(self, socket, address) end
-    if is_pending then
-      local transport = luasocket.new(socket)
-      connection.replace(ws, transport, transport:getfd())
-      -- A callback of an outside loop may have ended the connection.
-      if ws.state == "dialling" then descriptor.block(ws, true) end
-      return
+    if socket then
+      local is_good, is_pending
+      is_good, is_pending, trouble = pcall(try, self, ws, socket, address)
+      if is_good and is_pending then return end
+      socket:close()
+      if not is_good then error(is_pending, 0) end
     end
-    if socket then socket:close() end
     why = trouble
   end
   fail(ws, ("cannot connect to %s: %s"):format(self.place.authority, why), WORDS[why] or "unreachable")
@@ -184,13 +192,47 @@ local function start(self, context, transport, settings)
   return connection.new(context, transport, fd, self, { settings = settings, expire = expire })
 end
 
+-- Nobody knows of a socket yet: an error has to close it.
+local function closing(socket, is_good, ws, ...)
+  if is_good then return ws, ... end
+  socket:close()
+  error(ws, 0)
+end
+
 -- With the accelerator nothing waits for the answer to a look-up: it arrives as from any other socket.
 local function begin_look_up(context, place, settings)
-  local wire = context.wire_class.look_up(context.hub, place.host)
-  if not wire then return nil, "no descriptor or thread to look a name up", "limit" end
   local self = new_phase(place)
   self.answer = ""
-  return start(self, context, wire, settings)
+  local wire = context.wire_class.look_up(context.hub, place.host)
+  if not wire then return nil, "no descriptor or thread to look a name up", "limit" end
+  return closing(wire, pcall(start, self, context, wire, settings))
+end
+
+local function await(ws, is_pending)
+  -- A callback of an outside loop may have ended the connection, or gone on connecting.
+  if ws.state == "dialling" then descriptor.block(ws, true) end
+  -- What failed at once is reported in the next turn: the caller has set no callbacks yet.
+  if not is_pending then ws.context.agenda:again(ws) end
+end
+
+local function begin_dialling(self, context, socket, settings)
+  local transport = luasocket.new(socket)
+  if not descriptor.can_watch(context, transport:getfd()) then
+    socket:close()
+    return nil, "no more connections can be watched", "limit"
+  end
+  local is_pending, address = false, self.addresses[1]
+  if address then
+    local why
+    self.at = 1
+    is_pending, why = begin_connecting(self, socket, address)
+    self.trouble = not is_pending and why
+  end
+  local ws = start(self, context, transport, settings)
+  local is_good, err = pcall(await, ws, is_pending)
+  if is_good then return ws end
+  connection.undo(ws)
+  error(err, 0)
 end
 
 --- Opens a connection.
@@ -211,23 +253,7 @@ function dial.connect(context, place, settings)
   local address = self.addresses[1]
   local socket, why = open_socket(context, address and address[1] or "tcp4")
   if not socket then return nil, "no socket: " .. tostring(why), "limit" end
-  local transport = luasocket.new(socket)
-  if not descriptor.can_watch(context, transport:getfd()) then
-    socket:close()
-    return nil, "no more connections can be watched", "limit"
-  end
-  local is_pending = false
-  if address then
-    self.at = 1
-    is_pending, why = begin_connecting(self, socket, address)
-    self.trouble = not is_pending and why
-  end
-  local ws = start(self, context, transport, settings)
-  -- A callback of an outside loop may have ended the connection, or gone on connecting.
-  if ws.state == "dialling" then descriptor.block(ws, true) end
-  -- What failed at once is reported in the next turn: the caller has set no callbacks yet.
-  if not is_pending then context.agenda:again(ws) end
-  return ws
+  return closing(socket, pcall(begin_dialling, self, context, socket, settings))
 end
 
 return dial

@@ -3,13 +3,22 @@
 local agenda = {}
 agenda.__index = agenda
 
+local max = math.max
+
+local OUT_OF_MEMORY = "not enough memory"
+
+-- An error may come at any place, when memory is refused or when a hook raises (Ctrl-C). So each list gets its element
+-- before its count, and gives up an element only when that has been dealt with, or is named by `current`.
+
 --- Makes an agenda with nothing to do.
 -- @tparam table settings `log`, `on_error`
--- @treturn agenda
+-- @treturn agenda `current`: the connection or listener that the library works on, outside of callbacks; an error that
+-- leaves it there has left that one half done. `is_damaged`: such an error has come, and `turn.repair` has not yet
+-- followed
 function agenda.new(settings)
   return setmetatable({
-    settings = settings, failure = false,
-    waiting = {}, waiting_count = 0, is_waiting = {},
+    settings = settings, failure = false, kept = { false }, current = false, is_damaged = false,
+    waiting = {}, waiting_first = 1, waiting_count = 0, is_waiting = {},
     touched = {}, touched_count = 0,
     retired = {}, retired_count = 0, told = 0,
     blocked = {}, blocked_count = 0,
@@ -29,18 +38,31 @@ end
 -- @param err what was raised
 -- @tparam ?table ws the connection whose callback raised it
 function agenda:fail(err, ws)
+  if err == OUT_OF_MEMORY then
+    self.is_damaged = true
+    -- Lua 5.1 collects when so much is in use, not when no more can be had.
+    pcall(collectgarbage)
+  end
   local on_error = self.settings.on_error
   if on_error then
     local is_told, err_there = pcall(on_error, err, ws)
     if is_told then return end
     err = err_there
   end
-  if self.failure then
+  if not self:keep(err) then
     local _, text = pcall(tostring, err)
     self:log("error", text)
-  else
-    self.failure = { err }
   end
+end
+
+--- Has an error leave the turn at its end, if it is the first. This needs no memory.
+-- @param err
+-- @treturn boolean whether it is
+function agenda:keep(err)
+  if self.failure then return false end
+  self.kept[1] = err
+  self.failure = self.kept
+  return true
 end
 
 local function returned(self, ws, is_good, ...)
@@ -65,17 +87,32 @@ function agenda:again(ws)
   -- A set beside the list: a field of the connection would be its seventeenth, and Lua doubles its table then.
   if self.is_waiting[ws] then return end
   local count = self.waiting_count + 1
-  self.waiting[count], self.is_waiting[ws] = ws, true
+  self.waiting[count] = ws
   self.waiting_count = count
+  self.is_waiting[ws] = true
 end
 
---- Hands over the list of connections to be read again, and begins a new one.
--- @treturn {table,...}
--- @treturn integer how many
-function agenda:take_waiting()
-  local waiting, count = self.waiting, self.waiting_count
-  self.waiting, self.is_waiting, self.waiting_count = {}, {}, 0
-  return waiting, count
+--- Takes the next connection that is to be read again; it becomes `current`.
+-- @tparam integer last place of the list that is looked at
+-- @treturn ?table nil where there are no more up to there; what has been added since moves to the front
+function agenda:next_waiting(last)
+  local waiting, first = self.waiting, self.waiting_first
+  while first <= last do
+    local ws = waiting[first]
+    if ws then
+      self.current = ws
+      self.is_waiting[ws] = nil
+    end
+    waiting[first] = false
+    first = first + 1
+    self.waiting_first = first
+    if ws then return ws end
+  end
+  local added = self.waiting_count - last
+  for i = 1, added do waiting[i] = waiting[last + i] end
+  self.waiting_first = 1
+  self.waiting_count = added
+  for i = max(last, added) + 1, last + added do waiting[i] = false end
 end
 
 --- Has a connection flushed at the end of this turn although it may have queued nothing.
@@ -101,12 +138,17 @@ function agenda:block(ws, is_blocked)
   local blocked, slot, count = self.blocked, ws.blocked, self.blocked_count
   if is_blocked and not slot then
     blocked[count + 1] = ws
-    ws.blocked, self.blocked_count = count + 1, count + 1
+    ws.blocked = count + 1
+    self.blocked_count = count + 1
   elseif slot and not is_blocked then
-    local last = blocked[count]
-    blocked[slot], last.blocked = last, slot
-    blocked[count] = nil
-    ws.blocked, self.blocked_count = false, count - 1
+    -- Where an interrupted turn (Ctrl-C) had got so far, its place is that of another.
+    if blocked[slot] == ws then
+      local last = blocked[count]
+      blocked[slot], last.blocked = last, slot
+      blocked[count] = nil
+      self.blocked_count = count - 1
+    end
+    ws.blocked = false
   end
 end
 

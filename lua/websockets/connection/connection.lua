@@ -65,8 +65,8 @@ local function attach(ws, transport, fd)
   local context = ws.context
   local engine = context.engine
   if ws.settings.compression then engine = engines.that_compresses(engine) end
-  ws.fd = fd
   ws.wire = context.wire_class.new(context.hub, transport, engine, ws.settings, ws)
+  ws.fd = fd
   context.owners[fd] = ws
 end
 
@@ -82,6 +82,7 @@ function connection.replace(ws, transport, fd)
   descriptor.announce(ws, false)
   if ws.state == "closed" then return transport:close() end
   context.owners[ws.fd] = nil
+  ws.fd = -1
   ws.wire:close()
   attach(ws, transport, fd)
   descriptor.watch(ws)
@@ -121,20 +122,11 @@ local function expire_handshake(ws)
   lifecycle.abort(ws, "timeout")
 end
 
---- Takes a connected transport, or one that is connecting, into a context.
--- @tparam table context
--- @tparam table|userdata transport, or a wire of the accelerator
--- @tparam integer fd
--- @tparam table phase what the connection is until the WebSocket is open, the server's exchange or the client's dial:
--- `feed(ws, bytes)` takes bytes, `ended(ws)` their end, `flushed(ws, pending, took)` follows a flush, `release()` gives
--- back what is held; while dialling, `advance(ws)` goes on
--- @tparam[opt] table given of a connection that this side opens: `settings`, and `expire(ws)` for its `timeout`
--- @treturn table ws
-function connection.new(context, transport, fd, phase, given)
+local function build(context, transport, fd, phase, given)
   -- Sixteen fields at most: Lua then gives the table 440 bytes; with one more it is 824. What most connections never
   -- need stands in the class.
   local ws = setmetatable({
-    context = context, fd = fd, settings = given and given.settings or context.settings, state = false, wire = false,
+    context = context, fd = -1, settings = given and given.settings or context.settings, state = "http", wire = false,
     phase = phase, head = false, list = false, slot = false, timer_lane = false, timer_slot = false, paused = false,
     fast = false, receive_handler = false, closed_handler = false,
   }, context.ws_class)
@@ -149,6 +141,34 @@ function connection.new(context, transport, fd, phase, given)
   descriptor.watch(ws)
   descriptor.announce(ws, true)
   return ws
+end
+
+--- Takes a connection back that nobody has heard of.
+-- @tparam table ws
+function connection.undo(ws)
+  local context = ws.context
+  context.agenda.is_damaged = true
+  context.owners[ws.fd] = nil
+  lifecycle.discard(ws)
+  ws.wire:close()
+  ws.fd = -1
+end
+
+--- Takes a connected transport, or one that is connecting, into a context. An error closes it.
+-- @tparam table context
+-- @tparam table|userdata transport, or a wire of the accelerator
+-- @tparam integer fd
+-- @tparam table phase what the connection is until the WebSocket is open, the server's exchange or the client's dial:
+-- `feed(ws, bytes)` takes bytes, `ended(ws)` their end, `flushed(ws, pending, took)` follows a flush, `release()` gives
+-- back what is held; while dialling, `advance(ws)` goes on
+-- @tparam[opt] table given of a connection that this side opens: `settings`, and `expire(ws)` for its `timeout`
+-- @treturn table ws
+function connection.new(context, transport, fd, phase, given)
+  local is_good, ws = pcall(build, context, transport, fd, phase, given)
+  if is_good then return ws end
+  if context.owners[fd] then connection.undo(context.owners[fd]) end
+  transport:close()
+  error(ws, 0)
 end
 
 return connection

@@ -4,6 +4,9 @@ local descriptor = {}
 
 local POLLIN, POLLOUT = 1, 4
 
+-- So much may be on its way to a peer that reads nothing.
+local ON_ITS_WAY_BYTES = 65536
+
 --- Tells an outside loop to watch a descriptor, or to stop watching it.
 -- @tparam table ws
 -- @tparam boolean is_on
@@ -67,6 +70,22 @@ function descriptor.block(ws, is_blocked)
   ws.context.agenda:block(ws, is_blocked)
   descriptor.watch(ws)
   tell_mode(ws, is_blocked, POLLOUT)
+end
+
+--- Tells how many bytes the peer has not got; what the system holds of them is known with the accelerator only.
+-- @tparam table ws
+-- @treturn number bytes
+function descriptor.outstanding(ws)
+  local unsent = ws.context.engine.unsent
+  return ws.wire:buffered() + (unsent and unsent(ws.fd) or 0)
+end
+
+--- Tells whether the peer has read bytes since `outstanding` was asked.
+-- @tparam table ws
+-- @tparam number before what it returned
+-- @treturn boolean
+function descriptor.has_taken(ws, before)
+  return before - descriptor.outstanding(ws) > ON_ITS_WAY_BYTES
 end
 
 return descriptor

@@ -71,12 +71,12 @@ end
 
 local function expire_idle(ws, now)
   local settings = ws.settings
-  ws.idle_slot = nil
-  if now - ws.active >= settings.idle_timeout then
+  if now - ws.active < settings.idle_timeout then
+    ws.idle_slot = ws.context.timers:start(settings.idle_timeout, now, ws, expire_idle)
+  else
     -- A closing handshake has its own deadline.
     if ws.state == "open" then lifecycle.fail(ws, 1001, "", "idle") end
-  else
-    ws.idle_slot = ws.context.timers:start(settings.idle_timeout, now, ws, expire_idle)
+    ws.idle_slot = nil
   end
 end
 

@@ -3,30 +3,14 @@
 -- @module websockets.connection.lifecycle
 local descriptor = require("websockets.connection.descriptor")
 local session = require("websockets.protocol.session")
+local transitions = require("websockets.connection.transitions")
 
 local lifecycle = {}
 
-local CLOSE = 8
-local NO_CLOSE_FRAME = 1006
--- So much may be on its way to a peer that reads nothing.
-local ON_ITS_WAY_BYTES = 65536
+local CLOSE, NO_CLOSE_FRAME = 8, 1006
 
 -- Ends by which we give up a peer: what waits for it is not sent any more, and the system resets the connection.
 local GIVEN_UP = { slow = true, timeout = true, destroyed = true }
-
--- Each transition: which states it starts from, and where it leads. From any other state it does nothing.
-local TRANSITIONS = {
-  connected = { dialling = "http" },
-  open = { http = "open" },
-  close = { open = "closing" },
-  conclude = { open = "draining", closing = "draining" },
-  finish = { http = "draining" },
-  drained = { draining = "lingering" },
-  abort = {
-    dialling = "closed", http = "closed", open = "closed", closing = "closed", draining = "closed",
-    lingering = "closed",
-  },
-}
 
 --- Sets the one deadline of a connection, in place of the one before.
 -- @tparam table ws
@@ -34,13 +18,13 @@ local TRANSITIONS = {
 -- @tparam ?function fire `fire(ws, now)`
 function lifecycle.deadline(ws, lane, fire)
   local timers = ws.context.timers
-  -- A timer that has fired is left alone by `stop`.
-  if ws.timer_slot then timers:stop(ws.timer_lane, ws.timer_slot) end
+  local old_lane, old_slot = ws.timer_lane, ws.timer_slot
+  -- The new one first: an error leaves the connection with the deadline that it has.
+  local slot = lane and timers:start(lane, ws.context.now, ws, fire)
   ws.timer_slot = false
-  if lane then
-    ws.timer_lane = lane
-    ws.timer_slot = timers:start(lane, ws.context.now, ws, fire)
-  end
+  -- A timer that has fired is left alone by `stop`.
+  if old_slot then timers:stop(old_lane, old_slot) end
+  if slot then ws.timer_lane, ws.timer_slot = lane, slot end
 end
 
 -- `ws.list` stays after a connection has left, and tells which group it belonged to; `ws.slot` is its place, false
@@ -48,20 +32,25 @@ end
 local function leave_group(ws)
   local list, slot = ws.list, ws.slot
   if not slot then return end
-  local count = list.count
-  local last = list.members[count]
-  list.members[slot], list.wires[slot] = last, list.wires[count]
-  last.slot = slot
-  list.members[count], list.wires[count] = nil, nil
-  list.count = count - 1
+  local members, wires, count = list.members, list.wires, list.count
+  -- Where an interrupted turn (Ctrl-C) had got so far, its place is that of another.
+  if members[slot] == ws then
+    local last = members[count]
+    members[slot], wires[slot] = last, wires[count]
+    last.slot = slot
+    members[count], wires[count] = nil, nil
+    list.count = count - 1
+  end
   ws.slot = false
 end
 
 local function join_list(ws, list)
-  leave_group(ws)
   local slot = list.count + 1
+  -- First what may find no memory: the connection then stays where it is.
   list.members[slot], list.wires[slot] = ws, ws.wire
-  list.count, ws.list, ws.slot = slot, list, slot
+  leave_group(ws)
+  ws.list, ws.slot = list, slot
+  list.count = slot
 end
 
 --- Adds an open connection to a group: from now on it gets the group's broadcasts.
@@ -78,8 +67,8 @@ end
 function lifecycle.refresh(ws)
   local is_fast = ws.state == "open" and not (ws.paused or ws.held or ws.fragment or ws.settings.idle_timeout)
   if is_fast ~= (ws.fast ~= false) then
-    ws.fast = is_fast and ws.wire
     ws.wire:direct(is_fast)
+    ws.fast = is_fast and ws.wire
   end
   if ws.slot then
     local list = ws.list.group:list_for(ws)
@@ -100,19 +89,13 @@ end
 
 local expire
 
--- How many bytes the peer has not got; what the system holds of them is known with the accelerator only.
-local function outstanding(ws)
-  local unsent = ws.context.engine.unsent
-  return ws.wire:buffered() + (unsent and unsent(ws.fd) or 0)
-end
-
 --- closing, draining, lingering: the peer has taken bytes of what waits, so its time begins anew.
 -- @tparam table ws
 function lifecycle.progress(ws)
   local settings = ws.settings
   local lane = ws.phase and settings.response_timeout or settings.close_timeout
   if ws.state == "lingering" then lane = ws.context.timers:lane("lingering", settings.close_timeout) end
-  ws.outstanding = outstanding(ws)
+  ws.outstanding = descriptor.outstanding(ws)
   lifecycle.deadline(ws, lane, expire)
 end
 
@@ -120,7 +103,7 @@ end
 function expire(ws)
   local pending = 0
   if ws.wire:buffered() > 0 then pending = ws.wire:flush() end
-  if pending and ws.outstanding - outstanding(ws) > ON_ITS_WAY_BYTES then
+  if pending and descriptor.has_taken(ws, ws.outstanding) then
     lifecycle.progress(ws)
     -- What follows where nothing waits any more.
     if pending == 0 then ws.context.agenda:touch(ws) end
@@ -167,9 +150,8 @@ function enter.lingering(ws)
   lifecycle.progress(ws)
 end
 
+-- Each step may be done twice.
 function enter.closed(ws)
-  -- First, so that an error in what follows does not keep the connection from its end.
-  ws.context.agenda:retire(ws)
   leave_group(ws)
   lifecycle.refresh(ws)
   lifecycle.deadline(ws, nil)
@@ -177,11 +159,15 @@ function enter.closed(ws)
   descriptor.block(ws, false)
   descriptor.unwatch(ws)
   if ws.phase then ws.phase:release() end
+  -- Tells that all of it is done.
+  ws.timer_lane = nil
 end
 
 local function go(ws, transition)
-  local state = TRANSITIONS[transition][ws.state]
+  local state = transitions[transition][ws.state]
   if not state then return false end
+  -- Before everything else: whatever comes, the end of the turn reports and closes it.
+  if state == "closed" then ws.context.agenda:retire(ws) end
   ws.state = state
   enter[state](ws)
   return true
@@ -195,6 +181,15 @@ end
 function lifecycle.begin(ws, state, lane, fire)
   ws.state = state
   lifecycle.deadline(ws, lane, fire)
+end
+
+--- any state -> closed: takes back what `begin` has done, for a connection that nobody has heard of.
+-- @tparam table ws with its wire
+function lifecycle.discard(ws)
+  ws.state = "closed"
+  lifecycle.deadline(ws, nil)
+  ws.context.agenda:block(ws, false)
+  descriptor.unwatch(ws)
 end
 
 --- dialling -> http: the socket is connected, the opening handshake follows.
@@ -226,7 +221,7 @@ end
 -- @tparam table outcome `code`, `reason`, `clean`, `why`
 -- @tparam string payload of the answer
 function lifecycle.answer_close(ws, outcome, payload)
-  if not TRANSITIONS.conclude[ws.state] then return end
+  if not transitions.conclude[ws.state] then return end
   if ws.state == "open" then ws.wire:push(CLOSE, payload) end
   ws.outcome = outcome
   go(ws, "conclude")
@@ -266,8 +261,7 @@ end
 function lifecycle.drained(ws)
   if ws.state ~= "draining" then return end
   -- After both close frames the server ends the connection first.
-  local is_over = ws.peer_ended or (ws.outcome.clean and ws.role ~= "client")
-  if is_over then return go(ws, "abort") end
+  if ws.peer_ended or (ws.outcome.clean and ws.role ~= "client") then return go(ws, "abort") end
   go(ws, "drained")
 end
 
@@ -291,6 +285,12 @@ end
 -- @tparam table ws
 function lifecycle.tell_closed(ws)
   local handler, outcome = ws.closed_handler, ws.outcome
+  -- An error has come on the way here.
+  if ws.timer_lane ~= nil then
+    ws.state = "closed"
+    enter.closed(ws)
+  end
+  ws.closed_handler = false
   descriptor.announce(ws, false)
   if handler then
     ws.context.agenda:call(ws, handler, ws, outcome.code, outcome.reason, outcome.clean, outcome.why)

@@ -75,16 +75,25 @@ local function end_fragment(ws, fragment)
 end
 
 local function send_fragment(ws, opcode, payload, fin)
-  local fragment = ws.fragment or session.new_fragment(opcode)
+  local fragment = ws.fragment
+  if not (fragment and fragment.is_begun) then fragment = session.new_fragment(opcode) end
   local utf8 = session.check_fragment(fragment, payload, fin, ws.context.engine.utf8_next)
   if not utf8 then return -1, "utf8" end
+  -- The fast path, and broadcasts to this connection, depend on whether a message is being sent in fragments. An error
+  -- must not leave the beginning of a message that nobody knows of, so this comes first.
+  if not fragment.is_begun then
+    ws.fragment = fragment
+    lifecycle.refresh(ws)
+  end
   local result, why = push(ws, opcode, payload, fin)
-  if result ~= 0 then return result, why end
-  fragment.utf8 = utf8
-  if fin then end_fragment(ws, fragment) else ws.fragment = fragment end
-  -- The fast path, and broadcasts to this connection, depend on whether a message is being sent in fragments.
+  if result == 0 then
+    fragment.utf8, fragment.is_begun = utf8, true
+    if fin then end_fragment(ws, fragment) end
+  elseif not fragment.is_begun then
+    ws.fragment = false
+  end
   lifecycle.refresh(ws)
-  return 0
+  return result, why
 end
 
 --- Queues a data message or a fragment of one.

@@ -5,9 +5,9 @@ local timers = {}
 timers.__index = timers
 
 --- Makes an empty set of timers.
--- @treturn timers
+-- @treturn timers `firing`: the owner of the timer that fires; an error leaves it there, and the timer fires again
 function timers.new()
-  return setmetatable({ queues = {}, lanes = {}, earliest = math.huge }, timers)
+  return setmetatable({ queues = {}, lanes = {}, earliest = math.huge, firing = false }, timers)
 end
 
 --- Gives the lane of timers of one kind and duration.
@@ -25,7 +25,7 @@ end
 local function new_queue(self, lane, fire)
   local queue = {
     seconds = type(lane) == "number" and lane or lane.seconds,
-    first = 1, last = 0, live = 0, due = {}, owner = {},
+    first = 1, last = 0, live = 0, due = {}, owner = {}, until_slot = 0,
     -- Nearly all timers of a lane do the same: only those that do something else have a place of their own for it.
     usual = fire, fire = {},
   }
@@ -43,18 +43,30 @@ end
 function timers:start(lane, now, owner, fire)
   local queue = self.queues[lane] or new_queue(self, lane, fire)
   local slot, due = queue.last + 1, now + queue.seconds
-  queue.last, queue.live = slot, queue.live + 1
-  queue.due[slot], queue.owner[slot] = due, owner
+  -- The owner makes it a timer, and `last` comes after what may find no memory.
+  queue.due[slot] = due
   if fire ~= queue.usual then queue.fire[slot] = fire end
+  queue.owner[slot] = owner
+  queue.last = slot
+  queue.live = queue.live + 1
   if due < self.earliest then self.earliest = due end
   return slot
 end
 
--- Steps over what was stopped, so that `first` is a live timer or the queue is empty.
+-- Steps over what was stopped, so that `first` is a live timer or the queue is empty; tells whether there is one.
 local function trim(queue)
   local first, last, owner = queue.first, queue.last, queue.owner
   while first <= last and not owner[first] do first = first + 1 end
   queue.first = first
+  return first <= last
+end
+
+local function remove(queue, slot)
+  -- Not `false`: one timer that never ends would keep the places of all that came after it.
+  queue.owner[slot] = nil
+  queue.due[slot], queue.fire[slot] = nil, nil
+  queue.live = queue.live - 1
+  if slot == queue.first then trim(queue) end
 end
 
 --- Stops a timer; one that has fired or was stopped is left alone.
@@ -62,11 +74,16 @@ end
 -- @tparam integer slot what `start` returned
 function timers:stop(lane, slot)
   local queue = self.queues[lane]
-  if not queue or not queue.owner[slot] then return end
-  -- Not `false`: one timer that never ends would keep the places of all that came after it.
-  queue.due[slot], queue.owner[slot], queue.fire[slot] = nil, nil, nil
-  queue.live = queue.live - 1
-  if slot == queue.first then trim(queue) end
+  if queue and queue.owner[slot] then remove(queue, slot) end
+end
+
+--- Tells whether a timer is still to fire.
+-- @tparam number|table lane as given to `start`
+-- @tparam integer slot what `start` returned
+-- @treturn boolean
+function timers:is_running(lane, slot)
+  local queue = self.queues[lane]
+  return queue ~= nil and queue.owner[slot] ~= nil
 end
 
 --- Counts the live timers of one lane and names the oldest.
@@ -94,7 +111,7 @@ end
 function timers:next_due()
   local soonest
   for _, queue in pairs(self.queues) do
-    if queue.live > 0 then
+    if trim(queue) then
       local due = queue.due[queue.first]
       if not soonest or due < soonest then soonest = due end
     end
@@ -102,21 +119,21 @@ function timers:next_due()
   return soonest
 end
 
-local function pop(queue)
-  local first = queue.first
-  local owner, fire = queue.owner[first], queue.fire[first] or queue.usual
-  queue.due[first], queue.owner[first], queue.fire[first] = nil, nil, nil
-  queue.first = first + 1
-  queue.live = queue.live - 1
-  trim(queue)
-  return owner, fire
+-- Fires the first timer of a queue, which is removed only then: after an error it is still there.
+local function fire_first(self, queue, now)
+  local slot = queue.first
+  local owner, fire = queue.owner[slot], queue.fire[slot] or queue.usual
+  self.firing = owner
+  fire(owner, now)
+  if queue.owner[slot] then remove(queue, slot) end
+  self.firing = false
 end
 
 -- Nothing is due before this time. It may be that of a timer that was stopped since: then it is found anew.
 local function find_earliest(self)
   local earliest = math.huge
   for _, queue in pairs(self.queues) do
-    if queue.live > 0 then earliest = math.min(earliest, queue.due[queue.first]) end
+    if trim(queue) then earliest = math.min(earliest, queue.due[queue.first]) end
   end
   self.earliest = earliest
 end
@@ -128,7 +145,7 @@ function timers:run(now)
   if now < self.earliest then return 0 end
   local due_queues, fired = nil, 0
   for _, queue in pairs(self.queues) do
-    if queue.live > 0 and queue.due[queue.first] <= now then
+    if trim(queue) and queue.due[queue.first] <= now then
       due_queues = due_queues or {}
       due_queues[#due_queues + 1] = queue
       queue.until_slot = queue.last
@@ -136,10 +153,9 @@ function timers:run(now)
   end
   for i = 1, due_queues and #due_queues or 0 do
     local queue = due_queues[i]
-    while queue.live > 0 and queue.first <= queue.until_slot and queue.due[queue.first] <= now do
-      local owner, fire = pop(queue)
+    while trim(queue) and queue.first <= queue.until_slot and queue.due[queue.first] <= now do
+      fire_first(self, queue, now)
       fired = fired + 1
-      fire(owner, now)
     end
   end
   find_earliest(self)

@@ -33,15 +33,19 @@ function select_poller:can_watch(fd)
 end
 
 local function put(list, slots, socket, wanted)
-  local slot = slots[socket]
-  if wanted and not slot then
-    list[#list + 1] = socket
-    slots[socket] = #list
+  local slot, count = slots[socket], #list
+  -- An error may have come between the two.
+  local is_there = slot and list[slot] == socket
+  if wanted and not is_there then
+    slots[socket] = count + 1
+    list[count + 1] = socket
   elseif slot and not wanted then
-    local last = list[#list]
-    list[slot] = last
-    slots[last] = slot
-    list[#list] = nil
+    if is_there then
+      local last = list[count]
+      list[slot] = last
+      slots[last] = slot
+      list[count] = nil
+    end
     slots[socket] = nil
   end
 end
@@ -56,9 +60,10 @@ function select_poller:watch(transport, owner, read, write)
   if not (read or write or self.owner[socket]) then return end
   -- select raises on a descriptor past its set; an outside loop may still serve it by service_fd.
   if (read or write) and not self:can_watch(transport:getfd()) then return end
-  self.owner[socket] = (read or write) and owner or nil
+  if read or write then self.owner[socket] = owner end
   put(self.reading, self.read_slot, socket, read)
   put(self.writing, self.write_slot, socket, write)
+  if not (read or write) then self.owner[socket] = nil end
 end
 
 --- Waits until something is ready: `poller.wait(poller.source, seconds, owners, readable, writable)`.

@@ -93,6 +93,7 @@ end
 -- last fragment of another one
 -- @treturn[2] nil it may not be sent: a second fragmented message, or a continuation without a first fragment
 function session.place(fragment, opcode, fin)
+  if fragment and not fragment.is_begun then fragment = nil end
   if opcode == CONTINUATION then return fragment and "next" or nil end
   if not fragment then return fin and "whole" or "first" end
   return fin and "later" or nil
@@ -113,7 +114,7 @@ end
 -- @tparam integer opcode 1 or 2
 -- @treturn table fragment
 function session.new_fragment(opcode)
-  return { is_text = opcode == TEXT, utf8 = 0, held = {}, held_bytes = 0 }
+  return { is_text = opcode == TEXT, utf8 = 0, held = {}, held_bytes = 0, is_begun = false }
 end
 
 --- Checks the next fragment of a message: text must be UTF-8 as a whole.

@@ -97,16 +97,19 @@ end
 -- What is done with bytes in a stage; in the other stages they wait.
 local stages = {}
 
--- Nearly all heads come in one piece: what is kept between two pieces is made for those that do not.
-local spare = http.scanner()
+-- Nearly all heads come in one piece: they share one scanner, which keeps nothing between them. It is nobody's while it
+-- scans, so that an error leaves nothing of one connection in what another one uses.
+local spare = false
 
 function stages.head(self, ws)
-  local scanner = self.scanner or spare
+  local own = self.scanner
+  local scanner = own or spare or http.scanner()
+  if not own then spare = false end
   local head, next_position = http.scan(scanner, self.rest, self.position, ws.context.settings)
-  if not head and scanner == spare then
-    self.scanner, spare = spare, http.scanner()
-  end
   if head == false then return response.refuse(ws, next_position) end
+  if not own then
+    if head then spare = scanner else self.scanner = scanner end
+  end
   if not head then
     self.position = #self.rest + 1
     return

@@ -3,6 +3,7 @@
 local capacity = require("websockets.server.capacity")
 local connection = require("websockets.connection.connection")
 local descriptor = require("websockets.connection.descriptor")
+local endpoint = require("websockets.server.endpoint")
 local exchange = require("websockets.server.exchange")
 local flags = require("websockets.transport.flags")
 local http = require("websockets.http.head")
@@ -12,7 +13,6 @@ local listener = {}
 listener.__index = listener
 
 local POLLIN = 1
-local BACKLOG = 4096
 local TURNED_AWAY = http.response_head(503, { ["Retry-After"] = "1" }, 0, "close")
 local REST_SECONDS = 1
 
@@ -24,48 +24,6 @@ local LOST = {
 }
 
 local floor = math.floor
-
-local function try_listen(make, address, port, dual)
-  local socket, why = make()
-  if not socket then return nil, why end
-  socket:setoption("reuseaddr", true)
-  -- Accepted sockets then send without Nagle's delay: on Linux for certain, and only those that connect from here on.
-  socket:setoption("tcp-nodelay", true)
-  if dual ~= nil then socket:setoption("ipv6-v6only", not dual) end
-  local done
-  done, why = socket:bind(address, port)
-  if done then done, why = socket:listen(BACKLOG) end
-  if done then return socket end
-  socket:close()
-  return nil, why
-end
-
--- Dual-stack where the system has it.
-local function listen_everywhere(sockets, port)
-  local socket, why = try_listen(sockets.tcp6, "::", port, true)
-  if socket or (why and why:find("in use", 1, true)) then return socket, why, "*" end
-  socket, why = try_listen(sockets.tcp4, "0.0.0.0", port)
-  return socket, why, "*"
-end
-
-local function resolve(interf, interface_address)
-  if interf == "lo" then return "127.0.0.1" end
-  if interf:find("^%d+%.%d+%.%d+%.%d+$") or interf:find(":", 1, true) then return interf end
-  return interface_address and interface_address(interf)
-end
-
-local function listen(interf, port, interface_address)
-  local sockets = luasocket.library()
-  if not interf then return listen_everywhere(sockets, port) end
-  local address = resolve(interf, interface_address)
-  if not address then return nil, "neither an IP address nor an interface that can be resolved here", interf end
-  if address:find("^%d+%.%d+%.%d+%.%d+$") then
-    local socket, why = try_listen(sockets.tcp4, address, port)
-    return socket, why, address
-  end
-  local socket, why = try_listen(sockets.tcp6, address, port, false)
-  return socket, why, "[" .. address .. "]"
-end
 
 local function open_spare(context)
   local spare = luasocket.library().tcp4()
@@ -85,7 +43,8 @@ function listener.open(context)
     local port = settings.port
     if not port or port == 0 then return nil end
     local why, address
-    socket, why, address = listen(settings.interf, port == "any" and 0 or port, context.engine.interface_address)
+    if port == "any" then port = 0 end
+    socket, why, address = endpoint.listen(settings.interf, port, context.engine.interface_address)
     if not socket then
       return false, ("cannot listen on %s:%s: %s"):format(address, tostring(port), tostring(why))
     end
@@ -99,7 +58,9 @@ function listener.open(context)
   return setmetatable({
     context = context, socket = socket, adopted = is_adopted, is_closed = false, announced = false,
     may_wait = is_adopted and not never_waits, fd = fd, spare = open_spare(context), resting = false, turn = 0,
-    has_warned = false,
+    has_warned = false, is_amid = false,
+    -- That of the next connection: made before it is accepted.
+    phase = false,
     -- The accelerator accepts by itself where there is a descriptor.
     wires = fd >= 0 and context.wire_class.accept and {} or false,
   }, listener)
@@ -157,8 +118,8 @@ local function accept_one(self)
 end
 
 local function wake(self)
-  self.resting = false
   if not self.is_closed then self:watch(true) end
+  self.resting = false
 end
 
 --- Stops accepting for a second. Where descriptors have run out, the spare one lets the first connection that waits be
@@ -172,13 +133,15 @@ function listener:rest(why)
   self.has_warned = true
   if self.spare then
     self.spare:close()
+    self.spare = false
     local socket = accept_one(self)
     if socket then turn_away(socket) end
     self.spare = open_spare(context)
   end
+  -- First what may find no memory: nothing else ends the rest.
+  context.timers:start(REST_SECONDS, context.now, self, wake)
   self.resting = true
   self:watch(false)
-  context.timers:start(REST_SECONDS, context.now, self, wake)
 end
 
 local function can_take(context, fd)
@@ -187,8 +150,8 @@ local function can_take(context, fd)
   return false
 end
 
-local function begin(context, transport, fd)
-  local ws = connection.new(context, transport, floor(fd), exchange.new())
+local function begin(context, transport, fd, phase)
+  local ws = connection.new(context, transport, floor(fd), phase)
   capacity.taken(context)
   return ws
 end
@@ -196,11 +159,13 @@ end
 --- Takes a connected LuaSocket object into a context.
 -- @tparam table context
 -- @tparam userdata socket
+-- @tparam[opt] table phase
 -- @treturn[1] table ws
 -- @treturn[2] nil
 -- @treturn[2] string message
 -- @treturn[2] string `limit`
-function listener.take(context, socket)
+function listener.take(context, socket, phase)
+  phase = phase or exchange.new()
   if not can_take(context, floor(socket:getfd())) then
     turn_away(socket)
     return nil, "no more connections can be taken", "limit"
@@ -208,38 +173,58 @@ function listener.take(context, socket)
   -- Also where another program has opened it. LuaSocket lets programs that are started inherit what it accepts.
   flags.set(socket:getfd(), true, true, context.engine.set_flags)
   local adopt = context.wire_class.adopt
-  local transport = adopt and adopt(context.hub, socket) or luasocket.new(socket)
-  return begin(context, transport, transport:getfd())
+  local transport = adopt and adopt(context.hub, socket)
+  if not transport then
+    local is_good
+    is_good, transport = pcall(luasocket.new, socket)
+    if not is_good then
+      socket:close()
+      error(transport, 0)
+    end
+  end
+  return begin(context, transport, transport:getfd(), phase)
 end
 
-local function take_wire(context, wire)
+local function take_wire(context, wire, phase)
   local fd = wire:getfd()
-  if can_take(context, fd) then return begin(context, wire, fd) end
+  if can_take(context, fd) then return begin(context, wire, fd, phase) end
   turn_away_wire(wire)
 end
 
 -- Both return how many came, and why there were no more.
 local function accept_wires(self, most)
   local context, wires = self.context, self.wires
-  local count, why = context.wire_class.accept(context.hub, self.fd, wires, self.adopted, most)
-  if count > 0 then self.has_warned = false end
+  local count, why
+  local is_resumed = self.is_amid
+  if is_resumed then
+    -- An error came before all that had been accepted were taken.
+    count = #wires
+  else
+    self.is_amid = true
+    count, why = context.wire_class.accept(context.hub, self.fd, wires, self.adopted, most)
+    if count > 0 then self.has_warned = false end
+  end
   for i = 1, count do
     local wire = wires[i]
+    local is_left = not is_resumed or wire and wire:getfd() >= 0 and not context.owners[wire:getfd()]
+    if is_left then take_wire(context, wire, exchange.new()) end
     wires[i] = false
-    take_wire(context, wire)
   end
+  self.is_amid = false
   return count, why
 end
 
 local function accept_sockets(self, most)
   local context, count, lost = self.context, 0, 0
   while count < most do
+    local phase = self.phase or exchange.new()
+    self.phase = phase
     local socket, why = accept_one(self)
     if socket then
+      self.phase, self.has_warned = false, false
       count = count + 1
-      self.has_warned = false
       -- Past what select can watch the next one would be turned away too.
-      if not listener.take(context, socket) and context.capacity.is_short then return count - 1 end
+      if not listener.take(context, socket, phase) and context.capacity.is_short then return count - 1 end
     elseif why == "timeout" then
       return count, why
     else

@@ -3,12 +3,14 @@
 local hub_of = require("websockets.wire.hub")
 local lifecycle = require("websockets.connection.lifecycle")
 local outbox = require("websockets.connection.outbox")
+local recovery = require("websockets.turn.recovery")
 local session = require("websockets.protocol.session")
 
 local delivery = {}
 
 local OTHER = hub_of.OTHER
 local LAST_READS = 64
+local MAX_ERRORS = 2
 
 -- Messages on their way to callbacks, in three arrays. What has been delivered is false there, so an error of a
 -- callback costs no other message. `first` is above 1 where an error has interrupted the delivery.
@@ -24,6 +26,8 @@ function delivery.new()
     many = new_inbox(), one = new_inbox(), batch = {},
     -- The next place in what is being read; whether `many` waits until `one` has been delivered after an error.
     place = 1, does_many_wait = false,
+    -- How many errors have come since anything was read or delivered.
+    errors = 0,
   }
 end
 
@@ -31,8 +35,10 @@ end
 local function hold(ws, opcode, payload)
   local held = ws.held or {}
   ws.held = held
-  held[#held + 1] = opcode
-  held[#held + 1] = payload
+  -- The payload first: without its opcode it is nothing.
+  local count = #held
+  held[count + 2] = payload
+  held[count + 1] = opcode
 end
 
 -- What the session answers a message with.
@@ -40,11 +46,13 @@ local effects = { close = lifecycle.answer_close, fail = lifecycle.fail, answer 
 
 function effects.message(ws, payload, kind)
   local handler = ws.receive_handler
+  ws.context.agenda.current = false
   if handler then handler(ws, payload, kind) end
 end
 
 function effects.pong(ws, payload)
   local handler = ws.pong_handler
+  ws.context.agenda.current = false
   if handler then handler(ws, payload) end
 end
 
@@ -61,6 +69,7 @@ local serve
 -- An entry with the opcode OTHER is no message. Its payload is true where more of a connection may be here, a word
 -- where it has ended, or false for an owner that the hub does not read.
 local function take_other(context, ws, opcode, payload)
+  context.agenda.current = ws
   if opcode == OTHER then
     if payload == true then
       context.agenda:again(ws)
@@ -70,11 +79,13 @@ local function take_other(context, ws, opcode, payload)
       -- Also where a callback has paused or ended a connection since: it is read, or not, as it is now.
       serve(ws)
     end
+    context.agenda.current = false
     return
   end
   -- Pings and pongs are no use of a connection: `idle_timeout` counts messages.
   if opcode <= 2 and ws.idle_slot then ws.active = context.now end
   if ws.paused or ws.held then hold(ws, opcode, payload) else receive(ws, opcode, payload) end
+  context.agenda.current = false
 end
 
 local function take(context, inbox)
@@ -98,6 +109,7 @@ local function take_batch(ws, batch, count)
   local inbox = context.delivery.one
   hub_of.spread(batch, count, ws, inbox.takers, inbox.opcodes, inbox.payloads)
   inbox.count = count
+  context.agenda.current = false
   take(context, inbox)
 end
 
@@ -159,46 +171,38 @@ end
 
 -- Reads once from whatever is ready: a connection, or a listener.
 function serve(owner)
-  if owner.accept then return owner:accept() end
+  local agenda = owner.context.agenda
+  agenda.current = owner
   local state = owner.state
-  if readers[state] and (state == "http" or not owner.paused) then readers[state](owner) end
-end
-
--- Finds the entry whose delivery an error has interrupted. Returns its connection, whose callback raised.
-local function find_interrupted(inbox)
-  local takers, at = inbox.takers, inbox.first
-  while at <= inbox.count and not takers[at] do at = at + 1 end
-  local ws, is_message = takers[at], inbox.opcodes[at] ~= OTHER
-  -- A payload that is still here has not been delivered.
-  if at <= inbox.count and not inbox.payloads[at] then
-    takers[at] = false
-    at = at + 1
+  if owner.accept then
+    owner:accept()
+  elseif readers[state] and (state == "http" or not owner.paused) then
+    readers[state](owner)
   end
-  inbox.first = at
-  return is_message and ws or nil
-end
-
--- Prepares the inboxes for going on after an error. Messages that were read are whole there. Returns the connection
--- whose callback raised, if one did.
-local function recover(state, was_hub_reading)
-  local many, one = state.many, state.one
-  if was_hub_reading and many.count == 0 and one.count == 0 then
-    -- What the hub has put down counts. Where that is nothing, the next one is tried.
-    while many.takers[many.count + 1] do many.count = many.count + 1 end
-    if many.count == 0 then state.place = state.place + 1 end
-    return nil
-  end
-  local from_many = many.count > 0 and not state.does_many_wait and find_interrupted(many) or nil
-  return one.count > 0 and find_interrupted(one) or from_many
+  agenda.current = false
 end
 
 local function take_interrupted(context, state)
   local many, one = state.many, state.one
+  recovery.end_current(context.agenda)
   state.does_many_wait = true
   take(context, one)
   one.first, state.does_many_wait = 1, false
   take(context, many)
   many.first = 1
+end
+
+-- Delivers what was read before an error.
+local function resume(context, state, err, readable)
+  local is_taken
+  repeat
+    local ws, is_ours = recovery.find(context.agenda, state, readable)
+    state.errors = is_ours and state.errors + 1 or 0
+    -- Without memory nothing can be done: the turn ends here, and the next one goes on.
+    if state.errors > MAX_ERRORS then error(err, 0) end
+    context.agenda:fail(err, ws)
+    is_taken, err = pcall(take_interrupted, context, state)
+  until is_taken
 end
 
 --- Reads once from everything that the poller found ready; for `delivery.run`.
@@ -214,55 +218,77 @@ function delivery.read_ready(context, state, readable, count)
     many.count, state.place = read(source, readable, state.place, count, owners, takers, opcodes, payloads)
     take(context, many)
   end
-  state.place = 1
 end
 
---- Reads once from each of a list, whether it is ready or not; for `delivery.run`.
+--- Reads once from each connection that is to be read again; for `delivery.run`.
+-- @tparam table context
+-- @tparam table _ state of its delivery
+-- @tparam nil _ nothing
+-- @tparam integer count how many
+function delivery.read_waiting(context, _, _, count)
+  local agenda = context.agenda
+  local owner = agenda:next_waiting(count)
+  while owner do
+    serve(owner)
+    owner = agenda:next_waiting(count)
+  end
+end
+
+--- Reads once from a connection or listener, whether it is ready or not; for `delivery.run`.
 -- @tparam table _ context
 -- @tparam table state of its delivery
--- @tparam {table,...} list
--- @tparam integer count how many
-function delivery.read_list(_, state, list, count)
-  while state.place <= count do
-    local owner = list[state.place]
-    state.place = state.place + 1
-    serve(owner)
-  end
-  state.place = 1
+-- @tparam nil _ nothing
+-- @tparam table owner
+function delivery.read_one(_, state, _, owner)
+  if state.place > 1 then return end
+  state.place = 2
+  serve(owner)
 end
 
 --- Reads what came before a connection broke, for its peer's close frame may be here; for `delivery.run`.
--- @tparam table _ context
+-- @tparam table context
 -- @tparam table state of its delivery
+-- @tparam nil _ nothing
 -- @tparam table ws
-function delivery.read_rest(_, state, ws)
+function delivery.read_rest(context, state, _, ws)
   while state.place <= LAST_READS and not ws.paused and (ws.state == "open" or ws.state == "closing") do
     state.place = state.place + 1
+    context.agenda.current = ws
     read_messages(ws)
+    context.agenda.current = false
   end
-  state.place = 1
 end
 
 local read_ready = delivery.read_ready
 
 --- Runs a part of a turn that reads and delivers. After an error what was read before is delivered, then it goes on.
--- @tparam function work `read_ready`, `read_list` or `read_rest`
+-- @tparam function work one of the functions above
 -- @tparam table context
--- @param what it is to read
--- @tparam ?integer count
-function delivery.run(work, context, what, count)
+-- @tparam ?table readable as the poller filled it
+-- @tparam ?integer|table what it is to read
+function delivery.run(work, context, readable, what)
   local state = context.delivery
+  state.place = 1
+  local is_done, err = pcall(work, context, state, readable, what)
+  if is_done then return end
+  state.errors = 0
   repeat
-    local is_done, err = pcall(work, context, state, what, count)
-    if not is_done then
-      local was_hub_reading, is_taken = work == read_ready
-      repeat
-        context.agenda:fail(err, recover(state, was_hub_reading))
-        is_taken, err = pcall(take_interrupted, context, state)
-        was_hub_reading = false
-      until is_taken
-    end
+    resume(context, state, err, readable)
+    is_done, err = pcall(work, context, state, readable, what)
   until is_done
+end
+
+--- Delivers what an error has left of a turn that it ended, and reads what the poller had found ready; for
+-- `delivery.run`.
+-- @tparam table context
+-- @tparam table state of its delivery
+-- @tparam table readable as the poller filled it
+-- @tparam integer count how many
+function delivery.finish(context, state, readable, count)
+  recovery.leave_out(state.one, true)
+  recovery.leave_out(state.many, true)
+  take_interrupted(context, state)
+  read_ready(context, state, readable, count)
 end
 
 return delivery

@@ -5,6 +5,7 @@ local guard = require("websockets.turn.guard")
 local lifecycle = require("websockets.connection.lifecycle")
 local luasocket = require("websockets.transport.luasocket")
 local outside = require("websockets.turn.outside")
+local repair = require("websockets.turn.repair")
 local turn = require("websockets.turn.turn")
 
 local entry = {}
@@ -34,18 +35,22 @@ end
 
 local function destroy(context)
   local agenda = context.agenda
+  context.busy = true
   agenda:call(nil, close_all, context)
   -- What an error has kept from its end is brought there now.
   if not agenda:call(nil, finish, context) then agenda:call(nil, finish, context) end
-  context.poller:close()
   context.destroyed = true
+  context.poller:close()
+  context.busy = false
 end
 
 local function raise_failure(agenda)
   local failure = agenda.failure
   if failure then
+    local err = failure[1]
+    failure[1] = false
     agenda.failure = false
-    error(failure[1], 0)
+    error(err, 0)
   end
 end
 
@@ -65,18 +70,64 @@ local function follow_fault(context)
   luasocket.library().sleep(FAULT_SECONDS)
 end
 
+-- Runs inside of a protected call. `busy` is taken back here where all goes well, so that nothing that comes later can
+-- leave it, and by `run` where not.
+local function whole(context, work, ...)
+  context.busy = true
+  context.turn = context.turn + 1
+  context.now = context.clock()
+  if context.agenda.is_damaged then repair.run(context) end
+  local first, second, third = work(context, ...)
+  finish(context)
+  context.busy = false
+  return first, second, third
+end
+
+-- Ends a turn that an error has ended.
+local function mend(context, err)
+  context.busy = true
+  if is_fault(context.poller, err) then
+    follow_fault(context)
+  else
+    context.agenda:fail(err)
+    repair.run(context)
+  end
+  finish(context)
+  context.busy = false
+end
+
+local function report(context, err)
+  context.busy = true
+  context.agenda:fail(err)
+  context.busy = false
+end
+
+-- An error has come amid mending.
+local function give_up(context, protected, err)
+  context.busy, context.agenda.is_damaged = false, true
+  if protected(report, context, err) then return end
+  context.busy = false
+  context.agenda:keep(err)
+end
+
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
   local protected, agenda = guard.choose(), context.agenda
-  local is_good, first, second, third = protected(turn.whole, context, work, ...)
+  local is_good, first, second, third = protected(whole, context, work, ...)
   if not is_good then
-    if is_fault(context.poller, first) then follow_fault(context) else agenda:fail(first) end
+    context.busy, agenda.is_damaged = false, true
+    -- What cannot be mended now, for want of memory, is the first thing that the next turn does.
+    local is_mended, err = protected(mend, context, first)
+    if not is_mended then give_up(context, protected, err) end
     first = nil
-    local is_finished, err = protected(finish, context)
-    if not is_finished then agenda:fail(err) end
   end
-  if context.destroying then destroy(context) end
-  context.busy = false
+  if context.destroying and not context.destroyed then
+    local is_destroyed, err = protected(destroy, context)
+    if not is_destroyed then
+      context.destroyed = true
+      give_up(context, protected, err)
+    end
+  end
   if context.outside.is_used then outside.set_alarm(context) end
   raise_failure(agenda)
   return first, second, third

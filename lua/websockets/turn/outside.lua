@@ -50,8 +50,8 @@ end
 function outside.set_alarm(context)
   local state, due = context.outside, next_due(context)
   if due == state.alarm then return end
-  state.alarm = due
   context.poller:set_alarm(due < HUGE and math.max(0, due - context.clock()) or nil)
+  state.alarm = due
 end
 
 --- Tells how long an outside loop may wait.
@@ -85,9 +85,8 @@ end
 function outside.flush_ready(context, flush)
   local writable = context.writable
   for i = 1, context.poller:wait_side(writable) do
-    local ws = writable[i]
+    flush(writable[i])
     writable[i] = false
-    flush(ws)
   end
 end
 

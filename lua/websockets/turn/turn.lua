@@ -17,8 +17,11 @@ local ROUNDS_AN_ENTRY = 64
 -- was taken, or why it broke.
 local function flushed(ws, pending, took)
   if ws.state == "closed" then return end
+  local agenda = ws.context.agenda
   if not pending then
-    deliver(delivery.read_rest, ws.context, ws)
+    agenda.current = false
+    deliver(delivery.read_rest, ws.context, nil, ws)
+    agenda.current = ws
     return lifecycle.abort(ws, took)
   end
   local was_blocked = ws.blocked
@@ -32,32 +35,42 @@ local function flushed(ws, pending, took)
   elseif state == "closing" or state == "draining" then
     if took then lifecycle.progress(ws) end
   elseif state == "open" and was_blocked and pending == 0 and ws.drain_handler then
-    ws.context.agenda:call(ws, ws.drain_handler, ws)
+    agenda:call(ws, ws.drain_handler, ws)
   end
 end
 
 --- Sends what a connection has queued, as far as the socket takes it; goes on connecting where that is not done.
 -- @tparam table ws
 function turn.flush(ws)
-  if ws.state == "dialling" then return ws.phase:advance(ws) end
-  if ws.state ~= "closed" then flushed(ws, ws.wire:flush()) end
+  local agenda = ws.context.agenda
+  agenda.current = ws
+  if ws.state == "dialling" then
+    ws.phase:advance(ws)
+  elseif ws.state ~= "closed" then
+    flushed(ws, ws.wire:flush())
+  end
+  agenda.current = false
 end
 
 local flush = turn.flush
 
-local function follow_reports(reports, count)
+local function follow_reports(agenda, reports, count)
   for i = 1, 3 * count, 3 do
     local ws, pending, took = reports[i], reports[i + 1], reports[i + 2]
-    reports[i] = false
-    flushed(ws, pending, took)
+    -- False where an interrupted turn had got so far.
+    if ws then
+      agenda.current = ws
+      reports[i] = false
+      flushed(ws, pending, took)
+      agenda.current = false
+    end
   end
 end
 
 -- Flushes the wires that are not on sockets of the accelerator, where there is one.
-local function flush_streams(streams)
-  local reports = {}
-  local count = streams:flush(reports)
-  follow_reports(reports, count)
+local function flush_streams(agenda, streams)
+  local count = streams:flush(streams.reports)
+  follow_reports(agenda, streams.reports, count)
   return count
 end
 
@@ -65,8 +78,10 @@ local function flush_touched(agenda, count)
   local touched = agenda.touched
   for i = 1, count do
     local ws = touched[i]
-    touched[i] = false
-    if ws then flush(ws) end
+    if ws then
+      flush(ws)
+      touched[i] = false
+    end
   end
   -- Flushing may have touched more: those move to the front, for the next round.
   for i = count + 1, agenda.touched_count do touched[i - count], touched[i] = touched[i], false end
@@ -90,15 +105,18 @@ local function close_retired(context)
   for i = 1, agenda.retired_count do
     local ws = retired[i]
     if ws then
-      context.owners[ws.fd] = nil
+      -- No more where an interrupted turn had got so far: the number may be another's by now.
+      if context.owners[ws.fd] == ws then
+        context.owners[ws.fd] = nil
+        context.connection_count = context.connection_count - 1
+      end
       ws.fd = -1
       agenda:call(ws, ws.wire.close, ws.wire, ws.outcome.linger or ws.settings.close_timeout)
       retired[i] = false
-      context.connection_count = context.connection_count - 1
     end
   end
-  context.relief.abandoned, agenda.told = 0, 0
-  agenda.retired_count = 0
+  agenda.told = 0
+  agenda.retired_count, context.relief.abandoned = 0, 0
 end
 
 --- Brings a turn to its end: what was queued is sent, ends are reported, descriptors are closed. It goes on until
@@ -109,8 +127,8 @@ function turn.finish(context)
   local flush_hub, source, streams = hub.flush, hub.source, hub.streams
   repeat
     local reported = flush_hub(source, reports, owners)
-    if reported > 0 then follow_reports(reports, reported) end
-    if streams.count > 0 then reported = reported + flush_streams(streams) end
+    if reported > 0 then follow_reports(agenda, reports, reported) end
+    if streams.count > 0 then reported = reported + flush_streams(agenda, streams) end
     local touched = agenda.touched_count
     if touched > 0 then flush_touched(agenda, touched) end
     if agenda.blocked_count > 0 then relief.give(context) end
@@ -123,22 +141,30 @@ end
 
 local finish = turn.finish
 
---- Does something as a turn, to its end.
--- @tparam table context
--- @tparam function work `work(context, ...)`
--- @param ... its arguments
--- @return up to three of its results
-function turn.whole(context, work, ...)
-  context.busy = true
-  context.turn = context.turn + 1
-  context.now = context.clock()
-  local first, second, third = work(context, ...)
-  finish(context)
-  return first, second, third
+local function read_waiting(context)
+  deliver(delivery.read_waiting, context, nil, context.agenda.waiting_count)
 end
 
-local function read_waiting(context)
-  deliver(delivery.read_list, context, context.agenda:take_waiting())
+-- How many places of a list are in use.
+local function places_of(list, step)
+  local count = 0
+  while list[step * count + 1] ~= nil do count = count + 1 end
+  return count
+end
+
+--- Does what an error has left undone in the turn that it ended. Whatever is not false in its lists has not been dealt
+-- with.
+-- @tparam table context
+function turn.resume(context)
+  local readable, writable, reports = context.readable, context.writable, context.reports
+  local agenda, streams = context.agenda, context.hub.streams
+  deliver(delivery.finish, context, readable, places_of(readable, 1))
+  for i = 1, places_of(writable, 1) do
+    if writable[i] then flush(writable[i]) end
+    writable[i] = false
+  end
+  follow_reports(agenda, reports, places_of(reports, 3))
+  follow_reports(agenda, streams.reports, places_of(streams.reports, 3))
 end
 
 -- How long the poller may wait; nil without end.
@@ -170,9 +196,8 @@ function turn.serve(context, seconds)
   local now = context.clock()
   context.now = now
   for i = 1, writes do
-    local ws = writable[i]
+    flush(writable[i])
     writable[i] = false
-    flush(ws)
   end
   if reads > 0 then
     deliver(read_ready, context, readable, reads)
@@ -217,7 +242,7 @@ function turn.serve_fd(context, owner)
     outside.flush_ready(context, flush)
   elseif owner then
     if owner.blocked then flush(owner) end
-    deliver(delivery.read_list, context, { owner }, 1)
+    deliver(delivery.read_one, context, nil, owner)
   end
   turn.settle(context)
 end

@@ -12,7 +12,7 @@ local hub_of = {
 local weigh = queue_of.weight
 
 -- A hub of the accelerator has one of these beside it, for connections on other transports.
-local NO_STREAMS = { count = 0 }
+local NO_STREAMS = { count = 0, reports = {} }
 
 -- Sends what was queued since the last time.
 local function flush_hub(hub, reports)
@@ -23,19 +23,15 @@ local function flush_hub(hub, reports)
     local wire = hub[at]
     -- False where an interrupted turn (Ctrl-C) had got so far.
     if wire then
-      local is_reported, pending, took = wire.refused or wire.took or wire.is_new
-      if wire.listed then
-        wire.listed = false
-        pending, took = wire:flush()
-      else
-        -- Its flush was interrupted, and may have sent bytes that it has not noted.
-        took = "reset"
-      end
-      hub[at] = false
+      local is_reported = wire.refused or wire.took or wire.is_new
+      local pending, took = wire:flush()
       if is_reported or pending ~= 0 then
-        reports[3 * count + 1], reports[3 * count + 2], reports[3 * count + 3] = wire.owner, pending or false, took
+        reports[3 * count + 2], reports[3 * count + 3] = pending or false, took
+        reports[3 * count + 1] = wire.owner
         count = count + 1
       end
+      wire.listed = false
+      hub[at] = false
     end
   end
   hub.count = 0
@@ -52,7 +48,8 @@ end
 function hub_of.spread(batch, count, owner, takers, opcodes, payloads)
   for i = 1, count do
     local at = 2 * i
-    takers[i], opcodes[i], payloads[i] = owner, batch[at - 1], batch[at]
+    opcodes[i], payloads[i] = batch[at - 1], batch[at]
+    takers[i] = owner
     batch[at] = false
   end
 end
@@ -62,7 +59,7 @@ local spread = hub_of.spread
 -- One token a call, which is an owner here.
 local function read_hub(hub, readable, place, _, _, takers, opcodes, payloads)
   local owner, batch, count, again = readable[place], hub.batch, 0, false
-  readable[place], hub.is_in_turn = false, true
+  hub.is_in_turn = true
   -- False where an error came after it was read.
   if not owner then return 0, place + 1 end
   local wire = hub.direct[owner]
@@ -71,8 +68,11 @@ local function read_hub(hub, readable, place, _, _, takers, opcodes, payloads)
   spread(batch, count, owner, takers, opcodes, payloads)
   if not wire or (again and again ~= "timeout") then
     count = count + 1
-    takers[count], opcodes[count], payloads[count] = owner, hub_of.OTHER, again
+    opcodes[count], payloads[count] = hub_of.OTHER, again
+    takers[count] = owner
   end
+  -- An error before this has the connection ended: nobody can tell how far it was read.
+  readable[place] = false
   return count, place + 1
 end
 
@@ -84,7 +84,8 @@ end
 -- between two flushes, or that have not been started. `owners` has owners by descriptor, for the accelerator.
 --
 -- `hub.read(hub.source, readable, first, last, owners, takers, opcodes, payloads)` reads once from the first in a part
--- of what the poller found ready, at least one, and leaves false in their places. It fills the last three arrays with
+-- of what the poller found ready, at least one, and leaves false in their places; after an error not in that of the one
+-- that it has read in part. It fills the last three arrays with
 -- the owner, opcode and payload of each message, and with the opcode 3 for what is none: its payload is true where more
 -- of an owner may be here already, why nothing more can come, or false for an owner without a wire that is `direct`.
 -- Returns how many; the place of the next. From then on `stream.write` queues, until the flush.
@@ -93,8 +94,8 @@ end
 -- @treturn table hub: `buffered` bytes and `pieces` that wait in all
 function hub_of.new()
   local hub = {
-    count = 0, buffered = 0, pieces = 0, batch = {}, direct = {}, is_in_turn = false, streams = NO_STREAMS,
-    flush = flush_hub, read = read_hub,
+    count = 0, buffered = 0, pieces = 0, batch = {}, reports = {}, direct = {}, is_in_turn = false,
+    streams = NO_STREAMS, flush = flush_hub, read = read_hub,
   }
   hub.source = hub
   return hub

@@ -124,7 +124,10 @@ local function take_over(hub, socket)
   if fd < 0 then return nil end
   local bytes = read_ahead(socket)
   socket:setfd(-1)
-  return hub.source:wire(fd, bytes)
+  local is_good, wire = pcall(hub.source.wire, hub.source, fd, bytes)
+  if is_good then return wire end
+  socket:setfd(fd)
+  error(wire, 0)
 end
 
 --- Accepts connections of a listening socket.

@@ -42,6 +42,8 @@ function queue_of.append(self, bytes, is_fixed)
     end
     fixed = fixed or {}
     self.fixed = fixed
+    -- The frame comes before its mark: both are needed, and either may find no memory.
+    queue[last + 1] = bytes
     fixed[last + 1] = true
   end
   queue[last + 1] = bytes

@@ -98,15 +98,17 @@ end
 -- Has the next `hub.flush` send what this wire has queued.
 local function list(self, hub)
   local count = hub.count + 1
-  self.listed, hub.count, hub[count] = true, count, self
+  hub[count] = self
+  hub.count = count
+  self.listed = true
 end
 
 local function queue_bytes(self, bytes, is_fixed)
-  append(self, bytes, is_fixed)
   local size, hub = #bytes, self.hub
+  if not self.listed then list(self, hub) end
+  append(self, bytes, is_fixed)
   self.pending = self.pending + size
   hub.buffered = hub.buffered + size
-  if not self.listed then list(self, hub) end
 end
 
 local function is_over(self)
@@ -152,10 +154,11 @@ function stream:push(opcode, payload, fin, plain)
   local is_fixed = opcode >= 8 or opcode == 0 or fin == false
   -- A close frame always finds room: it is the last.
   if opcode == CLOSE then
+    queue_bytes(self, bytes, true)
     self.said_close = true
-  elseif is_full(self, #bytes) then
-    return nil, "full"
+    return true
   end
+  if is_full(self, #bytes) then return nil, "full" end
   queue_bytes(self, bytes, is_fixed)
   return true
 end
@@ -241,16 +244,21 @@ end
 -- @treturn[2] string `closed`, `reset`
 function stream:flush()
   local hub, took, why = self.hub, self.took, nil
-  self.took, self.refused = false, false
+  -- An error came amid a flush: nobody can tell how much the socket has taken.
+  if self.refused == nil then return nil, "reset" end
+  self.took = false
+  self.refused = nil
   while self.pending > 0 and not why do
     local taken
     taken, why = send_some(self)
     self.pending, hub.buffered, took = self.pending - taken, hub.buffered - taken, took or taken > 0
   end
   if why then
-    if why ~= "timeout" then return nil, why end
-    self.refused = true
+    self.refused = why == "timeout"
+    if not self.refused then return nil, why end
     if self.sent > 0 then trim(self) end
+  else
+    self.refused = false
   end
   return self.pending, took
 end

@@ -68,18 +68,35 @@ describe("websockets.connection.agenda", function()
     assert.equal("heard one", agenda.failure[1])
   end)
 
-  it("has a connection read again once, however often it is asked for, and begins a new list then", function()
+  it("has a connection read again once, however often it is asked for; what is added meanwhile waits", function()
     local a, b = {}, {}
     agenda:again(a)
     agenda:again(b)
     agenda:again(a)
-    local list, count = agenda:take_waiting()
-    assert.equal(2, count)
-    assert.equal(a, list[1])
-    assert.equal(b, list[2])
+    assert.equal(2, agenda.waiting_count)
+    assert.equal(a, agenda:next_waiting(2))
+    assert.equal(a, agenda.current)
     agenda:again(a)
+    assert.equal(b, agenda:next_waiting(2))
+    assert.is_nil(agenda:next_waiting(2))
     assert.equal(1, agenda.waiting_count)
-    assert.equal(2, #list)
+    assert.equal(a, agenda:next_waiting(1))
+    assert.is_nil(agenda:next_waiting(1))
+    assert.equal(0, agenda.waiting_count)
+  end)
+
+  it("keeps many that wait in their order", function()
+    local list = {}
+    for i = 1, 5 do
+      list[i] = {}
+      agenda:again(list[i])
+    end
+    assert.equal(list[1], agenda:next_waiting(1))
+    assert.is_nil(agenda:next_waiting(1))
+    assert.equal(4, agenda.waiting_count)
+    for i = 2, 5 do assert.equal(list[i], agenda:next_waiting(4)) end
+    assert.is_nil(agenda:next_waiting(4))
+    assert.equal(0, agenda.waiting_count)
   end)
 
   it("keeps the order of touched and retired connections", function()

@@ -128,11 +128,18 @@ describe("websockets.timers", function()
     assert.same({ "first", "third" }, owners())
   end)
 
-  it("loses none when one raises", function()
-    set:start(1, 0, "bad", function() error("oops", 0) end)
+  it("loses none when one raises: it names that one, which fires again until it is stopped", function()
+    local slot = set:start(1, 0, "bad", function() error("oops", 0) end)
     set:start(1, 0, "good", note)
-    assert.has_error(function() set:run(1) end, "oops")
+    for _ = 1, 2 do
+      assert.has_error(function() set:run(1) end, "oops")
+      assert.equal("bad", set.firing)
+      assert.is_true(set:is_running(1, slot))
+    end
+    set:stop(1, slot)
+    assert.is_false(set:is_running(1, slot))
     assert.equal(1, set:run(1))
+    assert.is_false(set.firing)
     assert.same({ "good" }, owners())
   end)
 

@@ -64,6 +64,7 @@ end)
 
 describe("session.place", function()
   local begun = session.new_fragment(TEXT)
+  begun.is_begun = true
 
   it("lets whole messages and fragments go one after the other, as RFC 6455 5.4 says", function()
     for _, opcode in ipairs({ TEXT, BINARY }) do
@@ -84,6 +85,8 @@ describe("session.place", function()
     assert.is_nil(session.place(begun, BINARY, false))
     assert.is_nil(session.place(false, CONTINUATION, false))
     assert.is_nil(session.place(false, CONTINUATION, true))
+    -- One whose first fragment was not queued.
+    assert.is_nil(session.place(session.new_fragment(TEXT), CONTINUATION, true))
   end)
 end)
 
@@ -100,7 +103,7 @@ describe("session.check_fragment", function()
   end
 
   it("begins with nothing held, and knows text from binary", function()
-    assert.same({ is_text = true, utf8 = 0, held = {}, held_bytes = 0 }, session.new_fragment(TEXT))
+    assert.same({ is_text = true, utf8 = 0, held = {}, held_bytes = 0, is_begun = false }, session.new_fragment(TEXT))
     assert.is_false(session.new_fragment(BINARY).is_text)
   end)
 

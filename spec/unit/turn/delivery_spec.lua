@@ -15,9 +15,12 @@ describe("delivery", function()
   -- Has the hub read these batches, one a call, each a list of entries `{ owner, opcode, payload }`; one with `raises`
   -- raises after them, one with `half` inside an entry more.
   local function hub_reads(...)
-    function context.hub.read(_, readable, place, _, _, takers, opcodes, payloads)
-      local batch = readable[place]
-      if not batch then return 0, place + 1 end
+    local batches, readable = { ... }, {}
+    local count = #batches
+    for i = 1, count do readable[i] = i end
+    function context.hub.read(_, _, place, _, _, takers, opcodes, payloads)
+      if not readable[place] then return 0, place + 1 end
+      local batch = batches[place]
       readable[place] = false
       for i, entry in ipairs(batch) do
         takers[i], opcodes[i], payloads[i] = entry[1], entry[2], entry[3]
@@ -26,16 +29,12 @@ describe("delivery", function()
       if batch.raises then error(batch.raises, 0) end
       return #batch, place + 1
     end
-    local readable = { ... }
-    local count = #readable
     delivery.run(delivery.read_ready, context, readable, count)
     for i = 1, count do assert.is_false(readable[i]) end
-    assert.equal(1, context.delivery.place)
   end
 
   local function read_list(...)
-    delivery.run(delivery.read_list, context, { ... }, select("#", ...))
-    assert.equal(1, context.delivery.place)
+    fakes.read(context, ...)
   end
 
   -- Six messages, two of each connection.
@@ -136,17 +135,28 @@ describe("delivery", function()
     end)
   end
 
-  it("tries the next one where the hub raises before it has read anything", function()
-    local calls = 0
+  it("ends one amid whose reading the hub raises, and goes on with the next", function()
     function context.hub.read(_, readable, place, _, _, takers, opcodes, payloads)
-      calls = calls + 1
-      if place == 1 and calls < 10 then error("memory", 0) end
+      if readable[place] == all[2] then error("memory", 0) end
+      if not readable[place] then return 0, place + 1 end
       readable[place], takers[1], opcodes[1], payloads[1] = false, all[1], TEXT, "x"
       return 1, place + 1
     end
-    delivery.run(delivery.read_ready, context, { 1, 2 }, 2)
-    assert.same({ 2, "x" }, { calls, texts() })
-    assert.same({ { "memory" } }, errors)
+    delivery.run(delivery.read_ready, context, { all[2], all[1] }, 2)
+    assert.equal("x", texts())
+    assert.same({ "closed", "open" }, { all[2].state, all[1].state })
+    assert.equal(1, #errors)
+    assert.equal("memory", errors[1][1])
+  end)
+
+  it("ends the turn where every try raises", function()
+    local calls = 0
+    function context.hub.read()
+      calls = calls + 1
+      error("memory", 0)
+    end
+    assert.has_error(function() delivery.run(delivery.read_ready, context, { 1, 2 }, 2) end, "memory")
+    assert.same({ 3, 2 }, { calls, #errors })
   end)
 
   it("delivers a message after an error that came before it was taken", function()
@@ -199,7 +209,7 @@ describe("delivery", function()
     assert.equal("1 2", texts())
     for _, expected in ipairs({ "1 2 3", "1 2 3 p 4", "1 2 3 p 4" }) do
       lifecycle.pause(all[1], false)
-      assert.equal(all[1], (context.agenda:take_waiting())[1])
+      assert.equal(all[1], fakes.take_waiting(context)[1])
       read_list(all[1])
       assert.equal(expected, texts())
     end
@@ -215,7 +225,7 @@ describe("delivery", function()
     assert.equal("1 2 3", texts())
     -- What the wire has comes after them.
     all[1].wire.reads = { { TEXT, "4" } }
-    read_list((context.agenda:take_waiting())[1])
+    read_list(fakes.take_waiting(context)[1])
     assert.equal("1 2 3 4", texts())
     assert.equal(all[1].wire, all[1].fast)
   end)
@@ -233,8 +243,8 @@ describe("delivery", function()
 
   it("has a connection of which more may be here read again in the next turn", function()
     hub_reads({ { all[2], OTHER, true } })
-    local list, count = context.agenda:take_waiting()
-    assert.same({ 1, all[2] }, { count, list[1] })
+    local list = fakes.take_waiting(context)
+    assert.same({ 1, all[2] }, { #list, list[1] })
   end)
 
   it("ends a connection by the word why nothing more comes, after its messages", function()
@@ -259,7 +269,7 @@ describe("delivery", function()
 
   it("has a listener among the connections accept; what it raises is the fault of no connection", function()
     local accepted = 0
-    local listener = { accept = function()
+    local listener = { context = context, accept = function()
       accepted = accepted + 1
       error("no more", 0)
     end }

@@ -11,7 +11,7 @@ describe("reading a connection", function()
   local context, errors
 
   local function read(...)
-    delivery.run(delivery.read_list, context, { ... }, select("#", ...))
+    fakes.read(context, ...)
   end
 
   -- A connection in a state, whose next reads give these; with its wire and phase.
@@ -21,7 +21,7 @@ describe("reading a connection", function()
     return ws, wire, phase
   end
 
-  local function is_waiting(ws) return (context.agenda:take_waiting())[1] == ws end
+  local function is_waiting(ws) return fakes.take_waiting(context)[1] == ws end
 
   before_each(function()
     errors = {}
@@ -118,14 +118,16 @@ describe("reading a connection", function()
     end
   end)
 
-  it("goes on with the others after one whose wire or phase raises", function()
+  it("ends one whose wire or phase raises, and goes on with the others", function()
     local broken, _, phase = start("http", nil, { "GET" })
     function phase.feed() error("feed", 0) end
     local other, heard = start("open", nil, function() error("wire", 0) end, { TEXT, "x" }), {}
     other:on_receive(function(_, text) heard[#heard + 1] = text end)
-    read(broken, other, other)
-    assert.same({ { "feed" }, { "wire" } }, errors)
-    assert.same({ "x" }, heard)
+    local last = start("open", nil, { TEXT, "x" })
+    last:on_receive(function(_, text) heard[#heard + 1] = text end)
+    read(broken, other, last)
+    assert.same({ "feed", "wire" }, { errors[1][1], errors[2][1] })
+    assert.same({ "closed", "closed", "x" }, { broken.state, other.state, heard[1] })
   end)
 
   it("of a broken one takes what came before, so that the peer's close frame counts", function()
@@ -133,7 +135,7 @@ describe("reading a connection", function()
     local ws, wire = start("open", nil, { TEXT, "1", again = true }, { TEXT, "2" }, { CLOSE, "\3\232" },
       { TEXT, "3" })
     ws:on_receive(function(_, text) heard[#heard + 1] = text end)
-    delivery.run(delivery.read_rest, context, ws)
+    delivery.run(delivery.read_rest, context, nil, ws)
     assert.same({ "1", "2" }, heard)
     assert.same({ "draining", 1000, true }, { ws.state, ws.outcome.code, ws.outcome.clean })
     assert.equal(3, select(2, table.concat(wire.calls, " "):gsub("read", "")))
@@ -142,16 +144,15 @@ describe("reading a connection", function()
   it("of a broken one stops where nothing comes, at a pause, and after some reads, errors among them", function()
     local pausing = start("open", nil, { TEXT, "x" })
     pausing:on_receive(function() lifecycle.pause(pausing, true) end)
-    delivery.run(delivery.read_rest, context, pausing)
+    delivery.run(delivery.read_rest, context, nil, pausing)
     assert.equal("open", pausing.state)
     local ws, wire = start("open")
     for i = 1, 2 * LAST_READS do wire.reads[i] = { TEXT, "x" } end
     ws:on_receive(function() error("raised", 0) end)
-    delivery.run(delivery.read_rest, context, ws)
+    delivery.run(delivery.read_rest, context, nil, ws)
     assert.equal(LAST_READS, 2 * LAST_READS - #wire.reads)
     assert.equal(LAST_READS, #errors)
     assert.same({ "raised", ws }, errors[1])
-    assert.equal(1, context.delivery.place)
   end)
 
   it("counts messages as use for idle_timeout, and nothing else", function()

@@ -1,0 +1,15 @@
+--- The transitions of a connection: for each, which states it starts from and where it leads. From any other state it
+-- does nothing.
+-- @module websockets.connection.transitions
+return {
+  connected = { dialling = "http" },
+  open = { http = "open" },
+  close = { open = "closing" },
+  conclude = { open = "draining", closing = "draining" },
+  finish = { http = "draining" },
+  drained = { draining = "lingering" },
+  abort = {
+    dialling = "closed", http = "closed", open = "closed", closing = "closed", draining = "closed",
+    lingering = "closed",
+  },
+}

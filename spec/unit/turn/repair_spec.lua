@@ -1,0 +1,57 @@
+--- What an error in the library has left half done is brought to an end, without sockets.
+-- @module spec.unit.turn.repair_spec
+local fakes = require("spec.support.fakes")
+local lifecycle = require("websockets.connection.lifecycle")
+local repair = require("websockets.turn.repair")
+
+describe("repair", function()
+  local context
+
+  before_each(function() context = fakes.context({ on_error = function() end }) end)
+
+  it("leaves alone what waits for its deadline, and open connections without pings", function()
+    local states = { "http", "open", "closing", "draining", "lingering" }
+    local all = {}
+    for i, state in ipairs(states) do all[i] = fakes.connection(context, state) end
+    context.settings.ping_interval = false
+    all[6] = fakes.connection(context, "open")
+    lifecycle.deadline(all[6], nil)
+    repair.run(context)
+    for i, state in ipairs(states) do assert.equal(state, all[i].state) end
+    assert.equal("open", all[6].state)
+    assert.equal(0, context.agenda.retired_count)
+  end)
+
+  it("ends a connection that waits for nothing, with the word error", function()
+    local ws = fakes.connection(context, "closing")
+    lifecycle.deadline(ws, nil)
+    repair.run(context)
+    assert.same({ "closed", "error" }, { ws.state, ws.outcome.why })
+    assert.equal(1, context.agenda.retired_count)
+  end)
+
+  it("has an end reported that was not on the list of ends, and counts the connections anew", function()
+    local ws = fakes.connection(context, "http")
+    fakes.connection(context, "open")
+    lifecycle.abort(ws, "closed")
+    context.agenda.retired_count, context.connection_count = 0, 7
+    repair.run(context)
+    assert.same({ 1, 2 }, { context.agenda.retired_count, context.connection_count })
+    assert.equal(ws, context.agenda.retired[1])
+  end)
+
+  it("ends the connection that was being served or whose timer fired; a listener goes on", function()
+    for _, name in ipairs({ "current", "firing" }) do
+      local ws = fakes.connection(context, "open")
+      local place = name == "current" and context.agenda or context.timers
+      place[name], context.agenda.is_damaged = ws, true
+      repair.run(context)
+      assert.same({ "closed", false, false }, { ws.state, place[name], context.agenda.is_damaged })
+    end
+    local accepted = 0
+    context.agenda.current = { context = context, accept = function() accepted = accepted + 1 end }
+    repair.run(context)
+    assert.is_false(context.agenda.current)
+    assert.equal(1, context.agenda.waiting_count)
+  end)
+end)
