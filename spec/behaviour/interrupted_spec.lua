@@ -137,6 +137,6 @@ describe("an interrupted delivery", function()
       if lost == 0 then whole = whole + 1 end
     end)
     assert.is_true(count > 10, count .. " interrupts")
-    assert.is_true(whole > count / 10)
+    assert.is_true(whole > count / 20)
   end)
 end)
