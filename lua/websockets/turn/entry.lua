@@ -70,17 +70,11 @@ local function follow_fault(context)
   luasocket.library().sleep(FAULT_SECONDS)
 end
 
--- Runs inside of a protected call. `busy` is taken back here where all goes well, so that nothing that comes later can
--- leave it, and by `run` where not.
-local function whole(context, work, ...)
+-- The first turn after one that could not be mended.
+local function repaired(context, work, ...)
   context.busy = true
-  context.turn = context.turn + 1
-  context.now = context.clock()
-  if context.agenda.is_damaged then repair.run(context) end
-  local first, second, third = work(context, ...)
-  finish(context)
-  context.busy = false
-  return first, second, third
+  repair.run(context)
+  return turn.whole(context, work, ...)
 end
 
 -- Ends a turn that an error has ended.
@@ -113,7 +107,7 @@ end
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
   local protected, agenda = guard.choose(), context.agenda
-  local is_good, first, second, third = protected(whole, context, work, ...)
+  local is_good, first, second, third = protected(agenda.is_damaged and repaired or turn.whole, context, work, ...)
   if not is_good then
     context.busy, agenda.is_damaged = false, true
     -- What cannot be mended now, for want of memory, is the first thing that the next turn does.

@@ -141,6 +141,22 @@ end
 
 local finish = turn.finish
 
+--- Does something as a turn, to its end. `busy` is taken back here where all goes well, so that nothing that comes
+-- later can leave it set.
+-- @tparam table context
+-- @tparam function work `work(context, ...)`
+-- @param ... its arguments
+-- @return up to three of its results
+function turn.whole(context, work, ...)
+  context.busy = true
+  context.turn = context.turn + 1
+  context.now = context.clock()
+  local first, second, third = work(context, ...)
+  finish(context)
+  context.busy = false
+  return first, second, third
+end
+
 local function read_waiting(context)
   deliver(delivery.read_waiting, context, nil, context.agenda.waiting_count)
 end
