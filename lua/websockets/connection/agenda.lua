@@ -7,6 +7,10 @@ local max = math.max
 
 local OUT_OF_MEMORY = "not enough memory"
 
+--- Stands in the place of an error that leaves the turn where none does: the turn ends, so that the next one can begin
+-- with `turn.repair`.
+agenda.LEAVE = { false }
+
 -- An error may come at any place, when memory is refused or when a hook raises (Ctrl-C). So each list gets its element
 -- before its count, and gives up an element only when that has been dealt with, or is named by `current`.
 
@@ -40,6 +44,7 @@ end
 function agenda:fail(err, ws)
   if err == OUT_OF_MEMORY then
     self.is_damaged = true
+    if not self.failure then self.failure = agenda.LEAVE end
     -- Lua 5.1 collects when so much is in use, not when no more can be had.
     pcall(collectgarbage)
   end
@@ -59,7 +64,7 @@ end
 -- @param err
 -- @treturn boolean whether it is
 function agenda:keep(err)
-  if self.failure then return false end
+  if self.failure and self.failure ~= agenda.LEAVE then return false end
   self.kept[1] = err
   self.failure = self.kept
   return true

@@ -50,7 +50,7 @@ local function raise_failure(agenda)
     local err = failure[1]
     failure[1] = false
     agenda.failure = false
-    error(err, 0)
+    if failure ~= agenda.LEAVE then error(err, 0) end
   end
 end
 

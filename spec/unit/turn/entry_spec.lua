@@ -199,6 +199,21 @@ describe("entry", function()
     end
   end)
 
+  it("repairs the context in a turn of its own where memory was refused and on_error knows", function()
+    context.settings.on_error = function() end
+    local lost, turns = fakes.connection(context, "closing"), 0
+    lifecycle.deadline(lost, nil)
+    function context.poller.wait()
+      turns = turns + 1
+      if turns == 1 then context.agenda:fail("not enough memory") end
+      if turns == 2 then context.stopping = true end
+      return 0, 0
+    end
+    entry.run(context)
+    assert.same({ "closed", "error" }, { lost.state, lost.outcome.why })
+    assert.same({ 2, false, false }, { turns, context.agenda.is_damaged, context.agenda.failure })
+  end)
+
   describe("destroy", function()
     local all, heard
 
