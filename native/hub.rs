@@ -16,6 +16,21 @@ use crate::reader::Budget;
 // How many connections are read before what they queued is sent.
 const ANSWERS_AT_ONCE: usize = 64;
 
+/// What reading from a connection gave.
+#[derive(Clone, Copy)]
+pub struct Reading {
+    /// Whether more may be here already; `AGAIN` where nothing is there, or nothing whole.
+    pub result: Result<bool, Errno>,
+    /// Whether there is something to be told by `unfinished`.
+    pub has_news: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading { result: Err(Errno::PIPE), has_news: false }
+    }
+}
+
 /// Everything that a context knows of sockets.
 #[derive(Default)]
 pub struct Hub {
@@ -112,15 +127,27 @@ impl Hub {
         self.reading = reading;
     }
 
-    /// Receives, and reads every whole message. Returns whether more may be here already.
-    ///
-    /// # Errors
-    /// `AGAIN` where nothing is there, or nothing whole.
-    pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Result<bool, Errno> {
-        let Some((wire, _, budget)) = self.at(fd) else { return Err(Errno::PIPE) };
-        let may_have_more = wire.incoming.read(&wire.fd, delivery, budget)?;
-        self.reading.push(fd);
-        Ok(may_have_more)
+    /// Receives, and reads every whole message.
+    pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Reading {
+        let Some((wire, _, budget)) = self.at(fd) else { return Reading::default() };
+        let result = wire.incoming.read(&wire.fd, delivery, budget);
+        let has_news = mem::take(&mut wire.incoming.has_news);
+        if result.is_ok() {
+            self.reading.push(fd);
+        }
+        Reading { result, has_news }
+    }
+
+    /// Tells how many bytes of the budget the unfinished message of a connection holds, and how far it has come.
+    pub fn unfinished(&mut self, fd: i32) -> (u64, u64) {
+        self.at(fd).map_or((0, 0), |(wire, _, budget)| wire.incoming.unfinished(budget))
+    }
+
+    /// Reads no messages of a connection any more, and gives back what its unfinished one holds.
+    pub fn release(&mut self, fd: i32) {
+        if let Some((wire, _, budget)) = self.at(fd) {
+            wire.incoming.release(budget);
+        }
     }
 
     /// Queues a message on many connections, named by descriptor. Returns the positions of those that had no room, the

@@ -78,6 +78,8 @@ pub struct Incoming {
     has_unread: bool,
     /// Whether bytes have come since Lua asked last.
     pub has_heard: bool,
+    /// Whether what was read last has left something to be told by `unfinished`.
+    pub has_news: bool,
     /// Whether the peer has ended its sending direction, so that reading must continue up to that end.
     pub has_ended: bool,
     /// Whether its messages are read together with those of other connections.
@@ -136,6 +138,7 @@ impl Incoming {
             let room = if self.has_unread { 0 } else { INPUT_BYTES };
             may_have_more = self.read_more(room, delivery, budget, |target| receive(fd, target))?;
             self.has_heard = true;
+            self.has_news = self.reader.has_news(budget);
             pieces += 1;
         }
         self.is_delivering = true;
@@ -173,6 +176,11 @@ impl Incoming {
         }
         self.has_unread = is_full;
         Ok(is_full || count == room)
+    }
+
+    /// Tells how many bytes of the budget an unfinished message holds, and how far it has come.
+    pub fn unfinished(&mut self, budget: &Budget) -> (u64, u64) {
+        self.reader.unfinished(budget)
     }
 
     /// Tells how many bytes of the budget an unfinished message holds.

@@ -5,7 +5,7 @@ use std::mem;
 use crate::deflate::Inflater;
 use crate::frame::{self, Begun, Header, Rules};
 use crate::payload;
-use crate::protocol::{Breach, CLOSE, COMPRESSED, FINAL, NOT_UTF8, TEXT, TOO_BIG};
+use crate::protocol::{Breach, CLOSE, COMPRESSED, FINAL, NOT_UTF8, TEXT};
 
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
@@ -14,6 +14,11 @@ const FRAGMENT_BYTES: usize = BATCH_BYTES / BATCH_MESSAGES;
 const INFLATED_WEIGHT: usize = 16;
 /// What a buffer of an unfinished message is charged in addition to its bytes.
 const BUFFER_BYTES: u64 = 128;
+/// What holds less than this, or a small part of the limit, counts as little.
+const LITTLE_BYTES: u64 = 1 << 12;
+const PARTS: u64 = 1 << 10;
+/// So much more of a message is progress.
+const PROGRESS_BYTES: usize = 1 << 16;
 /// How much is unmasked and kept at a time: as much as the processor's nearest cache holds.
 const BLOCK_BYTES: usize = 1 << 13;
 /// From what size on buffers are kept for the next messages, up to what size, and how many.
@@ -64,13 +69,25 @@ impl Batch {
     }
 }
 
-/// What all unfinished messages of a context hold.
+/// What all unfinished messages of a context hold. It refuses nothing: Lua decides which of them ends.
 #[derive(Default)]
 pub struct Budget {
     /// Bytes held.
     pub used: u64,
     /// Bytes that may be held.
     pub limit: u64,
+}
+
+impl Budget {
+    /// Tells whether more is held than may be.
+    pub fn is_passed(&self) -> bool {
+        self.used > self.limit
+    }
+
+    // Whether one holder has nothing, little, or so much that it can be ended to make room.
+    fn level(&self, held: u64) -> u8 {
+        u8::from(held > 0) + u8::from(held > LITTLE_BYTES.min(self.limit / PARTS))
+    }
 }
 
 #[derive(Default)]
@@ -101,23 +118,20 @@ impl Message {
         self.header.first >= FINAL && self.header.length == 0
     }
 
-    // Charges what a buffer costs beyond what is charged already. Returns whether there is room for it.
-    fn charge(&mut self, cost: u64, budget: &mut Budget) -> bool {
+    // Charges what a buffer costs beyond what is charged already.
+    fn charge(&mut self, cost: u64, budget: &mut Budget) {
         let more = cost.saturating_sub(self.charged);
-        if more > budget.limit.saturating_sub(budget.used) {
-            return false;
-        }
         budget.used += more;
         self.charged += more;
-        true
     }
 
     // Keeps a piece of payload that is not compressed.
-    fn keep(&mut self, piece: &mut [u8], batch: &mut Batch, budget: &mut Budget) {
+    fn keep(&mut self, piece: &mut [u8], batch: &mut Batch, budget: &Budget) {
         let have = self.bytes.len();
         if have == 0 && piece.len() >= LARGE_BYTES {
             // A buffer that is there already is charged whole.
-            let spare = batch.spare.pop_if(|spare| self.charge(cost(spare), budget));
+            let room = budget.limit.saturating_sub(budget.used);
+            let spare = batch.spare.pop_if(|spare| cost(spare) <= room);
             self.bytes = spare.unwrap_or_default();
         }
         if self.bytes.capacity() - have < piece.len() {
@@ -170,6 +184,10 @@ pub struct Reader {
     message: Option<Box<Message>>,
     inflater: Option<Box<Inflater>>,
     has_ended: bool,
+    // The level of what `unfinished` has told last.
+    noted: u8,
+    // How many messages have come in pieces.
+    number: u32,
 }
 
 impl Reader {
@@ -227,7 +245,11 @@ impl Reader {
             return Ok(0);
         }
         let is_compressed = header.first & COMPRESSED > 0;
-        let message = self.message.get_or_insert_with(|| Box::new(Message::new(opcode, is_compressed)));
+        let number = &mut self.number;
+        let message = self.message.get_or_insert_with(|| {
+            *number = number.wrapping_add(1);
+            Box::new(Message::new(opcode, is_compressed))
+        });
         message.begin_frame(header);
         batch.bytes += FRAGMENT_BYTES;
         Ok(header.size + self.take_piece(&mut bytes[from..], batch, budget)?)
@@ -256,8 +278,8 @@ impl Reader {
             budget.used -= message.charged;
             batch.put(message.opcode, Payload::Owned(mem::take(&mut message.bytes)), size);
             self.message = None;
-        } else if size > have && !message.charge(cost(&message.bytes), budget) {
-            return Err(Breach::new(TOO_BIG, "no room for unfinished messages"));
+        } else if size > have {
+            message.charge(cost(&message.bytes), budget);
         }
         Ok(count)
     }
@@ -265,6 +287,23 @@ impl Reader {
     /// Tells how many bytes of the budget an unfinished message holds.
     pub fn held(&self) -> u64 {
         self.message.as_ref().map_or(0, |message| message.charged)
+    }
+
+    /// Tells whether the message that is not whole holds more than `unfinished` has told, or the budget is passed.
+    pub fn has_news(&self, budget: &Budget) -> bool {
+        match &self.message {
+            Some(message) if message.charged > 0 => budget.level(message.charged) > self.noted || budget.is_passed(),
+            _ => false,
+        }
+    }
+
+    /// Tells how many bytes of the budget the message that is not whole holds, and how far it has come: a number that
+    /// changes only with another message, or 64 KiB more of this one.
+    pub fn unfinished(&mut self, budget: &Budget) -> (u64, u64) {
+        let held = self.held();
+        self.noted = budget.level(held);
+        let bytes = self.message.as_ref().map_or(0, |message| message.bytes.len());
+        (held, (u64::from(self.number) << 20) + (bytes / PROGRESS_BYTES) as u64)
     }
 
     /// Ends the reader and gives back to the budget what it holds; it reads nothing more.

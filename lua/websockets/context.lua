@@ -18,6 +18,7 @@ local relief = require("websockets.turn.relief")
 local request = require("websockets.request")
 local routes = require("websockets.options.routes")
 local timers = require("websockets.connection.timers")
+local unfinished = require("websockets.connection.unfinished")
 local websocket = require("websockets.websocket")
 
 local context = {}
@@ -64,6 +65,7 @@ local function new_state(settings)
     destroyed = false, destroying = false, stopping = false,
   }
   self.half_open = self.timers:lane("handshake", settings.handshake_timeout)
+  self.unfinished = unfinished.new(self.timers, settings.message_timeout)
   self.clock = clock.new(self.engine.now)
   self.now = self.clock()
   add_sockets(self, settings)

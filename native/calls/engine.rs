@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ffi::CStr;
 
 use super::collector::{make_room, LARGE_BYTES};
-use super::settings::{limit, rules, window};
+use super::settings::{rules, window};
 use crate::deflate::{Codec, Deflater};
 use crate::digest::{self, masking_key};
 use crate::frame::Frame;
@@ -18,7 +18,7 @@ const NO_ENTROPY: (&str, &str) = ("the system gives no random bytes", "entropy")
 
 /// What it gives to Lua.
 pub const FUNCTIONS: Functions =
-    functions! { accept_key random utf8_next encode codec release_codec reader feed release };
+    functions! { accept_key random utf8_next encode codec release_codec reader feed unfinished release };
 
 /// The name of readers.
 pub const READER: &CStr = c"websockets_reader";
@@ -101,14 +101,13 @@ fn reader(lua: &Lua) -> Option<Made> {
     })
 }
 
-/// `feed(reader, bytes, batch, room) -> count, again, more`: fills `batch` with pairs of opcode and payload. `again`
-/// tells whether unread bytes are here, `more` by how many bytes more, or fewer, the reader now holds; there was room
-/// for `room`.
+/// `feed(reader, bytes, batch) -> count, again, more`: fills `batch` with pairs of opcode and payload. `again` tells
+/// whether unread bytes are here, `more` by how many bytes more, or fewer, the reader now holds.
 fn feed(lua: &Lua) -> Option<(usize, bool, f64)> {
     let feeder = lua.arg(1).object::<Feeder>()?;
     let batch = lua.arg(3).table()?;
     let held = feeder.borrow().held();
-    let mut budget = Budget { used: held, limit: held + limit(lua.arg(4)) };
+    let mut budget = Budget { used: held, limit: u64::MAX };
     let delivered = deliver(
         |delivery| feeder.borrow_mut().feed(lua.arg(2).bytes(), delivery, &mut budget),
         |index, opcode, payload| batch.set(2 * index + 1, (opcode, payload)),
@@ -117,6 +116,12 @@ fn feed(lua: &Lua) -> Option<(usize, bool, f64)> {
         make_room(lua)?;
     }
     Some((delivered.count, delivered.result, budget.used as f64 - held as f64))
+}
+
+/// `unfinished(reader) -> held, progress`: bytes that the message that is not whole holds, and how far it has come
+fn unfinished(lua: &Lua) -> Option<(f64, f64)> {
+    let (held, progress) = lua.arg(1).object::<Feeder>()?.borrow_mut().unfinished(&Budget::default());
+    Some((held as f64, progress as f64))
 }
 
 /// `release(reader) -> bytes`: ends the reader; it held that much.

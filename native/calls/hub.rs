@@ -75,7 +75,7 @@ pub const WIRE: &CStr = c"websockets_wire";
 pub const FUNCTIONS: Functions = functions! { hub };
 
 /// The methods of hubs.
-pub const METHODS: Functions = functions! { wire accept read flush wait watch totals close getfd set_timer };
+pub const METHODS: Functions = functions! { wire accept read flush wait watch totals charge close getfd set_timer };
 
 /// `hub{high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes} -> hub`
 fn hub(lua: &Lua) -> Option<Made> {
@@ -167,8 +167,8 @@ impl Taken<'_> {
 /// next.
 ///
 /// Fills the last three arrays: owner of the descriptor, opcode, payload. An opcode `OTHER` is no message: its payload
-/// is true where more of a connection may be here, why nothing more comes, or false for a descriptor without a wire
-/// that is direct. A descriptor without an owner is passed over.
+/// is true where more of a connection may be here, 0 where there is something to be told by `unfinished`, why nothing
+/// more comes, or false for a descriptor without a wire that is direct. A descriptor without an owner is passed over.
 fn read(lua: &Lua) -> Option<(usize, usize)> {
     let readable = lua.arg(2).table()?;
     let owners = lua.arg(5).table()?;
@@ -208,7 +208,14 @@ fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Opti
         taken.weight += MESSAGE_BYTES + payload.len();
         taken.put(owner, opcode, payload);
     })?;
-    match delivered.result {
+    if delivered.result.has_news {
+        taken.put(owner, OTHER, 0_usize);
+        // Before more is held, Lua decides what ends.
+        if hub.borrow().budget.is_passed() {
+            taken.weight += READ_BYTES;
+        }
+    }
+    match delivered.result.result {
         Ok(false) | Err(Errno::AGAIN | Errno::INTR) => {}
         Ok(true) => taken.put(owner, OTHER, true),
         Err(error) => taken.put(owner, OTHER, word(error)),
@@ -295,6 +302,12 @@ fn watch(lua: &Lua) -> Option<bool> {
 /// many times sockets were offered bytes
 fn totals(lua: &Lua) -> Option<(usize, f64, usize)> {
     with(lua, |hub| (hub.output.buffered, hub.budget.used as f64, hub.output.sends))
+}
+
+/// `hub:charge(bytes)`: counts what others hold, or give back, as if unfinished messages held it
+fn charge(lua: &Lua) -> Option<()> {
+    let bytes = lua.arg(2).number() as i64;
+    with(lua, |hub| hub.budget.used = hub.budget.used.saturating_add_signed(bytes))
 }
 
 /// `hub:close()`: ends waiting, and gives up the descriptors for it

@@ -13,9 +13,9 @@ use super::settings::{limits, rules};
 use crate::deflate::Codec;
 use crate::errors::word;
 use crate::frame::Frame;
-use crate::hub::Hub;
+use crate::hub::{Hub, Reading};
 use crate::input::deliver;
-use crate::lua::{attempt, functions, Answer, Functions, Lua};
+use crate::lua::{attempt, functions, Answer, Either, Functions, Lua};
 use crate::output::{Output, Refusal, Wire};
 use crate::protocol::{FINAL, TEXT};
 
@@ -27,7 +27,7 @@ pub const FUNCTIONS: Functions = functions! { fanout write };
 
 /// The methods of wires.
 pub const METHODS: Functions =
-    functions! { receive raw begin read direct heard push flush drop buffered watch peer getfd shutdown close };
+    functions! { receive raw begin read unfinished release direct heard push flush drop buffered watch peer getfd shutdown close };
 
 fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
     let wire = lua.arg(1).object::<WireObject>()?;
@@ -55,7 +55,8 @@ fn begin(lua: &Lua) -> Option<()> {
     with(lua, |wire, _| wire.start(rules, leftover.bytes(), limits, codec.object::<Codec>().cloned()))
 }
 
-/// `wire:read(batch) -> count, again`, or nil and why not: fills `batch` with pairs of opcode and payload
+/// `wire:read(batch) -> count, again`, or nil and why not: fills `batch` with pairs of opcode and payload. `again` is 0
+/// where there is something to be told by `unfinished`
 fn read(lua: &Lua) -> Option<impl Answer> {
     let wire = lua.arg(1).object::<WireObject>()?;
     let batch = lua.arg(2).table()?;
@@ -68,7 +69,22 @@ fn read(lua: &Lua) -> Option<impl Answer> {
     if delivered.largest >= LARGE_BYTES {
         make_room(lua)?;
     }
-    Some(delivered.result.map(|again| (delivered.count, again)).map_err(word))
+    let Reading { result, has_news } = delivered.result;
+    Some(match result {
+        Ok(false) | Err(Errno::AGAIN | Errno::INTR) if has_news => Ok((delivered.count, Either::One(0_usize))),
+        _ => result.map(|again| (delivered.count, Either::Other(again))).map_err(word),
+    })
+}
+
+/// `wire:unfinished() -> held, progress`: bytes that the message that is not whole holds, and how far it has come
+fn unfinished(lua: &Lua) -> Option<impl Answer> {
+    let (held, progress) = with_hub(lua, Hub::unfinished)?;
+    Some((held as f64, progress as f64))
+}
+
+/// `wire:release()`: reads no messages any more, and gives back what the unfinished one holds
+fn release(lua: &Lua) -> Option<()> {
+    with_hub(lua, Hub::release)
 }
 
 /// `wire:direct(is_on)`: whether `hub:read` reads its messages

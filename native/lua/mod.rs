@@ -15,7 +15,7 @@ pub use anchor::Spent;
 pub use descriptor::unsent_bytes;
 pub use memory::{Block, Collection};
 pub use module::{entry, Functions, Kind};
-pub use stack::{attempt, Answer, Lua, Made, Table, Value};
+pub use stack::{attempt, Answer, Either, Lua, Made, Table, Value};
 
 /// Lists functions, each under its own name.
 macro_rules! functions {

@@ -111,15 +111,60 @@ describe("limits of messages", function()
     assert_failed(run, log, peer, witness, 1009, "too_big")
   end)
 
-  it("max_unfinished_total_bytes: the connection that would pass it is closed 1009, the others keep theirs", function()
+  it("max_unfinished_total_bytes: past it the oldest message without progress is closed 1009, others go on", function()
     local run, log, witness = start({ max_unfinished_total_bytes = 4096 })
-    local first, second = client.open(run, "quiet"), client.open(run, "echo")
+    local first, second = client.open(run, "echo"), client.open(run, "quiet")
     first:write(BINARY, rep("a", 2000), false)
     run:settle()
     second:write(BINARY, rep("b", 2000), false)
-    assert_failed(run, log, second, witness, 1009, "too_big")
-    first:write(0, "z")
-    assert.same({ BINARY, rep("a", 2000) .. "z" }, { first:message() })
+    assert_failed(run, log, first, witness, 1009, "too_big")
+    second:write(0, "z")
+    assert.same({ BINARY, rep("b", 2000) .. "z" }, { second:message() })
+    assert.equal(0, inside.budget(run.context))
+  end)
+
+  it("max_unfinished_total_bytes: held by peers that hardly send, it serves others all the same", function()
+    local run, _, witness = start({ max_unfinished_total_bytes = 2 ^ 20 })
+    local holders = {}
+    for i = 1, 40 do
+      holders[i] = client.open(run, "echo")
+      holders[i]:write(BINARY, rep("a", 26000), false)
+    end
+    run:settle()
+    for i = 1, 40 do holders[i]:write(0, "a", false) end
+    local other = client.open(run, "quiet")
+    other:write(1, rep("s", 100), false)
+    run:settle()
+    other:write(0, rep("s", 100))
+    assert.same({ 1, rep("s", 200) }, { other:message() })
+    local frame = other:frame(BINARY, rep("b", 300000))
+    for from = 1, #frame, 20000 do
+      other:send(frame:sub(from, from + 19999))
+      run:settle()
+    end
+    assert.equal(300000, #select(2, other:message()))
+    assert.is_true(inside.budget(run.context) <= 2 ^ 20)
+    assert.equal(1009, holders[1]:close_code())
+    assert_goes_on(witness)
+  end)
+
+  it("message_timeout: a message that does not end, and does not grow by 64 KiB, is closed 1008", function()
+    local run, log, witness = start({ ping_interval = false })
+    run:fake_time()
+    local peer, fast = client.open(run, "echo"), client.open(run, "quiet")
+    for _, one in ipairs({ peer, fast }) do one:write(BINARY, "a", false) end
+    run:settle()
+    for _ = 1, 5 do
+      run:advance(11)
+      peer:write(0, "a", false)
+      fast:write(0, rep("a", 20000), false)
+      run:settle()
+    end
+    assert.equal(0, #log.closed)
+    run:advance(11)
+    assert_failed(run, log, peer, witness, 1008, "timeout")
+    fast:write(0, "z")
+    assert.equal(100002, #select(2, fast:message()))
     assert.equal(0, inside.budget(run.context))
   end)
 
@@ -193,6 +238,120 @@ local function ask(options, ...)
   assert_goes_on(witness)
   return status, headers, body, peer
 end
+
+describe("unfinished requests", function()
+  after_each(server.stop_all)
+
+  local LIMIT = 2 ^ 20
+
+  local function start_http(options)
+    options.on_http = options.on_http or function(ws, _, _, _, body) ws:respond(200, nil, tostring(#body)) end
+    options.max_unfinished_total_bytes = LIMIT
+    return server.start(options)
+  end
+
+  local function post(run, size, bytes)
+    local peer = client.connect(run)
+    peer:send(client.request("/", "Content-Length: " .. size .. "\r\n", "POST", bytes))
+    run:settle()
+    return peer
+  end
+
+  local function used(run) return inside.budget(run.context) end
+
+  it("count towards max_unfinished_total_bytes: the oldest body without progress gets 503, the others go on", function()
+    local run = start_http({})
+    local peers = {}
+    for i = 1, 8 do
+      peers[i] = post(run, 300000, rep("a", 290000))
+      assert.is_true(used(run) <= LIMIT + 300000)
+    end
+    assert.is_true(used(run) <= LIMIT and used(run) > LIMIT / 2)
+    assert.equal(503, (peers[1]:response()))
+    assert.equal("closed", peers[1]:await_end())
+    peers[8]:send(rep("a", 10000))
+    local status, _, body = peers[8]:response()
+    assert.same({ 200, "300000" }, { status, body })
+    for i = 1, 8 do peers[i]:reset() end
+    run:pump(function() return inside.connections(run.context) == 0 end, "the end of all")
+    assert.equal(0, used(run))
+  end)
+
+  it("count with heads that come in pieces, and with what waits for an answer", function()
+    local asked
+    local run = start_http({ on_http = function(ws) asked = ws end })
+    local peer = client.connect(run)
+    peer:send("GET / HTTP/1.1\r\nX: " .. rep("a", 3000))
+    run:settle()
+    assert.is_true(used(run) >= 3000)
+    peer:send("\r\nHost: a\r\n\r\n")
+    run:settle()
+    assert.equal(0, used(run))
+    peer:send(rep("x", 5000) .. "\n")
+    run:settle()
+    assert.is_true(used(run) >= 5000)
+    asked:respond(200, nil, "")
+    assert.equal(200, (peer:response()))
+    assert.equal(400, (peer:response()))
+    assert.equal(0, used(run))
+  end)
+
+  it("give back what they held with the answer, a refusal, and the upgrade", function()
+    local run = start_http({ max_body_bytes = 1000, protocols = { echo = server.echo } })
+    local peer = post(run, 1000, rep("a", 500))
+    assert.is_true(used(run) >= 500)
+    peer:send(rep("a", 500))
+    assert.equal(200, (peer:response()))
+    assert.equal(0, used(run))
+    peer:send(client.request("/", "Transfer-Encoding: chunked\r\n", "POST", "1f4\r\n" .. rep("a", 500)))
+    run:settle()
+    assert.is_true(used(run) >= 500)
+    peer:send("\r\nfff\r\n")
+    assert.equal(413, (peer:response()))
+    assert.equal(0, used(run))
+    peer = client.connect(run)
+    local request = client.upgrade({ protocol = "echo" })
+    peer:send(request:sub(1, 40))
+    run:settle()
+    assert.is_true(used(run) >= 40)
+    peer:send(request:sub(41))
+    assert.equal(101, (peer:read_head()))
+    assert.equal(0, used(run))
+  end)
+
+  it("message_timeout: a body that does not end, and does not grow by 64 KiB, gets 408", function()
+    local run = start_http({ body_timeout = false })
+    run:fake_time()
+    local peer = post(run, 300000, "a")
+    run:advance(59)
+    peer:send("a")
+    run:settle()
+    run:advance(2)
+    assert.equal(408, (peer:response()))
+    assert.equal("closed", peer:await_end())
+  end)
+
+  it("that nobody will handle are answered before their body comes, and the rest of it is thrown away", function()
+    for _, options in ipairs({ {}, { routes = { ["/other"] = { on_http = function() end } } } }) do
+      options.protocols = not options.routes and { quiet = server.echo } or nil
+      local run = server.start(options)
+      local peer = post(run, 1000000, "")
+      local status, headers = peer:response()
+      assert.same({ 404, "close" }, { status, headers.connection })
+      peer:send(rep("a", 100000))
+      run:settle()
+      assert.equal(0, used(run))
+      assert.equal("closed", peer:await_end())
+    end
+  end)
+
+  it("that ask for a WebSocket are refused before their body comes", function()
+    local run = start_http({ protocols = { echo = server.echo } })
+    local peer = client.connect(run)
+    peer:send(client.upgrade({ protocol = "echo", headers = "Content-Length: 100000\r\n" }))
+    assert.equal(400, (peer:response()))
+  end)
+end)
 
 -- A request whose head has exactly so many bytes.
 local function head_of(size)

@@ -123,7 +123,7 @@ function support.read(reader, bytes, size)
       for index = 1, 2 * count do
         list[#list + 1] = batch[index]
       end
-      if not again then break end
+      if again ~= true then break end
       count, again = reader:feed("", batch)
     end
   end

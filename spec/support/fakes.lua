@@ -11,7 +11,9 @@ local lifecycle = require("websockets.connection.lifecycle")
 local options = require("websockets.options.context")
 local outside = require("websockets.turn.outside")
 local relief = require("websockets.turn.relief")
+local new_budget = require("websockets.engine.budget").new
 local timers = require("websockets.connection.timers")
+local unfinished = require("websockets.connection.unfinished")
 local websocket = require("websockets.websocket")
 
 local fakes = {}
@@ -92,6 +94,8 @@ function wire:close() note(self, "close") end
 function wire:start() note(self, "start") end
 function wire:raw(bytes) note(self, "raw", bytes) end
 function wire.heard() return false end
+function wire.unfinished() return 0, 0 end
+function wire:release() note(self, "release") end
 function wire.peer() return "192.0.2.1" end
 
 local function new_poller()
@@ -131,6 +135,8 @@ function fakes.context(given)
     },
   }
   self.half_open = self.timers:lane("handshake", settings.handshake_timeout)
+  self.unfinished = unfinished.new(self.timers, settings.message_timeout)
+  self.budget = new_budget(settings.max_unfinished_total_bytes)
   function self.clock() return self.now end
   self.anonymous = group.new(self)
   self.groups = {}

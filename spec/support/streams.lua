@@ -96,7 +96,7 @@ function streams.read(engine, options, bytes, ends)
   local reader, batch, list, from = engine.reader(options), {}, {}, 1
   for _, last in ipairs(ends) do
     local count, again = reader:feed(bytes:sub(from, last), batch)
-    while count > 0 or again do
+    while count > 0 or again == true do
       for index = 1, 2 * count do list[#list + 1] = batch[index] end
       count, again = reader:feed("", batch)
     end

@@ -47,7 +47,7 @@ function wires.carry(from, to)
     local pending, took = from:flush()
     local count, again = to:read(batch)
     for i = 1, 2 * (count or 0) do got[#got + 1] = batch[i] end
-  until (pending or 0) == 0 and not took and (not count or (count == 0 and not again))
+  until (pending or 0) == 0 and not took and (not count or (count == 0 and again ~= true))
   return got
 end
 

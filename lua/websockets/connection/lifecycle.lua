@@ -156,9 +156,10 @@ function enter.closed(ws)
   lifecycle.refresh(ws)
   lifecycle.deadline(ws, nil)
   if ws.idle_slot then ws.context.timers:stop(ws.settings.idle_timeout, ws.idle_slot) end
+  ws.context.unfinished:forget(ws)
   descriptor.block(ws, false)
   descriptor.unwatch(ws)
-  if ws.phase then ws.phase:release() end
+  if ws.phase then ws.phase:release(ws) end
   -- Tells that all of it is done.
   ws.timer_lane = nil
 end

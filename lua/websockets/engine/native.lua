@@ -5,7 +5,8 @@ local new_budget = require("websockets.engine.budget").new
 local core = require("websockets_native")
 
 local byte, sub = string.byte, string.sub
-local encode, feed, release, utf8_next = core.encode, core.feed, core.release, core.utf8_next
+local encode, utf8_next = core.encode, core.utf8_next
+local feed, unfinished, release = core.feed, core.unfinished, core.release
 
 local native = {
   --- Which engine this is: `native`.
@@ -13,6 +14,8 @@ local native = {
 }
 
 local BINARY = 2
+-- As in `websockets.engine.pure.reader`.
+local UNFINISHED = 0
 
 --- Tells whether messages can be compressed here.
 -- @treturn boolean true
@@ -67,7 +70,8 @@ function native.reader(options)
       max_fragments = options.max_fragments, window_bits = how.window_bits,
       no_context_takeover = how.no_context_takeover,
     }),
-    budget = options.budget or new_budget(math.huge),
+    budget = options.budget or new_budget(math.huge), held = 0, noted = 0,
+    tells = options.budget ~= nil,
   }, Reader)
 end
 
@@ -75,17 +79,32 @@ end
 -- @tparam string bytes as they came, cut anywhere; `""` to go on after `again`
 -- @tparam table batch gets pairs of opcode and payload; the last may be a close code and what the peer did wrong
 -- @treturn number how many pairs
--- @treturn boolean whether unread bytes are here
+-- @treturn[1] boolean whether unread bytes are here
+-- @treturn[2] number 0: none are here, and there is something to be told by `unfinished`
 function Reader:feed(bytes, batch)
   local budget = self.budget
-  local count, again, more = feed(self.core, bytes, batch, budget:room())
-  if more ~= 0 then budget:charge(more) end
-  return count, again
+  local count, again, more = feed(self.core, bytes, batch)
+  if more ~= 0 then
+    budget:charge(more)
+    self.held = self.held + more
+  end
+  if again or not self.tells or self.held == 0 then return count, again end
+  local is_new = budget:level(self.held) > self.noted or budget:room() < 0
+  return count, is_new and UNFINISHED
+end
+
+--- Tells of the message that is not whole; see `websockets.engine.pure.reader`.
+-- @treturn number bytes
+-- @treturn number progress
+function Reader:unfinished()
+  self.noted = self.budget:level(self.held)
+  return unfinished(self.core)
 end
 
 --- Ends the reader and gives back to the budget what it holds; it reads nothing more.
 function Reader:release()
   self.budget:charge(-release(self.core))
+  self.held = 0
 end
 
 local Writer = {}

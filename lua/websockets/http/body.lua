@@ -11,6 +11,8 @@ local byte, find, sub, concat = string.byte, string.find, string.sub, table.conc
 local MAX_LINE_BYTES = 1024
 local MAX_TRAILER_BYTES = 8192
 local MAX_PIECES = 256
+-- What a piece costs beside its bytes.
+local PIECE_BYTES = 128
 
 --- Begins to read the body of a request.
 -- @rfc 9112 6, 7.1
@@ -78,6 +80,12 @@ function take_line.trailer(self, line)
   self.trailer_bytes = self.trailer_bytes + #line + 2
   if self.trailer_bytes > MAX_TRAILER_BYTES then return 431 end
   if line == "" then self.state = "done" end
+end
+
+--- Tells how much is kept of what has come.
+-- @treturn integer bytes, with what each piece costs beside its bytes
+function body:held()
+  return self.size + PIECE_BYTES * self.count
 end
 
 --- Takes the next bytes of the body.

@@ -114,6 +114,7 @@ options.KNOWN = {
   max_message_bytes = number(MIB, 1, "bytes above 0"),
   max_fragments = number(1024, 1, "fragments above 0"),
   max_unfinished_total_bytes = number(64 * MIB, 1, "bytes above 0"),
+  message_timeout = seconds(60),
   max_header_bytes = number(8192, 64, "bytes from 64"),
   max_header_lines = number(64, 1, "lines above 0"),
   max_request_line_bytes = number(8192, 16, "bytes from 16"),

@@ -4,13 +4,14 @@ local body_reader = require("websockets.http.body")
 local http = require("websockets.http.head")
 local lifecycle = require("websockets.connection.lifecycle")
 local response = require("websockets.server.response")
+local unfinished = require("websockets.connection.unfinished")
 local upgrade = require("websockets.server.upgrade")
 local uri = require("websockets.http.uri")
 
 -- What a request may need stands here until it does: each connection begins with a request. `response` writes `file` to
 -- `shown`.
 local exchange = {
-  body = false, calling = false,
+  body = false, calling = false, held = 0,
   file = false, left = 0, pieces = 0, turn = 0, last = false, leaving = false, raw = false, shown = false,
 }
 exchange.__index = exchange
@@ -18,6 +19,9 @@ exchange.__index = exchange
 local sub = string.sub
 
 local REQUESTS_A_TURN = 64
+-- What bytes that are kept are charged for each piece, beside its bytes.
+local PIECE_BYTES = 128
+local PROGRESS_BYTES = 65536
 
 --- Makes the HTTP phase of a new connection. Its `stage` is `head` or `body` of a request, then `answer`, `file` or
 -- `handshake`.
@@ -30,9 +34,40 @@ function exchange.new()
   }, exchange)
 end
 
---- Gives back what is held: an open file.
-function exchange:release()
+--- Gives back what is held: an open file, and what of a request has come.
+-- @tparam table ws
+function exchange:release(ws)
   response.release(self)
+  self.rest, self.position, self.body, self.scanner = "", 1, false, false
+  self:account(ws)
+end
+
+--- Charges what is kept of requests that have not come whole, or that wait.
+-- @tparam table ws
+function exchange:account(ws)
+  local scanner, body = self.scanner, self.body
+  local held = self.position <= #self.rest and #self.rest or 0
+  if scanner then held = held + scanner.size + PIECE_BYTES * scanner.count end
+  if body then held = held + body:held() end
+  if held == self.held then return end
+  ws.context.budget:charge(held - self.held)
+  self.held = held
+  if held > 0 then unfinished.note(ws) else ws.context.unfinished:forget(ws) end
+end
+
+--- Tells what is kept of requests that have not come whole, or that wait.
+-- @treturn number bytes, as they are charged
+-- @treturn number how far the body has come
+function exchange:unfinished()
+  return self.held, self.body and math.floor(self.body.size / PROGRESS_BYTES) or 0
+end
+
+--- Ends the connection for a request that does not come to its end.
+-- @tparam table ws
+-- @tparam integer status what the peer is told
+function exchange:give_up(ws, status)
+  if self.stage == "head" or self.stage == "body" then return response.refuse(ws, status) end
+  lifecycle.abort(ws, "limit")
 end
 
 --- Follows a flush of what was queued.
@@ -86,7 +121,11 @@ local function begin_request(self, ws, head)
   if not request then return response.refuse(ws, status) end
   self.request, self.head = request, head
   if not find_route(ws, request) then return response.refuse(ws, 400) end
-  if request.length == 0 and not request.chunked then return run(self, ws, "") end
+  local has_body = request.length > 0 or request.chunked
+  -- A request for a WebSocket is refused where it has a body.
+  if not has_body or http.asks_for(request, "websocket") then return run(self, ws, "") end
+  -- Nobody will have the body.
+  if not ws.settings.on_http then return response.refuse(ws, 404) end
   self.body, status = body_reader.new(request, ws.settings.max_body_bytes)
   if not self.body then return response.refuse(ws, status) end
   self.stage = "body"
@@ -125,7 +164,7 @@ function stages.body(self, ws)
     self.position = #self.rest + 1
     return
   end
-  self.position = next_position
+  self.position, self.body = next_position, false
   run(self, ws, text)
 end
 
@@ -135,7 +174,8 @@ local function step_on(self, ws)
     local step = stages[self.stage]
     if not step then
       -- One request at a time: what was sent after it waits.
-      if self.position <= #self.rest then lifecycle.pause(ws, true) end
+      if self.position <= #self.rest then return lifecycle.pause(ws, true) end
+      self.rest, self.position = "", 1
       return
     end
     if self.position > #self.rest then
@@ -166,6 +206,7 @@ function exchange:feed(ws, bytes)
   self.stepping = true
   step_on(self, ws)
   self.stepping = false
+  if self.body or self.scanner or self.held > 0 or self.rest ~= "" then self:account(ws) end
 end
 
 --- Takes note that the peer sends nothing more: it may still wait for answers to what it sent.

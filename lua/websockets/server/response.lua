@@ -104,6 +104,7 @@ function response.refuse(ws, status, headers, text)
     plain.headers[name] = value
   end
   queue_answer(ws, status, plain.headers, text or plain.body)
+  exchange:release(ws)
   lifecycle.finish(ws)
 end
 

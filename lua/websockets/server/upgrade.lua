@@ -92,6 +92,7 @@ local function open(ws, answer)
   local handler, subprotocol = choose(ws, exchange.offered, answer.protocol)
   local leftover = exchange.rest:sub(exchange.position)
   exchange.rest, exchange.position = "", 1
+  exchange:account(ws)
   ws.head = exchange.head
   if answer.user ~= nil then ws.user = answer.user end
   if ws.paused then lifecycle.pause(ws, false) end

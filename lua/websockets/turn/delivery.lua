@@ -5,12 +5,15 @@ local lifecycle = require("websockets.connection.lifecycle")
 local outbox = require("websockets.connection.outbox")
 local recovery = require("websockets.turn.recovery")
 local session = require("websockets.protocol.session")
+local unfinished = require("websockets.connection.unfinished")
 
 local delivery = {}
 
 local OTHER = hub_of.OTHER
 local LAST_READS = 64
 local MAX_ERRORS = 2
+-- In the place of `again`.
+local UNFINISHED = 0
 
 -- Messages on their way to callbacks, in three arrays. What has been delivered is false there, so an error of a
 -- callback costs no other message. `first` is above 1 where an error has interrupted the delivery.
@@ -66,13 +69,18 @@ end
 
 local serve
 
--- An entry with the opcode OTHER is no message. Its payload is true where more of a connection may be here, a word
--- where it has ended, or false for an owner that the hub does not read.
+-- An entry with the opcode OTHER is no message. Its payload is true where more of a connection may be here, 0 where its
+-- wire has something to be told by `unfinished`, a word where it has ended, or false for an owner that the hub does not
+-- read.
 local function take_other(context, ws, opcode, payload)
   context.agenda.current = ws
   if opcode == OTHER then
     if payload == true then
       context.agenda:again(ws)
+    elseif payload == UNFINISHED then
+      -- Without the accelerator it stands in the place of `true`, too.
+      context.agenda:again(ws)
+      unfinished.note(ws)
     elseif payload and ws.fast then
       lifecycle.abort(ws, payload)
     else
@@ -127,6 +135,7 @@ local function read_messages(ws)
   if count then
     if again then context.agenda:again(ws) end
     if count > 0 then take_batch(ws, batch, count) end
+    if again == UNFINISHED then unfinished.note(ws) end
   elseif again ~= "timeout" then
     lifecycle.abort(ws, again)
   end

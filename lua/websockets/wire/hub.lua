@@ -87,7 +87,8 @@ end
 -- of what the poller found ready, at least one, and leaves false in their places; after an error not in that of the one
 -- that it has read in part. It fills the last three arrays with
 -- the owner, opcode and payload of each message, and with the opcode 3 for what is none: its payload is true where more
--- of an owner may be here already, why nothing more can come, or false for an owner without a wire that is `direct`.
+-- of an owner may be here already, 0 where its wire has something to be told by `unfinished`, why nothing more can
+-- come, or false for an owner without a wire that is `direct`.
 -- Returns how many; the place of the next. From then on `stream.write` queues, until the flush.
 --
 -- `hub.streams` is the hub of wires on other transports, which is flushed by itself while its `count` is above 0.

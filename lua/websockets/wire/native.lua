@@ -84,10 +84,11 @@ end
 -- @tparam number limit bytes
 -- @treturn budget see `websockets.engine.budget`
 function native.budget(hub, limit)
-  return new_budget(limit, function()
-    local _, held = hub.source:totals()
-    return held
-  end)
+  local source = hub.source
+  return new_budget(limit, {
+    held = function() return (select(2, source:totals())) end,
+    charge = function(bytes) source:charge(bytes) end,
+  })
 end
 
 --- Makes the wire of a connection.

@@ -68,7 +68,7 @@ end
 --- Reads once and takes every whole message.
 -- @tparam table batch filled with opcode, payload pairs; a breach is a last pair of close code and message
 -- @treturn[1] integer count of pairs
--- @treturn[1] boolean whether more is here already
+-- @treturn[1] boolean whether more is here already; or 0: there is something to be told by `unfinished`
 -- @treturn[2] nil
 -- @treturn[2] string `timeout`, `closed`, `reset`
 function stream:read(batch)
@@ -76,15 +76,27 @@ function stream:read(batch)
   if leftover then
     self.leftover = false
     local count, again = reader:feed(leftover, batch)
-    self.leftover = again and "" or false
+    self.leftover = again == true and "" or false
     return count, again or self.transport:pending()
   end
   local bytes, more = self.transport:receive()
   if not bytes then return nil, more end
   self.has_heard = true
   local count, again = reader:feed(bytes, batch)
-  if again then self.leftover = "" end
+  if again == true then self.leftover = "" end
   return count, again or more
+end
+
+--- Tells of the message that is not whole; see `websockets.engine.pure.reader`.
+-- @treturn number bytes of the budget that it holds
+-- @treturn number how far it has come
+function stream:unfinished()
+  return self.reader:unfinished()
+end
+
+--- Reads no messages any more, and gives back what the unfinished one holds.
+function stream:release()
+  self.reader:release()
 end
 
 --- Tells whether bytes have come since this was asked last.

@@ -81,34 +81,64 @@ local function describe_ends(engine)
 end
 
 local function describe_limit(engine)
-  it("closes with 1009 what would pass the limit, and not what just fits", function()
-    local stream = masked(2, ("x"):rep(1000), false) .. masked(0, ("y"):rep(500), false)
-    local one, open = budgeted(engine)
-    read(one, stream)
-    local needed = open:used()
-    assert.is_true(needed >= 1500 + PIECE_BYTES)
+  -- What one call of `feed` tells beside messages.
+  local function tell(reader, bytes)
+    return (select(2, reader:feed(bytes, {})))
+  end
 
-    local fits, budget = budgeted(engine, needed)
-    assert.same({}, read(fits, stream))
-    assert.equal(needed, budget:used())
-    assert.same({ 2, ("x"):rep(1000) .. ("y"):rep(500) .. "z" }, read(fits, masked(0, "z")))
-    assert.equal(0, budget:used())
+  local NEWS = 0
 
-    local passes, short = budgeted(engine, needed - 1)
-    assert.same({ 9, "", 1009, "breach" }, support.without_words(read(passes, masked(9, "") .. stream)))
-    assert.equal(0, short:used())
+  it("tells once that a message is unfinished, and once that it holds much", function()
+    local one, budget = budgeted(engine)
+    assert.is_false(tell(one, masked(2, "whole")))
+    assert.equal(NEWS, tell(one, masked(2, ("x"):rep(1000), false)))
+    local held, progress = one:unfinished()
+    assert.equal(budget:used(), held)
+    assert.is_false(tell(one, masked(0, ("x"):rep(1000), false)))
+    assert.equal(NEWS, tell(one, masked(0, ("x"):rep(4000), false)))
+    assert.equal(NEWS, tell(one, masked(9, "")))
+    assert.same({ budget:used(), progress }, { one:unfinished() })
+    assert.is_false(tell(one, masked(0, "x", false)))
+    -- A message after it is news only where it holds more.
+    assert.is_false(tell(one, masked(0, "") .. masked(2, "x", false)))
+    assert.is_true(one:unfinished() > 0)
+    assert.equal(NEWS, tell(one, masked(0, ("x"):rep(5000), false)))
+    read(one, masked(0, ""))
+    assert.same({ 0, false }, { (one:unfinished()), tell(one, masked(9, "")) })
+    assert.equal(NEWS, tell(one, masked(2, "x", false)))
   end)
 
-  it("is shared: one reader's message leaves less for another", function()
+  it("progress is another message, or 64 KiB more", function()
+    local one = budgeted(engine)
+    local function progress(bytes)
+      one:feed(bytes, {})
+      return (select(2, one:unfinished()))
+    end
+    local first = progress(masked(2, "x", false))
+    assert.equal(first, progress(masked(0, ("x"):rep(60000), false)))
+    local later = progress(masked(0, ("x"):rep(6000), false))
+    assert.are_not.equal(first, later)
+    -- A header promises nothing.
+    assert.equal(later, progress(masked(0, ("x"):rep(300000)):sub(1, 20)))
+    local other = progress(("x"):rep(299994) .. masked(2, "x", false))
+    assert.are_not.equal(first, other)
+    assert.are_not.equal(later, other)
+  end)
+
+  it("tells each time while the limit is passed, and refuses nothing", function()
     local shared = new_budget(3000)
     local first, second = engine.reader(options { budget = shared }), engine.reader(options { budget = shared })
     local part = masked(2, ("x"):rep(2000), false)
-    assert.same({}, read(first, part))
-    assert.same({ 1009, "breach" }, support.without_words(read(second, part)))
-    assert.is_true(shared:used() >= 2000)
-    assert.same({ 2, ("x"):rep(2000) }, read(first, masked(0, "")))
+    tell(first, part)
+    first:unfinished()
+    assert.equal(NEWS, tell(second, part))
+    second:unfinished()
+    assert.equal(NEWS, tell(second, masked(0, "x", false)))
+    assert.is_true(shared:room() < 0)
+    first:release()
+    assert.is_false(tell(second, masked(0, "x", false)))
+    assert.same({ 2, ("x"):rep(2000) .. "xx" }, read(second, masked(0, "")))
     assert.equal(0, shared:used())
-    assert.same({}, read(engine.reader(options { budget = shared }), part))
   end)
 end
 
@@ -178,15 +208,28 @@ for _, entry in ipairs(support.engines()) do
 end
 
 describe("a budget", function()
-  it("counts what is charged here and what is held elsewhere", function()
+  it("counts what is charged, here or in another account", function()
     local held = 30
-    local budget = new_budget(100, function() return held end)
-    assert.same({ 30, 70 }, { budget:used(), budget:room() })
-    budget:charge(50)
-    assert.same({ 80, 20 }, { budget:used(), budget:room() })
-    held = 60
-    assert.same({ 110, -10 }, { budget:used(), budget:room() })
-    budget:charge(-50)
-    assert.same({ 60, 40 }, { budget:used(), budget:room() })
+    local account = { held = function() return held end, charge = function(bytes) held = held + bytes end }
+    for _, budget in ipairs({ new_budget(100), new_budget(100, account) }) do
+      budget:charge(30 - budget:used())
+      assert.same({ 30, 70 }, { budget:used(), budget:room() })
+      budget:charge(80)
+      assert.same({ 110, -10 }, { budget:used(), budget:room() })
+      budget:charge(-50)
+      assert.same({ 60, 40 }, { budget:used(), budget:room() })
+    end
+    assert.equal(60, held)
+  end)
+
+  it("calls little what is at most 4 KiB, or a 1,024th of a small limit", function()
+    local function levels(limit, ...)
+      local budget, found = new_budget(limit), {}
+      for i, held in ipairs({ ... }) do found[i] = budget:level(held) end
+      return table.concat(found)
+    end
+    assert.equal("0112", levels(PLENTY, 0, 1, 4096, 4097))
+    assert.equal("0112", levels(math.huge, 0, 1, 4096, 4097))
+    assert.equal("0122", levels(2048, 0, 2, 3, 1000))
   end)
 end)

@@ -169,7 +169,7 @@ local function read_at_random(engine, options, stream, random)
       for index = 1, 2 * count do
         list[#list + 1] = batch[index]
       end
-      if again then count, again = reader:feed("", batch) else count = 0 end
+      if again == true then count, again = reader:feed("", batch) else count = 0 end
     until count == 0
   end
   reader:release()

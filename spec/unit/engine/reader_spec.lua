@@ -150,7 +150,7 @@ local function describe_batches(engine)
         assert.equal(tostring(seen), batch[2 * index])
         assert.equal(seen % 3 == 0 and 9 or 1, batch[2 * index - 1])
       end
-      if not again then break end
+      if again ~= true then break end
       count, again = reader:feed("", batch)
     end
     assert.same({ 256, 256, 88 }, sizes)

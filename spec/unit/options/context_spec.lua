@@ -34,7 +34,7 @@ local CASES = {
   options = { { 0, 1, 4, 5 }, { -1, 8, 0.5, "1", true } },
   max_message_bytes = { { 1, 10 * MIB }, NUMBERS },
   max_fragments = { { 1, 5 }, NUMBERS },
-  max_unfinished_total_bytes = { { 1, math.huge }, NUMBERS },
+  max_unfinished_total_bytes = { { 1, math.huge }, NUMBERS }, message_timeout = SECONDS,
   max_header_bytes = { { 64, 100000 }, { 63, 0, -1, "x", {}, 0 / 0 } },
   max_header_lines = { { 1, 5 }, NUMBERS },
   max_request_line_bytes = { { 16 }, { 15, 0, "x", 0 / 0 } },
@@ -117,7 +117,7 @@ describe("websockets.options", function()
   it("has the defaults of the documentation", function()
     local settings, expected = read({}), {
       gid = -1, uid = -1, options = 0, max_message_bytes = MIB, max_fragments = 1024,
-      max_unfinished_total_bytes = 64 * MIB, max_header_bytes = 8192, max_header_lines = 64,
+      max_unfinished_total_bytes = 64 * MIB, message_timeout = 60, max_header_bytes = 8192, max_header_lines = 64,
       max_request_line_bytes = 8192, max_body_bytes = MIB, handshake_timeout = 10, max_half_open = 1024,
       keepalive_timeout = 15, body_timeout = 30, response_timeout = 30, max_connections = math.huge,
       ping_interval = 20, ping_timeout = 20, close_timeout = 5, idle_timeout = false, high_water_bytes = 64 * 1024,

@@ -116,7 +116,7 @@ describe("wire/stream", function()
     repeat
       local count, again = server:read(batch)
       counts[#counts + 1] = count
-    until not again
+    until again ~= true
     assert.same({ 256, 256, 188 }, counts)
   end)
 

@@ -9,6 +9,9 @@ message.__index = message
 -- What a retained piece is charged in addition to its bytes: string header, table slot, allocator.
 local PIECE_BYTES = 128
 
+-- So much more of a message is progress.
+local PROGRESS_BYTES = 65536
+
 -- This many pieces of a level become one of the next: a byte is copied once a level, and there are never many pieces.
 local FAN_IN = 64
 
@@ -28,6 +31,7 @@ function message.open(opcode, is_packed)
     k1 = 0, k2 = 0, k3 = 0, k4 = 0,
     levels = false,
     charged = 0,
+    number = 0,
   }, message)
 end
 
@@ -67,12 +71,10 @@ end
 --- Keeps a piece of payload until the message ends.
 -- @tparam string piece
 -- @tparam ?budget budget shared by many readers, see `websockets.engine.budget`
--- @treturn boolean false where the budget does not allow it; nothing is kept then
 function message:keep(piece, budget)
   if budget then
-    local cost = #piece + PIECE_BYTES
-    if budget:room() < cost then return false end
-    charge(self, budget, cost)
+    if self.charged == 0 then self.number = budget:number() end
+    charge(self, budget, #piece + PIECE_BYTES)
   end
   local levels = self.levels
   if not levels then
@@ -84,10 +86,10 @@ function message:keep(piece, budget)
     local list = levels[level]
     if not list then
       levels[level] = { piece }
-      return true
+      return
     end
     list[#list + 1] = piece
-    if #list < FAN_IN then return true end
+    if #list < FAN_IN then return end
     piece = concat(list)
     levels[level] = {}
     if budget then charge(self, budget, -(FAN_IN - 1) * PIECE_BYTES) end
@@ -111,6 +113,13 @@ function message:join(last)
   end
   pieces[count + 1] = last
   return concat(pieces)
+end
+
+--- Tells how far the message has come, among all messages of the budget.
+-- @treturn number that changes only with another message, or 64 KiB more of this one
+function message:progress()
+  local bytes = self.packed and self.have or self.have - self.remaining
+  return self.number * PROGRESS_BYTES + math.floor(bytes / PROGRESS_BYTES)
 end
 
 --- Gives back what the message took of the budget.

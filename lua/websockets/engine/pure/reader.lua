@@ -22,10 +22,23 @@ local PACKED_BYTES = 8192
 local TEXT_FRAME, BINARY_FRAME = 0x81, 0x82
 local CLOSE = 8
 local FIRST_CLOSE_CODE = 1000
-local NOT_UTF8, TOO_BIG = 1007, 1009
+local NOT_UTF8 = 1007
+
+-- More than is held without a word; see `feed`.
+local UNFINISHED = 0
 
 local Reader = {}
 Reader.__index = Reader
+
+-- After a close frame, a breach or `release`.
+local Ended = {}
+Ended.__index = Ended
+
+function Ended.feed() return 0, false end
+
+function Ended.unfinished() return 0, 0 end
+
+function Ended.release() end
 
 --- Makes a reader.
 -- @tparam table options kept, not copied: readers may share one. `role` (ours, `"server"` or `"client"`),
@@ -41,7 +54,8 @@ local function new_reader(options)
     rest = false,
     position = 1,
     message = false,
-    ended = false,
+    -- The level of what the last call of `unfinished` has told.
+    noted = 0,
     inflater = false,
   }, Reader)
 end
@@ -49,7 +63,15 @@ end
 local function finish(self)
   if self.message then self.message:refund(self.options.budget) end
   if self.inflater then self.inflater:release() end
-  self.message, self.rest, self.ended, self.inflater = false, false, true, false
+  self.message, self.rest, self.inflater = false, false, false
+  setmetatable(self, Ended)
+end
+
+-- Whether there is something to be told of the message that is not whole.
+local function news(self)
+  local budget, charged = self.options.budget, self.message.charged
+  local is_new = budget and charged > 0 and (budget:level(charged) > self.noted or budget:room() < 0)
+  return is_new and UNFINISHED or false
 end
 
 -- What a piece of a compressed message inflates to, and how much of the piece was taken. Like a step: nil, close code
@@ -99,9 +121,7 @@ local function take_payload(self, current, chunk, position, size)
   local budget = self.options.budget
   if not is_last then
     current:turn_key(count)
-    if piece ~= "" and not current:keep(piece, budget) then
-      return last + 1, TOO_BIG, "no room for unfinished messages"
-    end
+    if piece ~= "" then current:keep(piece, budget) end
     return last + 1, nil, nil, inflated
   end
   if current.utf8_state and current.utf8_state ~= 0 then
@@ -198,7 +218,7 @@ local function read_frames(self, chunk, position, batch)
       end
     elseif after == position then
       self.rest, self.position = sub(chunk, position), 1
-      return count, false
+      break
     else
       total = total + FRAGMENT_BYTES
       if after <= size and is_full(count, total) then
@@ -208,7 +228,7 @@ local function read_frames(self, chunk, position, batch)
     end
     position = after
   end
-  return count, false
+  return count, self.message and news(self)
 end
 
 --- Reads bytes.
@@ -216,14 +236,25 @@ end
 -- @tparam table batch gets the pairs `batch[2 * i - 1]`, `batch[2 * i]`: opcode (1, 2, 8, 9, 10) and payload of a
 -- whole message or control frame; the last pair may be a close code (1002, 1007, 1009) and what the peer did wrong
 -- @treturn number how many pairs; 0 for ever after a close frame, a breach or `release`
--- @treturn boolean whether unread bytes are here: go on with `feed("", batch)` before more are received
+-- @treturn[1] boolean whether unread bytes are here: go on with `feed("", batch)` before more are received
+-- @treturn[2] number 0: none are here, and a message that is not whole holds more than `unfinished` has told, or the
+-- budget is passed
 function Reader:feed(bytes, batch)
-  if self.ended then return 0, false end
   local rest, position = self.rest, self.position
   if not rest then return read_frames(self, bytes, 1, batch) end
   self.rest = false
   if bytes == "" then return read_frames(self, rest, position, batch) end
   return read_frames(self, sub(rest, position) .. bytes, 1, batch)
+end
+
+--- Tells of the message that is not whole. What a level of the budget is reached by is told by `feed` once.
+-- @treturn number bytes of the budget that it holds; 0 where there is none
+-- @treturn number how far it has come: changes with another message, or 64 KiB more of this one
+function Reader:unfinished()
+  local current, budget = self.message, self.options.budget
+  local charged = current and current.charged or 0
+  if budget then self.noted = budget:level(charged) end
+  return charged, charged > 0 and current:progress() or 0
 end
 
 --- Ends the reader and gives back to the budget what it holds; it reads nothing more.
