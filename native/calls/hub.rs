@@ -12,6 +12,7 @@ use rustix::net::{accept_with, SocketFlags};
 
 use super::collector::{make_room, LARGE_BYTES};
 use super::settings::{limit, limits};
+use super::totals::{charge, totals};
 use crate::errors::{accept_word, word};
 use crate::frame::Frame;
 use crate::hub::Hub;
@@ -88,7 +89,8 @@ fn hub(lua: &Lua) -> Option<Made> {
     })
 }
 
-fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
+/// Does something with the hub that is the first argument.
+pub fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
     lua.arg(1).object::<HubObject>()?.with(lua, work)
 }
 
@@ -211,9 +213,7 @@ fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Opti
     if delivered.result.has_news {
         taken.put(owner, OTHER, 0_usize);
         // Before more is held, Lua decides what ends.
-        if hub.borrow().budget.is_passed() {
-            taken.weight += READ_BYTES;
-        }
+        taken.weight += READ_BYTES;
     }
     match delivered.result.result {
         Ok(false) | Err(Errno::AGAIN | Errno::INTR) => {}
@@ -296,18 +296,6 @@ fn watch(lua: &Lua) -> Option<bool> {
     interest.set(READ, lua.arg(3).boolean());
     interest.set(EventFlags::OUT, lua.arg(4).boolean());
     with_poll(lua, false, |poll| poll.watch(fd, interest))
-}
-
-/// `hub:totals() -> buffered, unfinished, sends`: bytes that wait to be sent, bytes that unfinished messages hold, how
-/// many times sockets were offered bytes
-fn totals(lua: &Lua) -> Option<(usize, f64, usize)> {
-    with(lua, |hub| (hub.output.buffered, hub.budget.used as f64, hub.output.sends))
-}
-
-/// `hub:charge(bytes)`: counts what others hold, or give back, as if unfinished messages held it
-fn charge(lua: &Lua) -> Option<()> {
-    let bytes = lua.arg(2).number() as i64;
-    with(lua, |hub| hub.budget.used = hub.budget.used.saturating_add_signed(bytes))
 }
 
 /// `hub:close()`: ends waiting, and gives up the descriptors for it

@@ -7,6 +7,7 @@ mod engine;
 pub mod hub;
 mod settings;
 mod system;
+mod totals;
 mod wire;
 
 use crate::deflate::Codec;

@@ -26,8 +26,9 @@ const HELD_BYTES: usize = 4096;
 pub const FUNCTIONS: Functions = functions! { fanout write };
 
 /// The methods of wires.
-pub const METHODS: Functions =
-    functions! { receive raw begin read unfinished release direct heard push flush drop buffered watch peer getfd shutdown close };
+pub const METHODS: Functions = functions! {
+    receive raw begin read unfinished release direct heard push flush drop buffered watch peer getfd shutdown close
+};
 
 fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
     let wire = lua.arg(1).object::<WireObject>()?;

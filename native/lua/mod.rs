@@ -6,6 +6,7 @@
 
 mod anchor;
 mod descriptor;
+mod either;
 mod exports;
 mod memory;
 mod module;
@@ -13,9 +14,10 @@ mod stack;
 
 pub use anchor::Spent;
 pub use descriptor::unsent_bytes;
+pub use either::Either;
 pub use memory::{Block, Collection};
 pub use module::{entry, Functions, Kind};
-pub use stack::{attempt, Answer, Either, Lua, Made, Table, Value};
+pub use stack::{attempt, Answer, Lua, Made, Table, Value};
 
 /// Lists functions, each under its own name.
 macro_rules! functions {

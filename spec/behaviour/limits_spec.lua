@@ -331,6 +331,22 @@ describe("unfinished requests", function()
     assert.equal("closed", peer:await_end())
   end)
 
+  it("message_timeout: requests that follow each other without a gap are progress", function()
+    local run = start_http({})
+    run:fake_time()
+    local peer = client.connect(run)
+    local head = client.request("/", "Content-Length: 1000\r\n", "POST")
+    peer:send(head)
+    for _ = 1, 9 do
+      -- The end of one body, and all of the next but its end.
+      peer:send(rep("a", 1000) .. head .. rep("a", 500))
+      run:settle()
+      run:advance(10)
+      peer:send(rep("a", 500) .. head)
+    end
+    for _ = 1, 18 do assert.equal(200, (peer:response())) end
+  end)
+
   it("that nobody will handle are answered before their body comes, and the rest of it is thrown away", function()
     for _, options in ipairs({ {}, { routes = { ["/other"] = { on_http = function() end } } } }) do
       options.protocols = not options.routes and { quiet = server.echo } or nil

@@ -11,7 +11,7 @@ local uri = require("websockets.http.uri")
 -- What a request may need stands here until it does: each connection begins with a request. `response` writes `file` to
 -- `shown`.
 local exchange = {
-  body = false, calling = false, held = 0,
+  body = false, calling = false, held = 0, number = 0,
   file = false, left = 0, pieces = 0, turn = 0, last = false, leaving = false, raw = false, shown = false,
 }
 exchange.__index = exchange
@@ -57,9 +57,10 @@ end
 
 --- Tells what is kept of requests that have not come whole, or that wait.
 -- @treturn number bytes, as they are charged
--- @treturn number how far the body has come
+-- @treturn number how far that has come: changes with another request, or 64 KiB more of a body
 function exchange:unfinished()
-  return self.held, self.body and math.floor(self.body.size / PROGRESS_BYTES) or 0
+  local bytes = self.body and self.body.size or 0
+  return self.held, self.number * PROGRESS_BYTES + math.floor(bytes / PROGRESS_BYTES)
 end
 
 --- Ends the connection for a request that does not come to its end.
@@ -117,6 +118,7 @@ local function find_route(ws, request)
 end
 
 local function begin_request(self, ws, head)
+  self.number = self.number + 1
   local request, status = http.parse(head)
   if not request then return response.refuse(ws, status) end
   self.request, self.head = request, head
