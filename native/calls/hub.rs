@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::{rc::Rc, time::Duration};
 
@@ -12,12 +11,12 @@ use rustix::net::{accept_with, SocketFlags};
 
 use super::collector::{make_room, LARGE_BYTES};
 use super::settings::{limit, limits};
-use super::totals::{charge, totals};
+use super::shared::{with, HubObject, Shared};
 use crate::errors::{accept_word, word};
 use crate::frame::Frame;
 use crate::hub::Hub;
 use crate::input::deliver;
-use crate::lua::{attempt, functions, Answer, Functions, Lua, Made, Spent, Table, Value};
+use crate::lua::{functions, Answer, Functions, Lua, Made, Spent, Table, Value};
 use crate::poll::{Poll, READ};
 
 /// How much a call reads before Lua takes it, and what a message counts in addition to its payload.
@@ -26,25 +25,6 @@ const MESSAGE_BYTES: usize = 512;
 /// Stands in the place of an opcode for what is no message; no peer can send this opcode.
 const OTHER: usize = 3;
 
-/// What a hub and its wires share.
-pub struct Shared {
-    /// The sockets.
-    pub hub: RefCell<Hub>,
-    /// References that their queues have given up.
-    pub spent: Spent,
-}
-
-impl Shared {
-    /// Does something with the sockets, and lets go of the strings that have been sent.
-    pub fn with<R>(&self, lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
-        let done = ManuallyDrop::new(attempt(|| work(&mut self.hub.borrow_mut())));
-        lua.release(&self.spent);
-        ManuallyDrop::into_inner(done)
-    }
-}
-
-/// A hub.
-pub type HubObject = Rc<Shared>;
 /// One connection of a hub.
 pub struct WireObject {
     /// What it shares with others.
@@ -87,11 +67,6 @@ fn hub(lua: &Lua) -> Option<Made> {
         let hub = Hub::new(limits, limit(max_unfinished_bytes)).ok()?;
         Some(HubObject::new(Shared { hub: RefCell::new(hub), spent: Spent::default() }))
     })
-}
-
-/// Does something with the hub that is the first argument.
-pub fn with<R>(lua: &Lua, work: impl FnOnce(&mut Hub) -> R) -> Option<R> {
-    lua.arg(1).object::<HubObject>()?.with(lua, work)
 }
 
 // Does something with all waiting, or with that of the side; gives the default where the hub is closed.
@@ -296,6 +271,18 @@ fn watch(lua: &Lua) -> Option<bool> {
     interest.set(READ, lua.arg(3).boolean());
     interest.set(EventFlags::OUT, lua.arg(4).boolean());
     with_poll(lua, false, |poll| poll.watch(fd, interest))
+}
+
+/// `hub:totals() -> buffered, unfinished, sends`: bytes that wait to be sent, bytes that unfinished messages hold, how
+/// many times sockets were offered bytes
+fn totals(lua: &Lua) -> Option<(usize, f64, usize)> {
+    with(lua, |hub| (hub.output.buffered, hub.budget.used as f64, hub.output.sends))
+}
+
+/// `hub:charge(bytes)`: counts what others hold, or give back, as if unfinished messages held it
+fn charge(lua: &Lua) -> Option<()> {
+    let bytes = lua.arg(2).number() as i64;
+    with(lua, |hub| hub.budget.used = hub.budget.used.saturating_add_signed(bytes))
 }
 
 /// `hub:close()`: ends waiting, and gives up the descriptors for it

@@ -6,8 +6,8 @@ mod collector;
 mod engine;
 pub mod hub;
 mod settings;
+pub mod shared;
 mod system;
-mod totals;
 mod wire;
 
 use crate::deflate::Codec;
@@ -23,7 +23,7 @@ pub fn open(lua: &Lua) -> Option<Made> {
         &[
             Kind::new::<engine::Feeder>(engine::READER, &[]),
             Kind::new::<Codec>(engine::CODEC, &[]),
-            Kind::new::<hub::HubObject>(hub::HUB, hub::METHODS),
+            Kind::new::<shared::HubObject>(hub::HUB, hub::METHODS),
             Kind::new::<hub::WireObject>(hub::WIRE, wire::METHODS),
         ],
     )
