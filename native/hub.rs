@@ -11,7 +11,7 @@ use crate::input::Delivery;
 use crate::output::{Limits, Output, Report, Wire};
 use crate::poll::{Poll, Ready, READ};
 use crate::queue::Copies;
-use crate::reader::Budget;
+use crate::budget::Budget;
 
 // How many connections are read before what they queued is sent.
 const ANSWERS_AT_ONCE: usize = 64;

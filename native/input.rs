@@ -9,8 +9,9 @@ use rustix::buffer::{spare_capacity, Buffer};
 use rustix::io::Errno;
 use rustix::net::{recv, RecvFlags};
 
+use crate::budget::Budget;
 use crate::frame::Rules;
-use crate::reader::{Batch, Budget, Payload, Reader};
+use crate::reader::{Batch, Payload, Reader};
 
 // The buffer that all connections read into.
 const INPUT_BYTES: usize = 1 << 17;

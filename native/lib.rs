@@ -6,6 +6,7 @@
 // Without any of the Lua features only the algorithms are built, for their tests.
 #![cfg_attr(not(feature = "lua"), allow(dead_code))]
 
+mod budget;
 mod deflate;
 mod digest;
 mod errors;

@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use crate::budget::Budget;
 use crate::deflate::Inflater;
 use crate::frame::{self, Begun, Header, Rules};
 use crate::payload;
@@ -14,9 +15,6 @@ const FRAGMENT_BYTES: usize = BATCH_BYTES / BATCH_MESSAGES;
 const INFLATED_WEIGHT: usize = 16;
 /// What a buffer of an unfinished message is charged in addition to its bytes.
 const BUFFER_BYTES: u64 = 128;
-/// What holds less than this, or a small part of the limit, counts as little.
-const LITTLE_BYTES: u64 = 1 << 12;
-const PARTS: u64 = 1 << 10;
 /// So much more of a message is progress.
 const PROGRESS_BYTES: usize = 1 << 16;
 /// How much is unmasked and kept at a time: as much as the processor's nearest cache holds.
@@ -66,27 +64,6 @@ impl Batch {
     /// Tells whether a connection has had its share of a turn.
     pub fn is_full(&self) -> bool {
         self.items.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
-    }
-}
-
-/// What all unfinished messages of a context hold. It refuses nothing: Lua decides which of them ends.
-#[derive(Default)]
-pub struct Budget {
-    /// Bytes held.
-    pub used: u64,
-    /// Bytes that may be held.
-    pub limit: u64,
-}
-
-impl Budget {
-    /// Tells whether more is held than may be.
-    pub fn is_passed(&self) -> bool {
-        self.used > self.limit
-    }
-
-    // Whether one holder has nothing, little, or so much that it can be ended to make room.
-    fn level(&self, held: u64) -> u8 {
-        u8::from(held > 0) + u8::from(held > LITTLE_BYTES.min(self.limit / PARTS))
     }
 }
 

@@ -121,7 +121,7 @@ return {
   { area = "limit", name = "max_unfinished_total_bytes: held by others",
     spec = "spec/behaviour/limits_spec.lua", test = "it serves others all the same" },
   { area = "limit", name = "max_unfinished_total_bytes: request bodies",
-    spec = "spec/behaviour/limits_spec.lua", test = "the oldest body without progress gets 503" },
+    spec = "spec/behaviour/unfinished_spec.lua", test = "the oldest body without progress gets 503" },
   { area = "limit", name = "message_timeout",
     spec = "spec/behaviour/limits_spec.lua", test = "does not grow by 64 KiB, is closed 1008" },
   { area = "limit", name = "max_header_bytes",

@@ -5,6 +5,8 @@
 
 #![allow(dead_code)]
 
+#[path = "../../native/budget.rs"]
+mod budget;
 #[path = "../../native/deflate.rs"]
 mod deflate;
 #[path = "../../native/frame.rs"]

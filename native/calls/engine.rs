@@ -12,7 +12,7 @@ use crate::input::{deliver, Incoming};
 use crate::lua::{attempt, functions, Answer, Functions, Lua, Made};
 use crate::payload::next_utf8;
 use crate::protocol::FINAL;
-use crate::reader::Budget;
+use crate::budget::Budget;
 
 const NO_ENTROPY: (&str, &str) = ("the system gives no random bytes", "entropy");
 

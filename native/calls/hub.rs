@@ -1,9 +1,8 @@
 //! Hubs: the sockets of a context, waiting for them, and reading from many at once.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::{rc::Rc, time::Duration};
+use std::{ffi::CStr, rc::Rc, time::Duration};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::{ioctl_fionbio, Errno};
@@ -246,12 +245,11 @@ fn wait(lua: &Lua) -> Option<(i32, usize)> {
     let mut writes = 0;
     while let Some(ready) = with(lua, |hub| hub.next_ready(is_side))? {
         // The timer has no descriptor.
-        let is_timer = ready.fd < 0;
-        if ready.can_read && !is_side && !is_timer {
+        if ready.can_read && !is_side && ready.fd >= 0 {
             reads += 1;
             readable.set(reads as usize, ready.fd);
         }
-        if ready.can_write && !is_timer {
+        if ready.can_write && ready.fd >= 0 {
             owners.with(ready.fd as usize, |owner| {
                 if owner.is_some() {
                     writes += 1;

@@ -150,7 +150,7 @@ function enter.lingering(ws)
   lifecycle.progress(ws)
 end
 
--- Each step may be done twice.
+-- Each step may be done twice; the last tells that all of it is done.
 function enter.closed(ws)
   leave_group(ws)
   lifecycle.refresh(ws)
@@ -160,7 +160,6 @@ function enter.closed(ws)
   descriptor.block(ws, false)
   descriptor.unwatch(ws)
   if ws.phase then ws.phase:release(ws) end
-  -- Tells that all of it is done.
   ws.timer_lane = nil
 end
 

@@ -10,8 +10,7 @@ local unfinished = require("websockets.connection.unfinished")
 local delivery = {}
 
 local OTHER = hub_of.OTHER
-local LAST_READS = 64
-local MAX_ERRORS = 2
+local LAST_READS, MAX_ERRORS = 64, 2
 -- In the place of `again`.
 local UNFINISHED = 0
 
@@ -75,12 +74,10 @@ local serve
 local function take_other(context, ws, opcode, payload)
   context.agenda.current = ws
   if opcode == OTHER then
-    if payload == true then
+    -- Without the accelerator 0 stands in the place of true, too.
+    if payload == true or payload == UNFINISHED then
       context.agenda:again(ws)
-    elseif payload == UNFINISHED then
-      -- Without the accelerator it stands in the place of `true`, too.
-      context.agenda:again(ws)
-      unfinished.note(ws)
+      if payload == UNFINISHED then unfinished.note(ws) end
     elseif payload and ws.fast then
       lifecycle.abort(ws, payload)
     else

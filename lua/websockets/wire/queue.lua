@@ -3,7 +3,7 @@
 -- @module websockets.wire.queue
 local queue_of = {}
 
-local concat, max = table.concat, math.max
+local concat, max, sub = table.concat, math.max, string.sub
 
 -- Small frames that wait together leave in one send of at most about this size.
 local JOIN_BYTES = 65536
@@ -14,6 +14,9 @@ local JOIN_FIXED_BYTES = 512
 
 -- What a retained piece of output is taken for at least, where there are more of them than this.
 local PIECE_BYTES, MANY_PIECES = 128, 8192
+
+-- From this size on a string is exchanged for a shorter one when most of it has been sent.
+local MIN_TRIMMED_BYTES = 4096
 
 --- Tells what waiting frames cost: many tiny ones take far more memory than they have bytes.
 -- @tparam number bytes
@@ -126,6 +129,14 @@ function queue_of.drop(self, enough)
   self.pending = self.pending - dropped
   self.hub.buffered = self.hub.buffered - dropped
   return dropped
+end
+
+--- Gives up the memory of what has been sent: a peer that stops reading must not keep a large string for its end.
+-- @tparam stream self
+function queue_of.trim(self)
+  local sent, size = self.sent, #self.sending
+  if size < MIN_TRIMMED_BYTES or sent < size / 2 or self.transport.keeps_offer then return end
+  self.sending, self.sent = sub(self.sending, sent + 1), 0
 end
 
 return queue_of

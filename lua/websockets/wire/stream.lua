@@ -9,10 +9,6 @@ stream.__index = stream
 local append, next_offer, take_off, weight = queue_of.append, queue_of.next_offer, queue_of.take_off, queue_of.weight
 
 local TEXT, CLOSE = 1, 8
--- From this size on a string is exchanged for a shorter one when most of it has been sent.
-local MIN_TRIMMED_BYTES = 4096
-
-local sub = string.sub
 
 stream.hub, stream.excess, stream.budget = hub_of.new, hub_of.excess, hub_of.budget
 stream.buffered_total = hub_of.buffered_total
@@ -242,13 +238,6 @@ local function send_some(self)
   return sent - from, why
 end
 
--- Gives up the memory of what has been sent: a peer that stops reading must not keep a large string for its end.
-local function trim(self)
-  local sent, size = self.sent, #self.sending
-  if size < MIN_TRIMMED_BYTES or sent < size / 2 or self.transport.keeps_offer then return end
-  self.sending, self.sent = sub(self.sending, sent + 1), 0
-end
-
 --- Sends what is queued, as far as the socket takes it.
 -- @treturn[1] integer bytes that still wait
 -- @treturn[1] boolean whether any byte was taken
@@ -268,7 +257,7 @@ function stream:flush()
   if why then
     self.refused = why == "timeout"
     if not self.refused then return nil, why end
-    if self.sent > 0 then trim(self) end
+    if self.sent > 0 then queue_of.trim(self) end
   else
     self.refused = false
   end
