@@ -5,13 +5,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::{event::epoll::EventFlags, io::Errno, net::sockopt::set_tcp_nodelay};
 
+use crate::budget::Budget;
 use crate::fanout::Fanout;
 use crate::frame::Frame;
 use crate::input::Delivery;
 use crate::output::{Limits, Output, Report, Wire};
 use crate::poll::{Poll, Ready, READ};
 use crate::queue::Copies;
-use crate::budget::Budget;
 
 // How many connections are read before what they queued is sent.
 const ANSWERS_AT_ONCE: usize = 64;

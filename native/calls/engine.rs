@@ -5,6 +5,7 @@ use std::ffi::CStr;
 
 use super::collector::{make_room, LARGE_BYTES};
 use super::settings::{rules, window};
+use crate::budget::Budget;
 use crate::deflate::{Codec, Deflater};
 use crate::digest::{self, masking_key};
 use crate::frame::Frame;
@@ -12,7 +13,6 @@ use crate::input::{deliver, Incoming};
 use crate::lua::{attempt, functions, Answer, Functions, Lua, Made};
 use crate::payload::next_utf8;
 use crate::protocol::FINAL;
-use crate::budget::Budget;
 
 const NO_ENTROPY: (&str, &str) = ("the system gives no random bytes", "entropy");
 
