@@ -156,7 +156,7 @@ function enter.closed(ws)
   lifecycle.refresh(ws)
   lifecycle.deadline(ws, nil)
   if ws.idle_slot then ws.context.timers:stop(ws.settings.idle_timeout, ws.idle_slot) end
-  ws.context.unfinished:forget(ws)
+  if ws.context.unfinished.entries[ws] then ws.context.unfinished:forget(ws) end
   descriptor.block(ws, false)
   descriptor.unwatch(ws)
   if ws.phase then ws.phase:release(ws) end
