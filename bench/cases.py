@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 DEPS = os.path.join(BENCH, ".deps")
+# Certificate and key of the servers that speak TLS.
+CERTIFICATES = os.path.join(DEPS, "tls")
 RELEASE = os.path.join(BENCH, "target", "release")
 PYTHON = os.path.join(DEPS, "venv", "bin", "python")
 # Where the accelerator for one Lua lies; BENCH_NATIVE names another place.
@@ -26,6 +28,10 @@ class Case:
     raw: tuple = ()
     quick: bool = False
     rounds: int = 0
+    # The servers speak TLS; the limit does not.
+    tls: bool = False
+    # The messages are those of a topic that all have subscribed to, where a server has topics.
+    topic: bool = False
 
 
 def echo(name, title, size, connections, in_flight, **more):
@@ -41,11 +47,22 @@ def alike(case):
     return replace(case, name=name, title=title, load=case.load + ("--alike",), quick=False)
 
 
+def secure(case, **more):
+    """The same over TLS; the limit goes on without."""
+    return replace(case, name="tls-" + case.name, title="TLS, " + case.title, quick=False, tls=True, **more)
+
+
 def fanout(name, title, size, in_flight, **more):
     """Makes a case in which one connection publishes to 1,000."""
     frame = ("--bytes", str(size))
     load = ("--load", "fanout", "--connections", "1000", "--in-flight", str(in_flight))
     return Case(name, title, load + frame, 1000, frame + ("--fanout",), **more)
+
+
+def topic(case):
+    """The same by a topic, in place of a broadcast."""
+    name, title = case.name.replace("fan", "topic"), case.title.replace("fan-out", "topic,")
+    return replace(case, name=name, title=title, quick=False, topic=True)
 
 
 def handshakes(name, title, at_a_time, **more):
@@ -58,15 +75,19 @@ def idling(name, title, connections, **more):
     return Case(name, title, ("--load", "idle", "--connections", str(connections)), connections, **more)
 
 
-IDLE = "idle10000"
+# The cases about memory, and what they hold.
+IDLE = {"idle10000": "10,000 idle connections", "tls-idle2000": "2,000 idle TLS connections"}
 # What fits below the 1,024 descriptors of `select`.
 SELECT_CONNECTIONS = 1010
 MANY = echo("echo64x100p16", "echo 64 B, 100 connections, 16 in flight", 64, 100, 16, quick=True)
 LARGE = echo("echo16k", "echo 16 KiB, 16 connections, 4 in flight", 16384, 16, 4, quick=True)
 HUGE = echo("echo1m", "echo 1 MiB, 4 connections", 1048576, 4, 1)
+SMALL = echo("echo64x100", "echo 64 B, 100 connections", 64, 100, 1, quick=True)
+FANOUT = fanout("fan64", "fan-out 64 B to 1,000", 64, 1)
+FANOUT_4 = fanout("fan64p4", "fan-out 64 B to 1,000, 4 in flight", 64, 4, quick=True)
 CASES = [
     echo("echo64x1", "echo 64 B, 1 connection", 64, 1, 1, quick=True),
-    echo("echo64x100", "echo 64 B, 100 connections", 64, 100, 1, quick=True),
+    SMALL,
     echo("echo64x1000", "echo 64 B, 1,000 connections", 64, 1000, 1),
     MANY,
     alike(MANY),
@@ -74,11 +95,17 @@ CASES = [
     alike(LARGE),
     HUGE,
     alike(HUGE),
-    fanout("fan64", "fan-out 64 B to 1,000", 64, 1),
-    fanout("fan64p4", "fan-out 64 B to 1,000, 4 in flight", 64, 4, quick=True),
+    FANOUT,
+    topic(FANOUT),
+    FANOUT_4,
+    topic(FANOUT_4),
     fanout("fan4kp4", "fan-out 4 KiB to 1,000, 4 in flight", 4096, 4),
     handshakes("handshake", "handshake, 64 at a time", 64, quick=True),
-    idling(IDLE, "echo 64 B among 10,000 idle connections", 10000, rounds=1),
+    idling("idle10000", "echo 64 B among 10,000 idle connections", 10000, rounds=1),
+    secure(SMALL),
+    secure(LARGE),
+    secure(FANOUT),
+    secure(idling("idle2000", "echo 64 B among 2,000 idle connections", 2000, rounds=1)),
 ]
 
 
@@ -86,7 +113,8 @@ CASES = [
 class Server:
     """A program to measure; `probe` prints its version and fails where it is not installed.
 
-    `most` is how many connections it can have, where that is bounded.
+    `most` is how many connections it can have, where that is bounded; `tls` tells whether its script speaks TLS,
+    `topics` whether it has topics.
     """
 
     name: str
@@ -95,6 +123,8 @@ class Server:
     probe: list
     env: dict = field(default_factory=dict)
     most: int = 0
+    tls: bool = True
+    topics: bool = False
     version: str = ""
     missing: str = ""
 
@@ -130,7 +160,7 @@ def own(name, title, lua, engine):
     )
     script = os.path.join(BENCH, "servers", "ours.lua")
     most = SELECT_CONNECTIONS if engine == "pure" else 0
-    return Server(name, title, [lua, script], [lua, "-e", check], env, most)
+    return Server(name, title, [lua, script], [lua, "-e", check], env, most, topics=True)
 
 
 def libraries():
@@ -154,7 +184,8 @@ def lua_http():
         **libraries(),
     }
     probe = ["lua5.4", "-e", "require('http.websocket'); print(require('http.version').version)"]
-    return Server("lua-http", "lua-http, Lua 5.4", ["lua5.4", BENCH + "/servers/lua_http.lua"], probe, env)
+    command = ["lua5.4", BENCH + "/servers/lua_http.lua"]
+    return Server("lua-http", "lua-http, Lua 5.4", command, probe, env, tls=False)
 
 
 def python(name, title, module):
@@ -178,11 +209,12 @@ def all_servers():
     """Gives every server that the benchmark knows, the limit first."""
     luajit = shutil.which("luajit") or "luajit"
     return [
-        Server("raw", "raw epoll and send (the limit)", [RELEASE + "/raw"], ["uname", "-r"]),
+        Server("raw", "raw epoll and send (the limit)", [RELEASE + "/raw"], ["uname", "-r"], topics=True),
         own("ours54", "websockets, Lua 5.4", "lua5.4", "native"),
         own("oursjit", "websockets, LuaJIT", os.path.basename(luajit), "native"),
         own("ours54-pure", "websockets, Lua 5.4, pure", "lua5.4", "pure"),
         own("oursjit-pure", "websockets, LuaJIT, pure", os.path.basename(luajit), "pure"),
+        Server("uws", "uWebSockets (C++)", [DEPS + "/uws"], [DEPS + "/uws"], tls=False, topics=True),
         lws("lws", "poll"),
         lws("lws-uv", "libuv"),
         python("picows", "picows (Python and C)", "picows"),

@@ -1,12 +1,13 @@
 --- What masking and reading cost in pure Lua; the ratio to a naive loop of the same run is what counts.
--- Run from the root of the project: `lua bench/mask.lua`. Exits with 1 where that ratio is below its goal.
+-- Run from the root of the project: `lua bench/mask.lua [ROUNDS]`. Exits with 1 where that ratio is below its goal.
 package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
 
 local bits = require "websockets.engine.pure.bits"
+local budgets = require "websockets.engine.budget"
 local pure = require "websockets.engine.pure"
 
 local MIB = 1048576
-local ROUNDS = 7
+local ROUNDS = tonumber(arg[1]) or 7
 local KEY = "\1\200\3\255"
 local GOALS = { ["Lua 5.1"] = 3.5, ["Lua 5.3"] = 6, ["Lua 5.4"] = 4, ["Lua 5.5"] = 4, LuaJIT = 25 }
 
@@ -73,7 +74,7 @@ end
 local function bench_reading(opcode, text)
   local payload = text:rep(MIB / 8):sub(1, MIB)
   local frame = pure.writer { role = "client" }:encode(opcode, payload)
-  local budget = { used = 0, limit = 64 * MIB }
+  local budget = budgets.new(64 * MIB)
   for _, step in ipairs { 65536, 1024, 64, 1 } do
     local pieces, batch = {}, {}
     for from = 1, #frame, step do
@@ -85,7 +86,7 @@ local function bench_reading(opcode, text)
       for index = 1, #pieces do
         count = count + reader:feed(pieces[index], batch)
       end
-      assert(count == 1 and batch[1] == opcode and #batch[2] == MIB and budget.used == 0)
+      assert(count == 1 and batch[1] == opcode and #batch[2] == MIB and budget:used() == 0)
     end }
     io.write(("%s: read 1 MiB, opcode %d, in pieces of %d: %.1f ns/byte\n")
       :format(lua, opcode, step, best.read / MIB * 1e9))

@@ -6,13 +6,13 @@
 
 import json
 import os
-import platform
-import statistics
 import sys
 import textwrap
 
 import chart
+import scaling
 from cases import BENCH, IDLE, ROOT
+from results import Results, to_json
 
 # As in src/reader.rs.
 SAMPLE_EVERY = 16
@@ -46,6 +46,7 @@ generators send. LuaJIT keeps equal strings once, so there it makes no new ones.
 COLUMNS = [
     ("Lua 5.4", ("ours54",)),
     ("LuaJIT", ("oursjit",)),
+    ("uWebSockets", ("uws",)),
     ("libwebsockets", ("lws", "lws-uv")),
     ("picows", ("picows",)),
     ("ws", ("ws",)),
@@ -54,74 +55,6 @@ COLUMNS = [
     ("Lua 5.4, pure", ("ours54-pure",)),
     ("LuaJIT, pure", ("oursjit-pure",)),
 ]
-
-
-def machine():
-    """Describes the machine in one line."""
-    model = platform.machine()
-    with open("/proc/cpuinfo") as lines:
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    return "%s, %d cores, Linux %s" % (model, os.cpu_count(), platform.release().split("-")[0])
-
-
-def collect(rounds, servers, chosen, options, load):
-    """Gives all that a run has found as one table for JSON."""
-    return {
-        "machine": machine(),
-        "load": round(load, 1),
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "servers": [
-            {"name": one.name, "title": one.title, "version": one.version, "missing": one.missing} for one in servers
-        ],
-        "cases": [{"name": one.name, "title": one.title} for one in chosen],
-        "results": rounds,
-    }
-
-
-class Results:
-    """The rounds of every case and server, found by their names."""
-
-    def __init__(self, found):
-        self.found = found
-        self.servers = found["servers"]
-        self.cases = found["cases"]
-        self.missing = {server["name"]: server["missing"] for server in self.servers}
-
-    def rounds(self, case, server):
-        return self.found["results"].get(case, {}).get(server, [])
-
-    def good(self, case, server):
-        return [one for one in self.rounds(case, server) if "error" not in one]
-
-    def error(self, case, server):
-        return next((one["error"] for one in self.rounds(case, server) if "error" in one), None)
-
-    def median(self, case, server, what):
-        values = [one[what] for one in self.good(case, server)]
-        return statistics.median(values) if values else None
-
-    def cost(self, case, server):
-        return self.median(case, server, "server_us")
-
-    def ratio(self, case, server):
-        """How many times the limit a server takes; None where either is not known."""
-        values = [one["server_us"] / one["limit_us"] for one in self.good(case, server) if "limit_us" in one]
-        return statistics.median(values) if values else None
-
-    def least(self, names, value):
-        """The least of what `value` gives for these servers."""
-        return min((found for found in map(value, names) if found is not None), default=None)
-
-    def least_ratio(self, case, names):
-        return self.least(names, lambda name: self.ratio(case, name))
-
-    def versions(self):
-        """Names what was measured, each thing once."""
-        named = [one for one in self.servers if one["version"] and one["name"] != "raw"]
-        # Our version is that of the Lua, which says it all.
-        words = [(one["title"].split(",")[0] + " ") * (one["name"][:4] != "ours") + one["version"] for one in named]
-        return ", ".join(dict.fromkeys(words))
 
 
 def number(value):
@@ -149,11 +82,11 @@ def line_of(title, columns, value, shown):
     return [title] + cells
 
 
-def idle_lines(results, columns):
+def idle_lines(results, columns, case):
     """The rows of the overview on idle connections."""
 
     def one(names, what):
-        return results.least(names, lambda name: what((results.good(IDLE, name) or [None])[0]))
+        return results.least(names, lambda name: what((results.good(case, name) or [None])[0]))
 
     def kib(names):
         return one(names, lambda found: found and found["rss_bytes"] / 1024)
@@ -161,7 +94,7 @@ def idle_lines(results, columns):
     def slower(names):
         return one(names, lambda found: found and round_trip(found) / round_trip(found["alone"]))
 
-    memory = line_of("10,000 idle connections, KiB each", columns, kib, number)
+    memory = line_of(IDLE[case] + ", KiB each", columns, kib, number)
     echo = line_of("echo among them, times as long as alone", columns, slower, number)
     return [memory[:1] + [""] + memory[1:], echo[:1] + [""] + echo[1:]]
 
@@ -173,13 +106,12 @@ def overview(found):
     rows = []
     for case in results.cases:
         name = case["name"]
-        if name == IDLE:
+        if name in IDLE:
+            rows += idle_lines(results, columns, name)
             continue
         ratios = line_of(case["title"], columns, lambda names: results.least_ratio(name, names), number)
         limit = results.cost(name, "raw")
         rows.append(ratios[:1] + [number(limit) if limit else "–"] + ratios[1:])
-    if any(case["name"] == IDLE for case in results.cases):
-        rows += idle_lines(results, columns)
     return table(["", "limit, µs"] + [title for title, _ in columns], rows, "--:")
 
 
@@ -195,20 +127,20 @@ def cell(results, case, server):
 
 def summary(results):
     """One row a server, one column a case."""
-    shown = [case for case in results.cases if case["name"] != IDLE]
+    shown = [case for case in results.cases if case["name"] not in IDLE]
     rows = [[one["title"]] + [cell(results, case["name"], one["name"]) for case in shown] for one in results.servers]
     return table(["server"] + [case["title"] for case in shown], rows)
 
 
-def idle(results):
+def idle(results, case):
     """Memory of idle connections, and what one busy connection costs alone and among them."""
     head = ["server", "bytes a connection (RSS)", "(PSS)", "RSS before, after, MiB"]
     head += ["echo alone, µs", "among them, µs", "round trip alone, µs", "among them, µs"]
     rows = []
     for server in results.servers:
-        good = results.good(IDLE, server["name"])
+        good = results.good(case, server["name"])
         if not good:
-            rows.append([server["title"], cell(results, IDLE, server["name"])] + [""] * 6)
+            rows.append([server["title"], cell(results, case, server["name"])] + [""] * 6)
             continue
         one = good[0]
         memory = ["{:,.0f}".format(one["rss_bytes"]), "{:,.0f}".format(one["pss_bytes"])]
@@ -247,6 +179,7 @@ def absent(results):
             error = results.error(case["name"], server["name"])
             if error:
                 lines.append("- %s, %s: %s" % (server["title"], case["title"], error))
+    lines += scaling.errors(results.found)
     return "## Not measured\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
@@ -256,9 +189,10 @@ def page(found):
     facts = {name: found[name] for name in ("rounds", "seconds", "machine", "load")}
     facts.update(sample=SAMPLE_EVERY, versions=results.versions() + ".", alike=ALIKE)
     parts = [INTRODUCTION.format(**facts), summary(results)]
-    if any(case["name"] == IDLE for case in results.cases):
-        parts.append("## 10,000 idle connections\n\n" + idle(results))
-    parts.append(absent(results))
+    for case in results.cases:
+        if case["name"] in IDLE:
+            parts.append("## %s\n\n%s" % (IDLE[case["name"]], idle(results, case["name"])))
+    parts += [scaling.table(found), absent(results)]
     parts += [details(results, case) for case in results.cases]
     return "\n".join(part for part in parts if part)
 
@@ -268,16 +202,6 @@ def caption(found):
     words = "%s; load average before the run %.1f. Median of %d rounds of %g s in turn. %s."
     facts = (found["machine"], found["load"], found["rounds"], found["seconds"], Results(found).versions())
     return textwrap.fill(words % facts + " " + ALIKE.replace("\n", " "), 120) + "\n"
-
-
-def to_json(found):
-    """Writes one line for each case and server, so that a new run can be compared with the old one."""
-    lines = []
-    for case, servers in found["results"].items():
-        inner = ",\n".join("      %s: %s" % (json.dumps(name), json.dumps(one)) for name, one in servers.items())
-        lines.append("    %s: {\n%s\n    }" % (json.dumps(case), inner))
-    head = "".join("  %s: %s,\n" % (json.dumps(k), json.dumps(v)) for k, v in found.items() if k != "results")
-    return '{\n%s  "results": {\n%s\n  }\n}\n' % (head, ",\n".join(lines))
 
 
 def save(path, text):
@@ -301,7 +225,8 @@ def write_overview(found):
         text = file.read()
     before, rest = text.split(MARKS[0])
     after = rest.split(MARKS[1])[1]
-    parts = [CHART, overview(found), caption(found), FIGURES, MARKS[1]]
+    parts = [CHART, overview(found), caption(found), FIGURES, scaling.table(found), MARKS[1]]
+    parts = [part for part in parts if part]
     save(path, before + MARKS[0] + "\n" + "\n".join(parts) + after)
 
 

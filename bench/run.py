@@ -4,14 +4,14 @@
 A whole run writes results.json, RESULTS.md and chart.svg beside this file and the table of docs/performance.md;
 `bench/report.py` writes these again from results.json.
 
-    bench/run.py                     everything: about forty minutes
+    bench/run.py                     everything: about fifty minutes; with --rounds 3 about fifteen
+    bench/scaling.py                 what topics, back planes and workers cost, by few rounds
     bench/run.py --quick             the limit and ours, a few cases: about a minute; prints only
     bench/run.py --only echo64x100,fan64p4 --servers raw,ours54,lws --rounds 30
     bench/run.py --install           brings the peers named in bench/packages into bench/.deps first
 """
 
 import argparse
-import glob
 import json
 import os
 import random
@@ -24,7 +24,10 @@ import tempfile
 import time
 
 import cases
+import peers
 import report
+import scaling
+from results import collect
 
 DEADLINE_S = 300
 # So many rounds are served by the same processes: where a program lies in memory makes a difference of some percent.
@@ -36,72 +39,6 @@ MORE_FILES = 100
 SERVER_PORTS = (20000, 32000)
 # So many servers are measured between two measurements of the limit.
 SERVERS_A_LIMIT = 3
-
-
-def install():
-    """Brings the peers into bench/.deps, once for each state of the list."""
-    wanted = {"apt": [], "npm": [], "pip": [], "system": []}
-    with open(os.path.join(cases.BENCH, "packages")) as file:
-        listed = file.read()
-    stamp = os.path.join(cases.DEPS, "stamp")
-    if os.path.exists(stamp) and open(stamp).read() == listed:
-        return
-    for line in listed.splitlines():
-        if line and not line.startswith("#"):
-            _, kind, name = line.split()
-            wanted[kind].append(name)
-    os.makedirs(cases.DEPS, exist_ok=True)
-    done = [
-        attempt(sys.executable, "-m", "venv", cases.DEPS + "/venv"),
-        attempt(cases.PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted["pip"]),
-        attempt("npm", "install", "--silent", "--no-audit", "--prefix", cases.DEPS + "/npm", *wanted["npm"]),
-        attempt("apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted["system"]),
-        unpack(wanted["apt"]),
-    ]
-    if all(done):
-        with open(stamp, "w") as file:
-            file.write(listed)
-
-
-def attempt(*command):
-    """Runs a command that may fail: the table then says what is not installed."""
-    print("bench: " + " ".join(command[:4]) + " ...", file=sys.stderr)
-    try:
-        done = subprocess.run(command, stdout=subprocess.DEVNULL)
-    except OSError as error:
-        done = error
-    if getattr(done, "returncode", 1) != 0:
-        print("bench: that failed: %s" % (done,), file=sys.stderr)
-        return False
-    return True
-
-
-def unpack(names):
-    """Unpacks Debian packages, and those that they need and the system lacks."""
-    simulate = ["apt-get", "install", "-s", "--no-install-recommends"] + names
-    plan = subprocess.run(simulate, capture_output=True, text=True).stdout
-    packages = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["apt-get", "download", "-qq"] + sorted(packages), cwd=folder, stderr=subprocess.DEVNULL)
-        found = glob.glob(folder + "/*.deb")
-        for package in found:
-            subprocess.run(["dpkg", "-x", package, cases.DEPS + "/apt"])
-    return packages != set() and len(found) == len(packages)
-
-
-def build(servers):
-    """Builds the generator and the raw server, and the peer in C where its headers are."""
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=cases.BENCH, check=True)
-    if not any(server.name.startswith("lws") for server in servers):
-        return
-    os.makedirs(cases.DEPS, exist_ok=True)
-    flags = ["-I" + cases.DEPS + "/apt/usr/include"]
-    for folder in glob.glob(cases.DEPS + "/apt/usr/lib/*-linux-*"):
-        flags += ["-L" + folder, "-Wl,-rpath," + folder]
-    source = os.path.join(cases.BENCH, "servers", "lws.c")
-    # By its file: where the system has the library itself, what was unpacked has but a link to where it is not.
-    command = ["cc", "-O2", "-o", cases.DEPS + "/lws", source] + flags + ["-l:libwebsockets.so.17"]
-    subprocess.run(command, stderr=subprocess.DEVNULL)
 
 
 def free_port():
@@ -152,6 +89,10 @@ def impossible(server, case):
     """Tells why a server cannot have the connections of a case; None where it can."""
     if server.most and case.connections > server.most:
         return "select takes descriptors below 1,024: more connections need the accelerator, or a loop of one's own"
+    if case.tls and not server.tls:
+        return "it is not measured with TLS"
+    if case.topic and not server.topics:
+        return "it has no topics"
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if most < case.connections + MORE_FILES:
         needed = case.connections + MORE_FILES
@@ -168,7 +109,10 @@ class Running:
         if self.error:
             return
         self.port, self.log = free_port(), tempfile.TemporaryFile("w+")
-        environment = {**server.environment(), **({"BENCH_IDLE": "1"} if case.name == cases.IDLE else {})}
+        environment = server.environment()
+        environment.update({"BENCH_IDLE": "1"} if case.name in cases.IDLE else {})
+        environment.update({"BENCH_TLS": cases.CERTIFICATES} if case.tls else {})
+        environment.update({"BENCH_TOPIC": "1"} if case.topic else {})
         command = server.command + ["--port", str(self.port)] + (list(case.raw) if server.name == "raw" else [])
         self.process = subprocess.Popen(
             command, env=environment, preexec_fn=pinned(core), stdout=self.log, stderr=self.log
@@ -194,9 +138,9 @@ class Running:
 
 def generate(pid, port, case, core, options, raw):
     command = [cases.RELEASE + "/generator", "--port", str(port), "--pid", str(pid), *case.load]
-    if case.name != cases.IDLE:
+    if case.name not in cases.IDLE:
         command += ["--seconds", str(options.seconds), "--warm-up", str(WARM_UP_S)]
-    command += ["--lengths-only"] if raw else []
+    command += ["--lengths-only"] if raw else ["--tls"] if case.tls else []
     try:
         done = subprocess.run(
             command, preexec_fn=pinned(core), capture_output=True, text=True, timeout=DEADLINE_S
@@ -311,9 +255,11 @@ def select(options):
 def main():
     options = parse()
     if options.install:
-        install()
+        peers.install()
     servers, chosen = select(options)
-    build(servers)
+    peers.build(servers)
+    if any(case.tls for case in chosen):
+        peers.make_certificate()
     for server in servers:
         server.look()
     load = os.getloadavg()[0]
@@ -322,11 +268,13 @@ def main():
         print("only one core: server and generator share it", file=sys.stderr)
     present = [server for server in servers if not server.missing]
     rounds = run_all(present, chosen, (cores[0], cores[-1]), options)
-    results = report.collect(rounds, servers, chosen, options, load)
+    results = collect(rounds, servers, chosen, options, load)
+    if options.whole:
+        results["scaling"] = scaling.measure(options.rounds)
     if options.output:
         report.write(results, options.output)
         if options.output == cases.BENCH:
-            report.write_readme(results)
+            report.write_overview(results)
     else:
         print(report.page(results) if not options.quick else report.overview(results))
 

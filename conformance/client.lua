@@ -3,17 +3,19 @@
 --
 -- `lua conformance/client.lua PORT`: asks how many cases there are, runs a few of them at a time, and asks the suite to
 -- write the report. Then it prints its engine and the number of cases. A case is a connection on which every message is
--- sent back.
+-- sent back. With the environment variable `CERTIFICATES`, a folder of `spec.support.certificates`, over TLS.
 package.path = "./?.lua;" .. package.path
 
 local peer = require("conformance.peer")
 local websockets = require("websockets")
 
 local AT_ONCE = 4
-local BASE = "ws://127.0.0.1:" .. assert(arg[1], "PORT") .. "/"
+local CERTIFICATES = os.getenv("CERTIFICATES")
+local BASE = (CERTIFICATES and "wss://localhost:" or "ws://127.0.0.1:") .. assert(arg[1], "PORT") .. "/"
 local AGENT = "websockets." .. websockets.engine
 local OPTIONS = peer.options()
 OPTIONS.timeout = 60
+if CERTIFICATES then OPTIONS.tls = { cafile = CERTIFICATES .. "/ca.pem" } end
 
 local context = websockets.context({})
 

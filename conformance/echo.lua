@@ -2,6 +2,7 @@
 -- @script echo
 --
 -- `lua conformance/echo.lua [PORT]`: prints its engine and its port on one line; without a port the system chooses.
+-- With the environment variable `CERTIFICATES`, a folder of `spec.support.certificates`, over TLS.
 package.path = "./?.lua;" .. package.path
 
 local peer = require("conformance.peer")
@@ -14,6 +15,9 @@ options.max_unfinished_total_bytes = 256 * 1024 * 1024
 options.default = function(ws)
   ws:on_receive(function(_, data, kind) ws:write(data, kind) end)
 end
+
+local certificates = os.getenv("CERTIFICATES")
+if certificates then options.tls = { certificate = certificates .. "/good.pem", key = certificates .. "/good.key" } end
 
 local context = websockets.context(options)
 

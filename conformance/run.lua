@@ -2,11 +2,12 @@
 -- @script run
 --
 -- `make conformance`. Environment variables: `LUAS`, `ROLES` (server client), `ENGINES` (pure, and native if it is
--- built), `PARTS` ("1" to "13", or as "12.3"), `JOBS` (how many parts run at a time). The exit code is 0 if every case
--- has the verdicts of `expected.lua`.
+-- built), `PARTS` ("1" to "13", or as "12.3"), `JOBS` (how many parts run at a time), `TLS` (1: over TLS). The exit
+-- code is 0 if every case has the verdicts of `expected.lua`.
 
 package.path = "./?.lua;" .. package.path
 
+local certificates = require("spec.support.certificates")
 local child = require("spec.support.child")
 local expected = require("conformance.expected")
 local report = require("conformance.report")
@@ -19,6 +20,8 @@ local COLUMNS = {
   { title = "9 (limits and speed)", parts = { "9" } },
   { title = "12, 13 (compression)", parts = { "12", "13" } },
 }
+
+local IS_TLS = os.getenv("TLS") == "1"
 
 local function words(text, default)
   local list = {}
@@ -62,14 +65,14 @@ local function plan(parts)
     for _, engine in ipairs(words(os.getenv("ENGINES"), has_native(lua) and { "native", "pure" } or { "pure" })) do
       local first = #rows + 1
       for _, role in ipairs(words(os.getenv("ROLES"), { "server", "client" })) do
-        rows[#rows + 1] = { title = ("%s, %s, %s"):format(role, engine, lua), cases = {}, role = role, engine = engine,
-          lua = lua }
+        local title = ("%s%s, %s, %s"):format(role, IS_TLS and " over TLS" or "", engine, lua)
+        rows[#rows + 1] = { title = title, cases = {}, role = role, engine = engine, lua = lua }
       end
       for _, part in ipairs(parts) do
         for at = first, #rows do
           local row = rows[at]
           runs[#runs + 1] = { row = row, part = part, select = { part .. ".*" }, role = row.role, engine = engine,
-            lua = lua, threshold = is_compressed(part) and 0 or nil, seconds = LIMIT_SECONDS }
+            lua = lua, threshold = is_compressed(part) and 0 or nil, tls = IS_TLS, seconds = LIMIT_SECONDS }
         end
       end
     end
@@ -120,7 +123,8 @@ local function main()
   end
   local parts, problems = words(os.getenv("PARTS"), ALL), 0
   local rows, runs = plan(in_groups(parts))
-  run_all(runs, tonumber(os.getenv("JOBS")) or 2)
+  run_all(runs, tonumber(os.getenv("JOBS")) or 3)
+  certificates.remove()
   print_table(rows)
   say()
   for _, row in ipairs(rows) do

@@ -1,5 +1,6 @@
 --- Runs the Autobahn cases against our echo server, or our echo client against the server of the suite.
 -- @module conformance.suite
+local certificates = require("spec.support.certificates")
 local child = require("spec.support.child")
 
 local suite = {}
@@ -28,7 +29,16 @@ end
 
 local function environment(run)
   local text = suite.environment(run.lua, run.engine)
-  return run.threshold and ("%s THRESHOLD=%d"):format(text, run.threshold) or text
+  if run.threshold then text = ("%s THRESHOLD=%d"):format(text, run.threshold) end
+  return run.tls and ("%s CERTIFICATES=%s"):format(text, child.quote(certificates.folder())) or text
+end
+
+-- The suite knows no TLS: a relay puts it on, or takes it off. Gives the port in place of that of its target.
+local function relay(run, job, mode, port)
+  if not run.tls then return port end
+  job.relay = child.start(("node conformance/relay.js %s %s"):format(mode, port),
+    "CERTIFICATES=" .. child.quote(certificates.folder()), run.seconds)
+  return job.relay:expect("^port (%d+)$")
 end
 
 local function selection(run)
@@ -48,7 +58,7 @@ local starts, ends = {}, {}
 
 function starts.server(run, job)
   job.ours = child.start(child.quote(run.lua) .. " conformance/echo.lua", environment(run), run.seconds)
-  local port = job.ours:expect("^" .. run.engine .. " (%d+)$")
+  local port = relay(run, job, "wrap", job.ours:expect("^" .. run.engine .. " (%d+)$"))
   job.suite = child.start(("%s -p %d %s -o %s 127.0.0.1:%s"):format(
     KOSOKU, AT_ONCE, selection(run), child.quote(job.folder), port), "", run.seconds)
 end
@@ -60,7 +70,7 @@ end
 function starts.client(run, job)
   job.suite = child.start(("%s -m fuzzingserver %s -o %s 127.0.0.1:0"):format(
     KOSOKU, selection(run), child.quote(job.folder)), "", run.seconds)
-  local port = job.suite:expect("listening on ws://127%.0%.0%.1:(%d+)")
+  local port = relay(run, job, "unwrap", job.suite:expect("listening on ws://127%.0%.0%.1:(%d+)"))
   job.ours = child.start(("%s conformance/client.lua %s"):format(child.quote(run.lua), port), environment(run),
     run.seconds)
 end
@@ -74,7 +84,8 @@ end
 
 --- Starts the cases; they run while the caller goes on.
 -- @tparam table run `role` (ours: "server" or "client"), `lua` (its interpreter), `engine`, `select` (list of cases or
--- patterns: "12.*"), `threshold` (bytes from which messages are compressed, nil for no compression), `seconds` at most
+-- patterns: "12.*"), `threshold` (bytes from which messages are compressed, nil for no compression), `tls` (true: over
+-- TLS), `seconds` at most
 -- @treturn table job for `finish`
 function suite.start(run)
   local job = { run = run, folder = child.make_folder() }
@@ -94,6 +105,7 @@ function suite.finish(job)
   else
     output = ends[job.run.role](job.run, job)
   end
+  if job.relay then output = output .. job.relay:stop() end
   local index = read(job.folder .. "/index.json")
   child.remove_folder(job.folder)
   return job.failure and "" or index, output

@@ -6,6 +6,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
+use crate::memory::{self, Lacking};
 use crate::protocol::{Breach, TOO_BIG};
 
 // 7.2.1: what a flush ends with; it is removed before sending and put back after receiving.
@@ -15,6 +16,9 @@ const MAX_ENDS: u32 = 16;
 const LEAST_ROOM: usize = 256;
 // How much is inflated in one go at most: inflating then stops, so that others need not wait.
 const MOST_ROOM: usize = 1 << 16;
+// More than a stream allocates in all; where it cannot, it panics.
+const DEFLATER_BYTES: usize = 1 << 19;
+const INFLATER_BYTES: usize = 1 << 17;
 
 thread_local! {
     // Connections without context takeover borrow one of these for each message, and hold none while they are idle.
@@ -50,20 +54,20 @@ impl Deflater {
         Deflater { window, threshold, stream: None }
     }
 
-    /// Compresses a message; `None` where it is better sent as it is.
+    /// Compresses a message; `None` where it is better sent as it is, or there is no memory for it.
     ///
     /// RFC 7692 7.2.1
     pub fn compress(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         if payload.len() < self.threshold {
             return None;
         }
-        let mut stream = self.take_stream();
+        let mut stream = self.take_stream().ok()?;
         // A full flush makes the stream forget everything before, as a new one would.
         let flush = if self.window.no_context_takeover { FlushCompress::Full } else { FlushCompress::Sync };
-        let mut compressed = Vec::with_capacity(payload.len() / 2 + LEAST_ROOM);
+        let mut compressed = memory::with_capacity(payload.len() / 2 + LEAST_ROOM).ok()?;
         let before = stream.total_in();
         loop {
-            compressed.reserve(LEAST_ROOM);
+            memory::reserve(&mut compressed, LEAST_ROOM).ok()?;
             let rest = &payload[(stream.total_in() - before) as usize..];
             // After an error the stream is dropped: the next message begins a new one, which refers to nothing.
             if stream.compress_vec(rest, &mut compressed, flush).ok()? == Status::BufError {
@@ -84,15 +88,16 @@ impl Deflater {
         (must_send || compressed.len() < payload.len()).then_some(compressed)
     }
 
-    fn take_stream(&mut self) -> Compress {
+    fn take_stream(&mut self) -> Result<Compress, Lacking> {
         if let Some(stream) = self.stream.take() {
-            return stream;
+            return Ok(stream);
         }
-        let pooled = DEFLATERS.with_borrow_mut(|pool| pool.remove(&self.window));
-        pooled.unwrap_or_else(|| {
-            let level = Compression::new(self.window.level.into());
-            Compress::new_with_window_bits(level, false, self.window.bits)
-        })
+        if let Some(stream) = DEFLATERS.with_borrow_mut(|pool| pool.remove(&self.window)) {
+            return Ok(stream);
+        }
+        memory::probe(DEFLATER_BYTES)?;
+        let level = Compression::new(self.window.level.into());
+        Ok(Compress::new_with_window_bits(level, false, self.window.bits))
     }
 
     fn put_back(&mut self, stream: Compress) {
@@ -107,6 +112,14 @@ impl Deflater {
     pub fn release(&mut self) {
         self.stream = None;
     }
+}
+
+fn take_inflater(window: Window) -> Result<Decompress, Lacking> {
+    if let Some(stream) = INFLATERS.with_borrow_mut(|pool| pool.remove(&window)) {
+        return Ok(stream);
+    }
+    memory::probe(INFLATER_BYTES)?;
+    Ok(Decompress::new_with_window_bits(false, window.bits))
 }
 
 /// Inflates the messages of one connection.
@@ -158,16 +171,16 @@ impl Inflater {
         let mut at = 0;
         let mut has_more = !bytes.is_empty();
         while has_more && (target.len() < enough || at == 0 || at == bytes.len()) {
-            let stream = self.stream.get_or_insert_with(|| {
-                let pooled = INFLATERS.with_borrow_mut(|pool| pool.remove(&window));
-                pooled.unwrap_or_else(|| Decompress::new_with_window_bits(false, window.bits))
-            });
+            let stream = match &mut self.stream {
+                Some(stream) => stream,
+                none => none.insert(take_inflater(window)?),
+            };
             let have = target.len();
             // One byte beyond the limit is enough to see that it is passed.
             let most = limit + 1 - have as u64;
             let room = (2 * bytes.len()).max(have).clamp(LEAST_ROOM, MOST_ROOM).min(most as usize);
             if target.capacity() - have < room {
-                target.reserve_exact(room.max(have).min(most as usize));
+                target.try_reserve_exact(room.max(have).min(most as usize))?;
             }
             target.resize(have + room, 0);
             let before = (stream.total_in(), stream.total_out());
@@ -202,6 +215,10 @@ impl Inflater {
     /// Gives back what is held; what comes next is another stream.
     pub fn release(&mut self) {
         if let Some(mut stream) = self.stream.take() {
+            // Windows of another size are made anew.
+            if memory::probe(INFLATER_BYTES).is_err() {
+                return;
+            }
             stream.reset(false);
             INFLATERS.with_borrow_mut(|pool| pool.insert(self.window, stream));
         }

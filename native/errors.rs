@@ -8,6 +8,7 @@ pub fn word(error: Errno) -> &'static str {
         Errno::AGAIN | Errno::INTR => "timeout",
         Errno::PIPE | Errno::CONNRESET => "closed",
         Errno::MFILE | Errno::NFILE => "too many open files",
+        Errno::NOMEM | Errno::NOBUFS => "error",
         _ => "reset",
     }
 }
@@ -26,6 +27,18 @@ pub fn accept_word(error: Errno) -> &'static str {
         Errno::NOMEM | Errno::NOBUFS => "out of memory",
         Errno::PERM => "operation not permitted",
         _ => "the system refuses",
+    }
+}
+
+/// Gives the words for why a socket could not be opened, connected or bound, as LuaSocket has them.
+pub fn dial_word(error: Errno) -> &'static str {
+    match error {
+        Errno::CONNREFUSED => "connection refused",
+        Errno::TIMEDOUT => "timeout",
+        Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE => "closed",
+        Errno::ADDRINUSE => "address already in use",
+        Errno::AGAIN => "too many connections wait there",
+        _ => nix::errno::Errno::from_raw(error.raw_os_error()).desc(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::payload::mask;
 use crate::protocol::{Breach, CLOSE, COMPRESSED, TOO_BIG};
 
 const MAX_CONTROL_BYTES: u8 = 125;
+const MAX_HEADER_BYTES: usize = 14;
 
 /// What a connection allows.
 #[derive(Clone, Copy, Default)]
@@ -197,6 +198,11 @@ impl<'a> Frame<'a> {
         let Some(compressed) = codec.borrow_mut().compress(self.payload) else { return self };
         *target = compressed;
         Frame { first: self.first | COMPRESSED, payload: target, ..self }
+    }
+
+    /// Tells how many bytes it has at most.
+    pub fn most(&self) -> usize {
+        MAX_HEADER_BYTES + self.payload.len()
     }
 
     /// Appends the frame; with a key, a client's.

@@ -6,30 +6,17 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::{event::epoll::EventFlags, io::Errno, net::sockopt::set_tcp_nodelay};
 
 use crate::budget::Budget;
+use crate::counts::{Traffic, Turns};
 use crate::fanout::Fanout;
 use crate::frame::Frame;
-use crate::input::Delivery;
+use crate::input::{Delivery, Reading};
+use crate::memory::{self, Lacking};
 use crate::output::{Limits, Output, Report, Wire};
 use crate::poll::{Poll, Ready, READ};
-use crate::queue::Copies;
+use crate::segment::Copies;
 
 // How many connections are read before what they queued is sent.
 const ANSWERS_AT_ONCE: usize = 64;
-
-/// What reading from a connection gave.
-#[derive(Clone, Copy)]
-pub struct Reading {
-    /// Whether more may be here already; `AGAIN` where nothing is there, or nothing whole.
-    pub result: Result<bool, Errno>,
-    /// Whether there is something to be told by `unfinished`.
-    pub has_news: bool,
-}
-
-impl Default for Reading {
-    fn default() -> Reading {
-        Reading { result: Err(Errno::PIPE), has_news: false }
-    }
-}
 
 /// Everything that a context knows of sockets.
 #[derive(Default)]
@@ -42,6 +29,10 @@ pub struct Hub {
     pub budget: Budget,
     /// What connections send.
     pub output: Output,
+    /// What they have received.
+    pub received: Traffic,
+    /// How long turns take.
+    pub turns: Turns,
     // The connections of which Lua has messages at the moment, in the order in which they were read.
     reading: Vec<i32>,
     // Whether Lua has all messages of those connections.
@@ -54,6 +45,8 @@ pub struct Hub {
     reports: Vec<(i32, Report)>,
     /// A connection that has been accepted, until Lua has an object for it.
     pub accepted: Option<OwnedFd>,
+    /// A socket that this side has opened, until Lua has an object for it.
+    pub opened: Option<OwnedFd>,
 }
 
 impl Hub {
@@ -66,21 +59,33 @@ impl Hub {
         Ok(Hub { limits, budget, poll: Some(Poll::new()?), ..Hub::default() })
     }
 
+    /// Makes room for one more connection, with this number: then nothing that grows with the number of connections
+    /// needs memory later.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn make_room(&mut self, fd: i32) -> Result<(), Lacking> {
+        let count = fd as usize + 1;
+        memory::reach(&mut self.wires, count)?;
+        if self.wires.len() < count {
+            self.wires.resize_with(count, || None);
+        }
+        memory::reach(&mut self.reading, count)?;
+        memory::reach(&mut self.output.touched, count)
+    }
+
     /// Takes a connected, non-blocking socket; its number names the connection from now on. `bytes` were received
     /// elsewhere. `is_foreign` tells that it may have Nagle's delay: on Linux, sockets that a listening socket of
-    /// ours accepts have none.
-    pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8], is_foreign: bool) -> i32 {
+    /// ours accepts have none. `None` where `make_room` has not been asked.
+    pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8], is_foreign: bool) -> Option<i32> {
         if is_foreign || !cfg!(target_os = "linux") {
             // Other kinds of sockets have no such delay, and refuse.
             let _ = set_tcp_nodelay(&fd, true);
         }
+        self.received.bytes += bytes.len() as u64;
         let number = fd.as_raw_fd();
-        let slot = number as usize;
-        if self.wires.len() <= slot {
-            self.wires.resize_with(slot + 1, || None);
-        }
-        self.wires[slot] = Some(Box::new(Wire::new(fd, self.limits, bytes)));
-        number
+        *self.wires.get_mut(number as usize)? = Some(Box::new(Wire::new(fd, self.limits, bytes)));
+        Some(number)
     }
 
     fn at(&mut self, fd: i32) -> Option<(&mut Wire, &mut Output, &mut Budget)> {
@@ -100,6 +105,7 @@ impl Hub {
         self.forget_batch();
         self.is_delivered = false;
         self.output.is_in_turn = true;
+        self.turns.begin_unless_begun();
         // Where each connection only answers its own messages, answers are sent a few at a time, while the processor
         // still has these connections and the code in its cache. Where connections write to each other, more may come
         // that can be sent in the same call.
@@ -127,11 +133,28 @@ impl Hub {
         self.reading = reading;
     }
 
+    /// Receives bytes as they are. Returns them, and whether more may be here already.
+    ///
+    /// # Errors
+    /// Those of `Incoming::receive`.
+    pub fn receive(&mut self, fd: i32) -> Result<(Vec<u8>, bool), Errno> {
+        let Some((wire, ..)) = self.at(fd) else { return Err(Errno::PIPE) };
+        // Those that are here already have been counted.
+        let is_new = !wire.incoming.has_unread;
+        let received = wire.incoming.receive(&wire.fd)?;
+        if is_new {
+            self.received.bytes += received.0.len() as u64;
+        }
+        Ok(received)
+    }
+
     /// Receives, and reads every whole message.
     pub fn read(&mut self, fd: i32, delivery: &mut Delivery) -> Reading {
         let Some((wire, _, budget)) = self.at(fd) else { return Reading::default() };
         let result = wire.incoming.read(&wire.fd, delivery, budget);
         let has_news = mem::take(&mut wire.incoming.has_news);
+        self.received.bytes += mem::take(&mut delivery.received);
+        self.received.messages += delivery.messages();
         if result.is_ok() {
             self.reading.push(fd);
         }
@@ -151,18 +174,25 @@ impl Hub {
     }
 
     /// Queues a message on many connections, named by descriptor. Returns the positions of those that had no room, the
-    /// first being 1.
-    pub fn fan_out(&mut self, fds: impl Iterator<Item = i32>, frame: Frame<'_>) -> Vec<usize> {
+    /// first being 1; with `is_careful` also of those whose sockets do not take what waits. A connection for which
+    /// there is no memory breaks.
+    ///
+    /// # Errors
+    /// There is no memory for the message itself, which none that could share it has got.
+    pub fn fan_out(&mut self, fds: &[i32], frame: Frame<'_>, is_careful: bool) -> Result<Vec<usize>, Lacking> {
         self.output.is_crossing = true;
         let mut fanout = Fanout::default();
-        let mut full = Vec::new();
-        for (index, fd) in fds.enumerate() {
-            let refusal = self.with(fd, |wire, output| fanout.push(output, wire, frame));
-            if refusal.is_some() {
+        let mut full = memory::with_capacity(fds.len())?;
+        for (index, &fd) in fds.iter().enumerate() {
+            let Some((wire, output, _)) = self.at(fd) else { continue };
+            let queue = &wire.out.queue;
+            let waits = is_careful && queue.is_blocked && queue.size > 0;
+            if waits || fanout.push(output, wire, frame).inspect_err(|_| fanout.count(output))?.is_some() {
                 full.push(index + 1);
             }
         }
-        full
+        fanout.count(&mut self.output);
+        Ok(full)
     }
 
     // Sends what was queued in this turn. Only connections that need a report stay listed.
@@ -182,13 +212,21 @@ impl Hub {
     /// Sends everything that was queued in this turn; `next_report` then tells of the connections that broke, that wait
     /// for their peer or no longer do, or that report every flush.
     pub fn flush(&mut self) {
+        // An error of Lua's came before it had an object for this one.
+        self.opened = None;
+        self.turns.mark();
         self.forget_batch();
         self.send_touched();
+        // Without memory for what there is to tell, all waits for the next flush.
+        if memory::reserve(&mut self.reports, self.output.touched.len()).is_err() {
+            return;
+        }
         self.kept = 0;
         let mut copies = Copies::new();
         for fd in self.output.touched.drain(..).rev() {
             let Some(Some(wire)) = self.wires.get_mut(fd as usize) else { continue };
             wire.out.queue.settle(&self.output.log, &mut copies);
+            wire.out.check();
             wire.out.is_listed = false;
             self.reports.push((fd, wire.out.report()));
         }
@@ -227,15 +265,31 @@ impl Hub {
         Some(ready)
     }
 
+    /// Takes note that Lua knows of the next descriptor, and gives the one after it.
+    pub fn advance(&mut self, is_side: bool) -> Option<Ready> {
+        self.poll.as_mut()?.part(is_side)?.advance();
+        self.next_ready(is_side)
+    }
+
     /// Ends a connection and gives back what it held.
     pub fn close(&mut self, fd: i32) {
-        if let Some((wire, output, budget)) = self.at(fd) {
-            wire.incoming.release(budget);
-            output.buffered -= wire.out.queue.size;
-            if let Some(codec) = &wire.out.codec {
-                codec.borrow_mut().release();
-            }
-            self.wires[fd as usize] = None;
+        self.remove(fd);
+    }
+
+    /// Gives a connection up, but for its descriptor: that is watched no more.
+    pub fn detach(&mut self, fd: i32) -> Option<OwnedFd> {
+        let wire = self.remove(fd)?;
+        self.poll.as_ref().map(|poll| poll.watch(&wire.fd, EventFlags::empty()));
+        Some(wire.fd)
+    }
+
+    fn remove(&mut self, fd: i32) -> Option<Box<Wire>> {
+        let (wire, output, budget) = self.at(fd)?;
+        wire.incoming.release(budget);
+        output.buffered -= wire.out.queue.size;
+        if let Some(codec) = &wire.out.codec {
+            codec.borrow_mut().release();
         }
+        self.wires[fd as usize].take()
     }
 }

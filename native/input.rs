@@ -5,13 +5,16 @@ use std::mem::{self, ManuallyDrop};
 use std::os::fd::OwnedFd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use rustix::buffer::{spare_capacity, Buffer};
-use rustix::io::Errno;
+use rustix::buffer::spare_capacity;
+use rustix::io::{retry_on_intr, Errno};
 use rustix::net::{recv, RecvFlags};
 
+use crate::batch::{Batch, Payload};
 use crate::budget::Budget;
 use crate::frame::Rules;
-use crate::reader::{Batch, Payload, Reader};
+use crate::memory::{self, Lacking};
+use crate::protocol::CLOSE;
+use crate::reader::Reader;
 
 // The buffer that all connections read into.
 const INPUT_BYTES: usize = 1 << 17;
@@ -24,12 +27,46 @@ thread_local! {
     static DELIVERY: Cell<Option<Box<Delivery>>> = const { Cell::new(None) };
 }
 
+/// What reading from a connection gave.
+#[derive(Clone, Copy)]
+pub struct Reading {
+    /// Whether more may be here already; `AGAIN` where nothing is there, or nothing whole.
+    pub result: Result<bool, Errno>,
+    /// Whether there is something to be told by `unfinished`.
+    pub has_news: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading { result: Err(Errno::PIPE), has_news: false }
+    }
+}
+
 /// What a call reads, and the messages in it.
 #[derive(Default)]
 pub struct Delivery {
     // The payloads of messages without a buffer of their own are here.
     bytes: Vec<u8>,
     batch: Batch,
+    /// Bytes that a socket has given, until they are counted.
+    pub received: u64,
+}
+
+impl Delivery {
+    /// Tells how many of the messages are text or binary.
+    pub fn messages(&self) -> u64 {
+        let is_data = |&&(opcode, _): &&(u16, Payload)| opcode < u16::from(CLOSE);
+        self.batch.items.iter().filter(is_data).count() as u64
+    }
+
+    fn prepare(&mut self, size: usize) -> Result<(), Lacking> {
+        self.batch.prepare()?;
+        if self.bytes.len() < size {
+            memory::reach(&mut self.bytes, size)?;
+            self.bytes.resize(size, 0);
+        }
+        Ok(())
+    }
 }
 
 /// What `deliver` has done.
@@ -76,7 +113,8 @@ pub struct Incoming {
     reader: Reader,
     // What was read and not taken yet: a frame's beginning, or what the last batch had no room for.
     rest: Vec<u8>,
-    has_unread: bool,
+    /// Whether that can be read, or taken as it is, before more is received.
+    pub has_unread: bool,
     /// Whether bytes have come since Lua asked last.
     pub has_heard: bool,
     /// Whether what was read last has left something to be told by `unfinished`.
@@ -89,9 +127,13 @@ pub struct Incoming {
     pub is_delivering: bool,
 }
 
-// Receives at least one byte.
-fn receive(fd: &OwnedFd, target: impl Buffer<u8>) -> Result<usize, Errno> {
-    match recv(fd, target, RecvFlags::DONTWAIT)? {
+fn no_memory(_: Lacking) -> Errno {
+    Errno::NOMEM
+}
+
+// Receives at least one byte. After a signal it is asked again: epoll tells only once of what is here.
+fn receive<T>(ask: impl FnMut() -> Result<(T, usize), Errno>) -> Result<usize, Errno> {
+    match retry_on_intr(ask)? {
         (_, 0) => Err(Errno::PIPE),
         (_, count) => Ok(count),
     }
@@ -104,29 +146,34 @@ impl Incoming {
     }
 
     /// From now on frames are read; `leftover` came after the handshake.
-    pub fn start(&mut self, rules: Rules, leftover: &[u8]) {
+    ///
+    /// # Errors
+    /// There is no memory for what has come; nothing can be read.
+    pub fn start(&mut self, rules: Rules, leftover: &[u8]) -> Result<(), Lacking> {
+        memory::reserve(&mut self.rest, leftover.len())?;
         self.reader = Reader::new(rules);
         self.rest.splice(..0, leftover.iter().copied());
         self.has_unread = !self.rest.is_empty();
+        Ok(())
     }
 
     /// Receives bytes as they are. Returns them, and whether more may be here already.
     ///
     /// # Errors
-    /// `AGAIN` where nothing is there, `PIPE` where nothing will come.
+    /// `AGAIN` where nothing is there, `PIPE` where nothing will come, `NOMEM` where there is no memory for it.
     pub fn receive(&mut self, fd: &OwnedFd) -> Result<(Vec<u8>, bool), Errno> {
         if mem::take(&mut self.has_unread) {
             return Ok((mem::take(&mut self.rest), true));
         }
-        let mut bytes = Vec::with_capacity(INPUT_BYTES);
-        let count = receive(fd, spare_capacity(&mut bytes))?;
+        let mut bytes = memory::with_capacity(INPUT_BYTES).map_err(no_memory)?;
+        let count = receive(|| recv(fd, spare_capacity(&mut bytes), RecvFlags::DONTWAIT))?;
         Ok((bytes, count >= INPUT_BYTES || self.has_ended))
     }
 
     /// Receives, and reads every whole message. Returns whether more may be here already.
     ///
     /// # Errors
-    /// `AGAIN` where nothing is there, or nothing whole.
+    /// `AGAIN` where nothing is there, or nothing whole; `NOMEM` where there is no memory for it.
     pub fn read(&mut self, fd: &OwnedFd, delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Errno> {
         if self.is_delivering {
             return Err(Errno::IO);
@@ -137,7 +184,14 @@ impl Incoming {
         // next.
         while may_have_more && pieces < PIECES && delivery.batch.items.is_empty() && !delivery.batch.is_full() {
             let room = if self.has_unread { 0 } else { INPUT_BYTES };
-            may_have_more = self.read_more(room, delivery, budget, |target| receive(fd, target))?;
+            let mut received = 0;
+            let fill = |target: &mut [u8]| {
+                received = receive(|| recv(fd, &mut *target, RecvFlags::DONTWAIT))?;
+                Ok(received)
+            };
+            let result = self.read_more(room, delivery, budget, fill);
+            delivery.received += received as u64;
+            may_have_more = result?;
             self.has_heard = true;
             self.has_news = self.reader.has_news(budget);
             pieces += 1;
@@ -147,12 +201,16 @@ impl Incoming {
     }
 
     /// Reads bytes that were received elsewhere. Returns whether unread bytes are here.
-    pub fn feed(&mut self, bytes: &[u8], delivery: &mut Delivery, budget: &mut Budget) -> bool {
+    ///
+    /// # Errors
+    /// `NOMEM`: there is no memory for them; nothing was read.
+    pub fn feed(&mut self, bytes: &[u8], delivery: &mut Delivery, budget: &mut Budget) -> Result<bool, Errno> {
         let copy = |target: &mut [u8]| {
             target.copy_from_slice(bytes);
             Ok(bytes.len())
         };
-        self.read_more(bytes.len(), delivery, budget, copy).is_ok() && self.has_unread
+        self.read_more(bytes.len(), delivery, budget, copy)?;
+        Ok(self.has_unread)
     }
 
     // Reads what is here already and, after it, at most `room` bytes that `fill` gives. Returns whether more may be
@@ -165,17 +223,21 @@ impl Incoming {
         fill: impl FnOnce(&mut [u8]) -> Result<usize, Errno>,
     ) -> Result<bool, Errno> {
         let kept = self.rest.len();
-        if delivery.bytes.len() < kept + room {
-            delivery.bytes.resize(kept + room, 0);
-        }
+        delivery.prepare(kept + room).map_err(no_memory)?;
         delivery.bytes[..kept].copy_from_slice(&self.rest);
         let count = if room > 0 { fill(&mut delivery.bytes[kept..kept + room])? } else { 0 };
         let bytes = &mut delivery.bytes[..kept + count];
         let (taken, is_full) = self.reader.feed(bytes, &mut delivery.batch, budget);
-        if kept > 0 || taken < bytes.len() {
-            self.rest = bytes[taken..].to_vec();
-        }
         self.has_unread = is_full;
+        if kept > 0 || taken < bytes.len() {
+            match memory::copy(&bytes[taken..]) {
+                Ok(rest) => self.rest = rest,
+                Err(lacking) => {
+                    self.reader.fail(lacking.into(), &mut delivery.batch, budget);
+                    self.forget_rest();
+                }
+            }
+        }
         Ok(is_full || count == room)
     }
 
@@ -192,6 +254,10 @@ impl Incoming {
     /// Ends reading and gives back to the budget what is held.
     pub fn release(&mut self, budget: &mut Budget) {
         self.reader.release(budget);
+        self.forget_rest();
+    }
+
+    fn forget_rest(&mut self) {
         self.rest = Vec::new();
         self.has_unread = false;
     }

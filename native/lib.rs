@@ -6,8 +6,11 @@
 // Without any of the Lua features only the algorithms are built, for their tests.
 #![cfg_attr(not(feature = "lua"), allow(dead_code))]
 
+mod batch;
 mod budget;
+mod counts;
 mod deflate;
+mod dial;
 mod digest;
 mod errors;
 mod fanout;
@@ -15,12 +18,15 @@ mod frame;
 mod hub;
 mod input;
 mod lookup;
+mod memory;
 mod output;
 mod payload;
 mod poll;
 mod protocol;
 mod queue;
 mod reader;
+mod segment;
+mod watchdog;
 
 #[cfg(feature = "lua")]
 mod calls;

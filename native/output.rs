@@ -9,13 +9,16 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_tcp_user_timeout};
 
+use crate::counts::Traffic;
 use crate::deflate::Codec;
 use crate::digest::masking_key;
 use crate::frame::{self, Frame, Rules};
 use crate::input::Incoming;
+use crate::memory;
 use crate::payload::is_utf8;
 use crate::protocol::{CLOSE, FINAL, TEXT};
-use crate::queue::{Held, Queue};
+use crate::queue::Queue;
+use crate::segment::Held;
 
 /// A turn's log grows up to this size; what has no room in it goes to the queue of its connection.
 pub const LOG_BYTES: usize = 1 << 20;
@@ -57,18 +60,12 @@ pub struct Outgoing {
     pub fault: Option<Errno>,
     /// Whether frames are masked.
     pub is_client: bool,
-    /// Whether the socket took less than it was offered the last time.
-    pub is_blocked: bool,
     /// Whether a close frame was queued: nothing may follow it.
     pub has_said_close: bool,
     /// Whether the end of the turn looks at it.
     pub is_listed: bool,
     /// Whether Lua hears of every flush: the handshake is not over.
     pub reports_all: bool,
-    /// Whether Lua knows that bytes wait.
-    pub is_told: bool,
-    // Whether any byte was taken since Lua heard of it.
-    took: bool,
 }
 
 /// What Lua hears of a connection after a flush: bytes that still wait and whether any was taken, or how it broke.
@@ -83,7 +80,9 @@ impl Wire {
 
     /// From now on the connection speaks WebSocket; `leftover` came after the handshake.
     pub fn start(&mut self, rules: Rules, leftover: &[u8], limits: Limits, codec: Option<Codec>) {
-        self.incoming.start(rules, leftover);
+        if self.incoming.start(rules, leftover).is_err() {
+            self.out.fault = Some(Errno::NOMEM);
+        }
         self.out.queue.fix();
         self.out.limits = limits;
         self.out.codec = codec;
@@ -106,14 +105,21 @@ impl Wire {
 impl Outgoing {
     /// Makes a report for Lua.
     pub fn report(&mut self) -> Report {
-        self.is_told = self.queue.size > 0;
-        let took = mem::take(&mut self.took);
+        self.queue.is_told = self.queue.size > 0;
+        let took = mem::take(&mut self.queue.took);
         self.fault.map_or(Ok((self.queue.size, took)), Err)
+    }
+
+    /// Takes note of whether the queue lacks memory: that breaks the connection.
+    pub fn check(&mut self) {
+        if self.queue.is_broken && self.fault.is_none() {
+            self.fault = Some(Errno::NOMEM);
+        }
     }
 
     /// Tells whether Lua has to hear of it after a flush.
     pub fn must_report(&self) -> bool {
-        self.reports_all || self.is_told || self.fault.is_some() || self.queue.size > 0
+        self.reports_all || self.queue.is_told || self.fault.is_some() || self.queue.size > 0
     }
 }
 
@@ -128,6 +134,8 @@ pub struct Output {
     pub buffered: usize,
     /// How many times a socket was offered bytes.
     pub sends: usize,
+    /// What was queued of messages, and sent of bytes.
+    pub sent: Traffic,
     /// Whether a turn is going on: everything is sent when it ends.
     pub is_in_turn: bool,
     /// Whether any connection queued something in this turn while Lua had no messages of it.
@@ -156,6 +164,7 @@ impl Output {
     pub fn count(&mut self, wire: &mut Wire, before: usize) {
         let size = wire.out.queue.size;
         self.buffered += size - before;
+        wire.out.check();
         self.list(wire);
         if size > wire.out.limits.high_water_bytes {
             self.send(wire);
@@ -166,7 +175,7 @@ impl Output {
     pub fn is_full(&mut self, wire: &mut Wire) -> Option<Refusal> {
         let most = wire.out.limits.max_buffered_bytes;
         if wire.out.queue.size > most {
-            wire.out.is_blocked = false;
+            wire.out.queue.is_blocked = false;
             self.send(wire);
         }
         (wire.out.queue.size > most).then_some("full")
@@ -184,11 +193,16 @@ impl Output {
         None
     }
 
-    /// Queues the bytes that `write` appends.
-    pub fn append(&mut self, wire: &mut Wire, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Tells whether the log has room for so many bytes more.
+    pub fn has_room(&mut self, bytes: usize) -> bool {
+        self.log.len() < LOG_BYTES && memory::reserve(&mut self.log, bytes).is_ok()
+    }
+
+    /// Queues the bytes that `write` appends, at most so many.
+    pub fn append(&mut self, wire: &mut Wire, most: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let before = wire.out.queue.size;
-        if wire.out.is_blocked || self.log.len() >= LOG_BYTES {
-            wire.out.queue.write(write);
+        if wire.out.queue.is_blocked || !self.has_room(most) {
+            wire.out.queue.write(most, write);
         } else {
             let span = self.write_log(write);
             wire.out.queue.put_log(span);
@@ -202,9 +216,10 @@ impl Output {
         if let Some(refusal) = self.check(wire, frame.first, frame.payload) {
             return Some(refusal);
         }
+        self.sent.count(frame.first);
         let mut compressed = Vec::new();
         let frame = frame.compress(wire.out.codec.as_ref(), &mut compressed);
-        self.append(wire, |target| frame.encode(target, key));
+        self.append(wire, frame.most(), |target| frame.encode(target, key));
         None
     }
 
@@ -214,6 +229,7 @@ impl Output {
         if let Some(refusal) = self.check(wire, first, bytes) {
             return Some(refusal);
         }
+        self.sent.count(first);
         let mut header = Vec::new();
         frame::write_header(&mut header, first, bytes.len(), None);
         self.hold(wire, header, payload);
@@ -230,24 +246,31 @@ impl Output {
     /// Sends what a connection has queued as far as the socket takes it, unless it has just refused bytes.
     pub fn send(&mut self, wire: &mut Wire) {
         let out = &mut wire.out;
-        while out.queue.size > 0 && !out.is_blocked && out.fault.is_none() {
-            let (offered, result) = out.queue.offer(&wire.fd, &self.log);
+        while out.queue.size > 0 && !out.queue.is_blocked && out.fault.is_none() {
             self.sends += 1;
-            let count = match result {
-                Ok(count) => count,
-                Err(Errno::AGAIN | Errno::INTR) => 0,
+            // epoll tells of room once, and only after the socket has refused bytes: less than all is no such answer.
+            match out.queue.offer(&wire.fd, &self.log) {
+                Ok(count) if count > 0 => {
+                    self.buffered -= count;
+                    self.sent.bytes += count as u64;
+                    out.queue.advance(count);
+                    // As nearly always.
+                    if out.queue.size == 0 {
+                        return;
+                    }
+                    out.check();
+                }
+                Ok(_) | Err(Errno::AGAIN) => out.queue.is_blocked = true,
+                Err(Errno::INTR) => {}
                 Err(fault) => {
                     out.fault = Some(fault);
                     return;
                 }
-            };
-            self.buffered -= count;
-            out.queue.advance(count);
-            out.took |= count > 0;
-            out.is_blocked = count < offered;
+            }
         }
-        if out.is_blocked {
+        if out.queue.is_blocked {
             out.queue.trim();
+            out.check();
         }
     }
 
@@ -259,10 +282,11 @@ impl Output {
         self.log.shrink_to(LOG_BYTES);
     }
 
-    /// Drops messages of which nothing has been sent. Returns the bytes dropped.
-    pub fn drop_messages(&mut self, wire: &mut Wire, enough: usize) -> usize {
-        let dropped = wire.out.queue.drop_messages(&self.log, enough);
+    /// Drops messages of which nothing has been sent. Returns the bytes dropped, and how many messages.
+    pub fn drop_messages(&mut self, wire: &mut Wire, enough: usize) -> (usize, usize) {
+        let (dropped, messages) = wire.out.queue.drop_messages(&self.log, enough);
+        wire.out.check();
         self.buffered -= dropped;
-        dropped
+        (dropped, messages)
     }
 }

@@ -1,6 +1,9 @@
 //! The numbers of RFC 6455, and what a peer does wrong.
 
 use std::borrow::Cow;
+use std::collections::TryReserveError;
+
+use crate::memory::Lacking;
 
 /// The opcode of a text frame.
 pub const TEXT: u8 = 1;
@@ -18,7 +21,12 @@ pub const NOT_UTF8: u16 = 1007;
 /// The close code for a message, or a frame of it, that passes a limit.
 pub const TOO_BIG: u16 = 1009;
 
-/// What a peer did wrong.
+/// What is said where there is no memory for a message.
+pub const NO_MEMORY: &str = "no memory for a message";
+/// The close code where this side cannot go on.
+pub const INTERNAL_ERROR: u16 = 1011;
+
+/// Why a connection fails: what a peer did wrong, or what this side cannot do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Breach {
     /// The close code that answers it.
@@ -36,5 +44,17 @@ impl Breach {
     /// Says which rule of the protocol was broken.
     pub fn protocol(text: impl Into<Cow<'static, str>>) -> Breach {
         Breach::new(PROTOCOL, text)
+    }
+}
+
+impl From<Lacking> for Breach {
+    fn from(_: Lacking) -> Breach {
+        Breach::new(INTERNAL_ERROR, NO_MEMORY)
+    }
+}
+
+impl From<TryReserveError> for Breach {
+    fn from(_: TryReserveError) -> Breach {
+        Lacking.into()
     }
 }

@@ -1,153 +1,16 @@
 //! What one connection still has to send: parts of the turn's log, and segments of its own once the socket is full.
 
-use std::{collections::BTreeMap, collections::VecDeque, io::IoSlice, mem, ops::Range, os::fd::OwnedFd, rc::Rc};
+use std::{collections::VecDeque, io::IoSlice, mem, ops::Range, os::fd::OwnedFd, rc::Rc};
 
 use rustix::io::Errno;
 use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
 
-use crate::frame;
+use crate::memory::{self, Lacking};
+use crate::segment::{Copies, Data, Held, Segment, MIN_SHARED_BYTES};
 
-/// Bytes that stay where they are while a queue refers to them.
-pub type Held = Box<dyn AsRef<[u8]>>;
-
-// A buffer of a queue's own grows up to this size.
-const TAIL_BYTES: usize = 1 << 16;
-// What is smaller is copied: a reference to it would cost as much.
-const MIN_SHARED_BYTES: usize = 512;
-// From this size on a buffer is exchanged for a smaller one when most of it has been sent.
-const MIN_TRIMMED_BYTES: usize = 4096;
 const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 // How many slices are sent in one call.
 const MAX_SLICES: usize = 64;
-
-enum Data {
-    Log,
-    Bytes(Rc<Vec<u8>>),
-    // One frame, or raw bytes where the header is empty; the payload is sent from where it is.
-    Held { header: Vec<u8>, payload: Held },
-}
-
-/// Parts of the log that queues still need after the turn; those that need the same part share it.
-pub type Copies = BTreeMap<(usize, usize), Rc<Vec<u8>>>;
-
-// Bytes in their order; whole frames from `origin` on, unless they are fixed.
-struct Segment {
-    data: Data,
-    origin: usize,
-    // What is before this has been sent.
-    start: usize,
-    end: usize,
-    // Whether it must never be dropped.
-    is_fixed: bool,
-}
-
-impl Segment {
-    fn new(data: Data, span: Range<usize>) -> Segment {
-        Segment { data, origin: span.start, start: span.start, end: span.end, is_fixed: false }
-    }
-
-    fn parts<'a>(&'a self, log: &'a [u8]) -> [&'a [u8]; 2] {
-        match &self.data {
-            Data::Log => [&log[self.start..self.end], &[]],
-            Data::Bytes(bytes) => [&bytes[self.start..self.end], &[]],
-            Data::Held { header, payload } => {
-                let from = self.start.saturating_sub(header.len());
-                [&header[self.start.min(header.len())..], &(**payload).as_ref()[from..]]
-            }
-        }
-    }
-
-    // The buffer and the end of the segment in it, where no other queue has the buffer and it may grow.
-    fn growing(&mut self) -> Option<(&mut Vec<u8>, &mut usize)> {
-        let Data::Bytes(bytes) = &mut self.data else { return None };
-        if self.is_fixed || self.end != bytes.len() || self.end >= TAIL_BYTES {
-            return None;
-        }
-        Some((Rc::get_mut(bytes)?, &mut self.end))
-    }
-
-    // Drops frames of which nothing has been sent. Returns the bytes dropped.
-    fn drop_messages(&mut self, log: &[u8], enough: usize) -> usize {
-        match &self.data {
-            Data::Log => self.drop_frames(log, enough),
-            Data::Bytes(bytes) => {
-                let bytes = Rc::clone(bytes);
-                self.drop_frames(&bytes, enough)
-            }
-            Data::Held { header, .. } if self.start > 0 || frame::is_needed(header) => 0,
-            Data::Held { .. } => mem::take(&mut self.end),
-        }
-    }
-
-    fn drop_frames(&mut self, bytes: &[u8], enough: usize) -> usize {
-        let mut kept = Vec::new();
-        let mut kept_start = 0;
-        let mut dropped = 0;
-        let mut at = self.origin;
-        while at < self.end {
-            let frame = &bytes[at..];
-            let size = frame::measure(frame);
-            if at + size <= self.start {
-                // It has been sent and is not needed any more.
-            } else if at < self.start || dropped >= enough || frame::is_needed(frame) {
-                kept_start += self.start.saturating_sub(at);
-                kept.extend_from_slice(&bytes[at..at + size]);
-            } else {
-                dropped += size;
-            }
-            at += size;
-        }
-        let end = kept.len();
-        *self = Segment::new(Data::Bytes(Rc::new(kept)), 0..end);
-        self.start = kept_start;
-        dropped
-    }
-
-    // Makes the segment independent of the log, which ends: the log may be far larger than what is left of it.
-    fn leave_log(&mut self, log: &[u8], copies: &mut Copies) {
-        let span = self.origin..self.end;
-        let copy = || Rc::new(log[span.clone()].to_vec());
-        let bytes = if span.len() < MIN_SHARED_BYTES {
-            copy()
-        } else {
-            Rc::clone(copies.entry((span.start, span.end)).or_insert_with(copy))
-        };
-        self.data = Data::Bytes(bytes);
-        self.origin = 0;
-        self.start -= span.start;
-        self.end = span.len();
-    }
-
-    // Copies what is left where that is less than half of a large buffer: a peer that stops reading must not keep all of
-    // it. Gives the begun frame, which cannot be dropped any more, and the frames after it.
-    fn trim(&self) -> Option<[Segment; 2]> {
-        let size = match &self.data {
-            Data::Log => return None,
-            Data::Bytes(bytes) => bytes.capacity(),
-            Data::Held { .. } => self.end,
-        };
-        if size < MIN_TRIMMED_BYTES || self.end - self.start > size / 2 {
-            return None;
-        }
-        let (begun, others) = match &self.data {
-            Data::Bytes(bytes) if !self.is_fixed => {
-                let mut at = self.origin;
-                while at < self.start {
-                    at += frame::measure(&bytes[at..]);
-                }
-                let at = at.min(self.end);
-                (bytes[self.start..at].to_vec(), bytes[at..self.end].to_vec())
-            }
-            _ => (self.parts(&[]).concat(), Vec::new()),
-        };
-        let [mut begun, others] = [begun, others].map(|bytes| {
-            let span = 0..bytes.len();
-            Segment::new(Data::Bytes(Rc::new(bytes)), span)
-        });
-        begun.is_fixed = true;
-        Some([begun, others])
-    }
-}
 
 /// What waits, in the order in which it is sent.
 #[derive(Default)]
@@ -157,19 +20,41 @@ pub struct Queue {
     segments: VecDeque<Segment>,
     // A part of the log, after the segments. Most connections never have more than this.
     span: Range<usize>,
+    /// Whether there was no memory for something that had to be kept: what is here is not all, and must not be sent.
+    pub is_broken: bool,
+    // The next three are here because they need no room beside the one before: each connection has a queue.
+    /// Whether any byte was sent since Lua heard of the connection.
+    pub took: bool,
+    /// Whether the socket took less than it was offered the last time.
+    pub is_blocked: bool,
+    /// Whether Lua knows that bytes wait.
+    pub is_told: bool,
 }
 
 impl Queue {
+    // Takes note of a lack of memory.
+    fn judge<R>(&mut self, result: Result<R, Lacking>) -> Option<R> {
+        self.is_broken |= result.is_err();
+        result.ok()
+    }
+
+    fn add(&mut self, segment: Segment) {
+        let room = self.segments.try_reserve(1).map_err(|_| Lacking);
+        if self.judge(room).is_some() {
+            self.segments.push_back(segment);
+        }
+    }
+
     fn put(&mut self, data: Data, span: Range<usize>) {
         self.end_span();
         self.size += span.len();
-        self.segments.push_back(Segment::new(data, span));
+        self.add(Segment::new(data, span));
     }
 
     fn end_span(&mut self) {
         let span = mem::take(&mut self.span);
         if !span.is_empty() {
-            self.segments.push_back(Segment::new(Data::Log, span));
+            self.add(Segment::new(Data::Log, span));
         }
     }
 
@@ -183,25 +68,30 @@ impl Queue {
         self.span.end = span.end;
     }
 
-    /// Lets `write` append bytes to a buffer of the queue's own.
-    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Lets `write` append at most so many bytes to a buffer of the queue's own.
+    pub fn write(&mut self, most: usize, write: impl FnOnce(&mut Vec<u8>)) {
         self.end_span();
         if let Some((bytes, end)) = self.segments.back_mut().and_then(Segment::growing) {
-            write(bytes);
-            self.size += bytes.len() - *end;
-            *end = bytes.len();
-            return;
+            if bytes.try_reserve(most).is_ok() {
+                write(bytes);
+                self.size += bytes.len() - *end;
+                *end = bytes.len();
+                return;
+            }
         }
         let mut bytes = Vec::new();
-        write(&mut bytes);
-        let span = 0..bytes.len();
-        self.put(Data::Bytes(Rc::new(bytes)), span);
+        let room = memory::reserve(&mut bytes, most);
+        if self.judge(room).is_some() {
+            write(&mut bytes);
+            let span = 0..bytes.len();
+            self.put(Data::Bytes(Rc::new(bytes)), span);
+        }
     }
 
     /// Appends frames that other connections send as well.
     pub fn share(&mut self, bytes: &Rc<Vec<u8>>) {
         if bytes.len() < MIN_SHARED_BYTES {
-            self.write(|target| target.extend_from_slice(bytes));
+            self.write(bytes.len(), |target| target.extend_from_slice(bytes));
         } else {
             self.put(Data::Bytes(Rc::clone(bytes)), 0..bytes.len());
         }
@@ -221,30 +111,33 @@ impl Queue {
         }
     }
 
-    /// Offers a socket the bytes from the front, in one call. Returns how many bytes that were, and how many it took.
-    pub fn offer(&self, fd: &OwnedFd, log: &[u8]) -> (usize, Result<usize, Errno>) {
+    /// Offers a socket the bytes from the front, in one call. Returns how many it took.
+    pub fn offer(&self, fd: &OwnedFd, log: &[u8]) -> Result<usize, Errno> {
         let last = &log[self.span.clone()];
         if self.segments.is_empty() {
-            return (last.len(), send(fd, last, FLAGS));
+            return send(fd, last, FLAGS);
         }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut count = 0;
-        let mut size = 0;
         let parts = self.segments.iter().flat_map(|segment| segment.parts(log)).chain([last]);
         for (slot, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
             *slot = IoSlice::new(part);
             count += 1;
-            size += part.len();
         }
-        (size, sendmsg(fd, &slices[..count], &mut SendAncillaryBuffer::new(&mut []), FLAGS))
+        sendmsg(fd, &slices[..count], &mut SendAncillaryBuffer::new(&mut []), FLAGS)
     }
 
     /// Removes bytes from the front that have been sent.
     pub fn advance(&mut self, mut count: usize) {
+        self.took = true;
         self.size -= count;
         if self.size == 0 {
-            // A connection with nothing to send owns no buffer.
-            *self = Queue::default();
+            // A connection with nothing to send owns no buffer. Most have had none to give up.
+            self.span = 0..0;
+            self.is_broken = false;
+            if self.segments.capacity() > 0 {
+                self.segments = VecDeque::new();
+            }
             return;
         }
         self.end_span();
@@ -264,8 +157,12 @@ impl Queue {
         self.end_span();
         for segment in &mut self.segments {
             if matches!(segment.data, Data::Log) {
-                segment.leave_log(log, copies);
+                self.is_broken |= segment.leave_log(log, copies).is_err();
             }
+        }
+        if self.is_broken {
+            // What refers to the log has nothing to refer to.
+            self.segments.clear();
         }
         self.trim();
     }
@@ -280,18 +177,23 @@ impl Queue {
     }
 
     /// Drops messages of which nothing has been sent, the oldest first, until `enough` bytes are dropped; control
-    /// frames, fragments and raw bytes stay. Returns the bytes dropped.
-    pub fn drop_messages(&mut self, log: &[u8], enough: usize) -> usize {
+    /// frames, fragments and raw bytes stay. Returns the bytes dropped, and how many messages.
+    pub fn drop_messages(&mut self, log: &[u8], enough: usize) -> (usize, usize) {
         self.end_span();
         let mut dropped = 0;
+        let mut messages = 0;
         for segment in &mut self.segments {
             if dropped < enough && !segment.is_fixed {
-                dropped += segment.drop_messages(log, enough - dropped);
+                let result = segment.drop_messages(log, enough - dropped);
+                self.is_broken |= result.is_err();
+                let (bytes, count) = result.unwrap_or_default();
+                dropped += bytes;
+                messages += count;
             }
         }
         self.segments.retain(|segment| segment.start < segment.end);
         self.size -= dropped;
-        dropped
+        (dropped, messages)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::mem;
 
+use crate::batch::{Batch, Payload, BATCH_BYTES, BATCH_MESSAGES, LARGE_BYTES};
 use crate::budget::Budget;
 use crate::deflate::Inflater;
 use crate::frame::{self, Begun, Header, Rules};
+use crate::memory::Lacking;
 use crate::payload;
 use crate::protocol::{Breach, CLOSE, COMPRESSED, FINAL, NOT_UTF8, TEXT};
 
-const BATCH_MESSAGES: usize = 256;
-const BATCH_BYTES: usize = 1 << 20;
 /// What a fragment, and a byte that is inflated, count of that: both are work that the messages do not show.
 const FRAGMENT_BYTES: usize = BATCH_BYTES / BATCH_MESSAGES;
 const INFLATED_WEIGHT: usize = 16;
@@ -19,53 +19,6 @@ const BUFFER_BYTES: u64 = 128;
 const PROGRESS_BYTES: usize = 1 << 16;
 /// How much is unmasked and kept at a time: as much as the processor's nearest cache holds.
 const BLOCK_BYTES: usize = 1 << 13;
-/// From what size on buffers are kept for the next messages, up to what size, and how many.
-const LARGE_BYTES: usize = 1 << 14;
-const SPARE_BYTES: usize = 1 << 21;
-const SPARE_BUFFERS: usize = 4;
-
-/// Where the payload of a message is.
-pub enum Payload {
-    /// In the bytes that were fed: from where, how many.
-    Here(usize, usize),
-    /// In a buffer of its own.
-    Owned(Vec<u8>),
-}
-
-/// The messages of one call.
-#[derive(Default)]
-pub struct Batch {
-    /// Pairs of opcode and payload in the order of the wire; the last may be a close code and what the peer did wrong.
-    pub items: Vec<(u16, Payload)>,
-    bytes: usize,
-    spare: Vec<Vec<u8>>,
-}
-
-impl Batch {
-    /// Removes the messages; large buffers are kept for the next ones.
-    pub fn clear(&mut self) {
-        self.bytes = 0;
-        for (_, payload) in self.items.drain(..) {
-            let Payload::Owned(mut buffer) = payload else { continue };
-            if (LARGE_BYTES..=SPARE_BYTES).contains(&buffer.capacity()) {
-                buffer.clear();
-                self.spare.push(buffer);
-                self.spare.sort_unstable_by_key(Vec::capacity);
-                self.spare.drain(..self.spare.len().saturating_sub(SPARE_BUFFERS));
-            }
-        }
-    }
-
-    fn put(&mut self, opcode: u8, payload: Payload, size: usize) {
-        self.bytes += size;
-        self.items.push((opcode.into(), payload));
-    }
-
-    /// Tells whether a connection has had its share of a turn.
-    pub fn is_full(&self) -> bool {
-        self.items.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
-    }
-}
 
 #[derive(Default)]
 struct Message {
@@ -103,7 +56,7 @@ impl Message {
     }
 
     // Keeps a piece of payload that is not compressed.
-    fn keep(&mut self, piece: &mut [u8], batch: &mut Batch, budget: &Budget) {
+    fn keep(&mut self, piece: &mut [u8], batch: &mut Batch, budget: &Budget) -> Result<(), Lacking> {
         let have = self.bytes.len();
         if have == 0 && piece.len() >= LARGE_BYTES {
             // A buffer that is there already is charged whole.
@@ -114,12 +67,13 @@ impl Message {
         if self.bytes.capacity() - have < piece.len() {
             // Never more than has come already, whatever the header declares.
             let most = have.max(piece.len()) as u64;
-            self.bytes.reserve_exact(self.header.length.min(most) as usize);
+            self.bytes.try_reserve_exact(self.header.length.min(most) as usize)?;
         }
         for block in piece.chunks_mut(BLOCK_BYTES) {
             self.header.unmask(block);
             self.bytes.extend_from_slice(block);
         }
+        Ok(())
     }
 
     // Keeps what a piece of payload inflates to. Returns how much of it was taken.
@@ -184,14 +138,17 @@ impl Reader {
             match self.step(bytes, at, batch, budget) {
                 Ok(0) => return (at, false),
                 Ok(size) => at += size,
-                Err(breach) => {
-                    let text = breach.text.into_owned().into_bytes();
-                    batch.items.push((breach.code, Payload::Owned(text)));
-                    self.release(budget);
-                }
+                Err(breach) => self.fail(breach, batch, budget),
             }
         }
         (bytes.len(), false)
+    }
+
+    /// Ends the messages with what is wrong.
+    pub fn fail(&mut self, breach: Breach, batch: &mut Batch, budget: &mut Budget) {
+        let text = breach.text.into_owned().into_bytes();
+        batch.items.push((breach.code, Payload::Owned(text)));
+        self.release(budget);
     }
 
     // Takes one frame, or what has come of it. Returns how many bytes were taken; none where the header needs more.
@@ -247,7 +204,7 @@ impl Reader {
                     self.inflater = None;
                 }
             }
-            _ => message.keep(&mut bytes[..count], batch, budget),
+            _ => message.keep(&mut bytes[..count], batch, budget)?,
         }
         message.check_utf8(have)?;
         let size = message.bytes.len();

@@ -9,7 +9,8 @@ description = {
   detailed = [[
 WebSocket (RFC 6455) servers and clients for Lua 5.1 to 5.5 and LuaJIT, over
 LuaSocket: subprotocols, broadcasts, plain HTTP beside them, one turn at a time
-or under an event loop of your own.]],
+or under an event loop of your own. `require "websocket"` is the API of
+lua-websockets 2.x.]],
   license = "MIT",
   labels = { "websocket", "network", "http" },
 }

@@ -4,17 +4,20 @@
 -- `lua spec/run.lua` runs under the Lua it is started with, as `luarocks test` does. Where build/native has the
 -- accelerator for a Lua, everything runs twice: without it and with it. The environment says more:
 -- `LUAS` interpreters; `ABSENT=skip` one of them may be absent; `SPEC` spec files, only these; `CHECKS` targets of the
--- Makefile to run first; `JOBS` how many runs at a time (2); `NO_NATIVE` why there is no accelerator.
+-- Makefile to run first; `JOBS` how many programs run at a time (two for each processor: most wait as long as they
+-- work); `NO_NATIVE` why there is no accelerator. spec.support.plan says which files run where.
 -- `lua spec/run.lua names` only checks the names in `LUAS` and `SPEC`.
 
 package.path = "./?.lua;" .. package.path
 
 local contract_check = require "spec.support.contract_check"
 local needs = require "spec.support.needs"
+local plan = require "spec.support.plan"
+local queue = require "spec.support.queue"
 local results = require "spec.support.results"
 
 local CONTRACT = "spec/contract.lua"
-local RUN_LIMIT_SECONDS = 900
+local JOB_LIMIT_SECONDS = 900
 -- Whole, for some specs start programs in other folders.
 local NATIVE_PATH = os.getenv("PWD") .. "/build/native/%s/"
 local NATIVE_MARK = " native"
@@ -76,7 +79,7 @@ end
 -- A run that hangs would take its results with it; not every system has a `timeout` that leaves Ctrl-C alone.
 local function limit_prefix()
   local probe = output_of("timeout --foreground 5 echo yes 2>/dev/null")
-  return probe:find("yes") and ("timeout --foreground " .. RUN_LIMIT_SECONDS .. " ") or ""
+  return probe:find("yes") and ("timeout --foreground " .. JOB_LIMIT_SECONDS .. " ") or ""
 end
 
 local function exists(path)
@@ -109,56 +112,62 @@ local function wrong_name(luas, spec_list)
   end
 end
 
-local function check_job(name, no_native)
-  local job = { title = name, command = "${MAKE:-make} -s --no-print-directory " .. quote(name) }
-  if name:find("^rust") and no_native then
-    job.skipped = no_native
-  elseif CHECK_NEEDS[name] and not succeeds(CHECK_NEEDS[name]) then
-    job.skipped = "needs " .. CHECK_NEEDS[name]:gsub("^command %-v ", ""):gsub(" %-%-version$", "")
-  end
-  return job
-end
-
-local function one_job(lua, name, is_native, run)
-  run.count = run.count + 1
-  local tally = run.dir .. "/" .. run.count .. ".results"
-  local specs = {}
-  for _, spec in ipairs(run.spec_list) do specs[#specs + 1] = quote(spec) end
-  local title = is_native and name .. NATIVE_MARK or name
-  local engine = is_native and "WEBSOCKETS_NATIVE=on LUA_CPATH=" .. quote(NATIVE_PATH:format(name) .. "?.so;;")
-    or "WEBSOCKETS_NATIVE=off"
-  local command = ("%s TALLY_FILE=%s TALLY_NAME=%s %s%s %s --output=spec/support/tally.lua %s"):format(engine,
-    quote(tally), quote(title), run.limit, quote(lua), "spec/support/busted_start.lua", table.concat(specs, " "))
-  return { title = title, tally = tally, command = command }
-end
-
-local function add_lua_jobs(jobs, lua, run)
-  local name = name_of(lua)
-  if not name then
-    jobs[#jobs + 1] = { title = "every spec under " .. lua, skipped = why_no_interpreter(lua) }
-    return
-  end
-  run.luas[name] = true
-  jobs[#jobs + 1] = one_job(lua, name, false, run)
-  if not run.no_native and exists(NATIVE_PATH:format(name) .. "websockets_native.so") then
-    run.conditions.native = true
-    jobs[#jobs + 1] = one_job(lua, name, true, run)
-  end
-end
-
-local function start(job, position, run)
-  if job.skipped then return end
-  job.log = run.dir .. "/" .. position .. ".log"
-  job.pipe = assert(io.popen(("{ %s; } >%s 2>&1 </dev/null; echo $?"):format(job.command, quote(job.log)), "r"))
-end
-
 local function fail(run, ...)
   run.sum.failed = run.sum.failed + 1
   say("FAILED: ", ...)
 end
 
+local function skip(run, ...)
+  run.sum.skipped = run.sum.skipped + 1
+  say("skipped: ", ...)
+end
+
+local function add_check(jobs, name, run)
+  if name:find("^rust") and run.no_native then
+    skip(run, name, " (", run.no_native, ")")
+  elseif CHECK_NEEDS[name] and not succeeds(CHECK_NEEDS[name]) then
+    skip(run, name, " (needs ", CHECK_NEEDS[name]:gsub("^command %-v ", ""):gsub(" %-%-version$", ""), ")")
+  else
+    jobs[#jobs + 1] = { title = name, command = "${MAKE:-make} -s --no-print-directory " .. quote(name) }
+  end
+end
+
+local function add_pairs(pairs_here, lua, run)
+  local name = name_of(lua)
+  if not name then
+    skip(run, "every spec under ", lua, " (", why_no_interpreter(lua), ")")
+    return
+  end
+  run.luas[name] = true
+  local function add(is_native)
+    local title = is_native and name .. NATIVE_MARK or name
+    pairs_here[#pairs_here + 1] = { lua = name, command = lua, is_native = is_native, title = title, left = 0,
+      seconds = 0, sum = { passed = 0, failed = 0, skipped = 0 } }
+  end
+  add(false)
+  if not run.no_native and exists(NATIVE_PATH:format(name) .. "websockets_native.so") then
+    run.conditions.native = true
+    add(true)
+  end
+end
+
+local function lua_job(portion, run)
+  local pair, specs = portion.pair, {}
+  run.count, pair.left = run.count + 1, pair.left + 1
+  for _, spec in ipairs(portion.files) do specs[#specs + 1] = quote(spec) end
+  local tally = run.dir .. "/" .. run.count .. ".results"
+  local engine = pair.is_native and "WEBSOCKETS_NATIVE=on LUA_CPATH=" .. quote(NATIVE_PATH:format(pair.lua) .. "?.so;;")
+    or "WEBSOCKETS_NATIVE=off"
+  -- No proxy of the environment: the servers of the specs are on this machine.
+  engine = engine .. " http_proxy= https_proxy= HTTPS_PROXY= all_proxy= ALL_PROXY="
+  local command = ("%s TALLY_FILE=%s TALLY_NAME=%s %s%s %s --output=spec/support/tally.lua %s"):format(engine,
+    quote(tally), quote(pair.title), run.limit, quote(pair.command), "spec/support/busted_start.lua",
+    table.concat(specs, " "))
+  return { pair = pair, title = pair.title, tally = tally, command = command }
+end
+
 local function finish_check(job, run, code)
-  if code == "0" then
+  if code == 0 then
     say(job.title, ": passed")
   else
     io.stdout:write(read(job.log))
@@ -166,11 +175,21 @@ local function finish_check(job, run, code)
   end
 end
 
+local function finish_pair(pair, run)
+  say(pair.title, ": ", pair.sum.passed, " passed, ", pair.sum.failed, " failed, ", pair.sum.skipped, " skipped in ",
+    ("%.0f"):format(pair.seconds), " s")
+  if pair.sum.passed + pair.sum.failed + pair.sum.skipped == 0 and not run.specs then
+    fail(run, pair.title, ": no test ran")
+  end
+end
+
 local function finish_lua(job, run, code)
   io.stdout:write(read(job.log))
-  local found, seconds = results.read(job.tally)
+  local pair, found, seconds = job.pair, results.read(job.tally)
   local sum = results.count(found)
-  for status, count in pairs(sum) do run.sum[status] = run.sum[status] + count end
+  for status, count in pairs(sum) do
+    run.sum[status], pair.sum[status] = run.sum[status] + count, pair.sum[status] + count
+  end
   for _, outcome in ipairs(found) do
     -- The contract asks under which Lua a test passed.
     if outcome.interpreter then outcome.interpreter = outcome.interpreter:gsub(NATIVE_MARK .. "$", "") end
@@ -179,32 +198,29 @@ local function finish_lua(job, run, code)
   if not seconds then
     local last = found[#found] and found[#found].name or "nothing"
     fail(run, job.title, ": the run broke off (exit code ", code, ") after: ", last)
-  elseif code ~= "0" and sum.failed == 0 then
+  elseif code ~= 0 and sum.failed == 0 then
     fail(run, job.title, ": exit code ", code)
-  elseif not found[1] and not run.specs then
-    fail(run, job.title, ": no test ran")
   end
-end
-
-local function skip(run, ...)
-  run.sum.skipped = run.sum.skipped + 1
-  say("skipped: ", ...)
-end
-
-local function finish(job, run)
-  if job.skipped then return skip(run, job.title, " (", job.skipped, ")") end
-  local code = job.pipe:read("*a"):match("%d+") or "none"
-  job.pipe:close()
-  return (job.tally and finish_lua or finish_check)(job, run, code)
+  pair.left, pair.seconds = pair.left - 1, pair.seconds + (seconds or 0)
+  if pair.left == 0 then finish_pair(pair, run) end
 end
 
 local function run_jobs(jobs, run)
-  local at_once = tonumber(os.getenv("JOBS")) or 2
-  for position = 1, #jobs + at_once do
-    if jobs[position] then start(jobs[position], position, run) end
-    local ended = position - at_once + 1
-    if ended >= 1 and jobs[ended] then finish(jobs[ended], run) end
-  end
+  local at_once = tonumber(os.getenv("JOBS")) or 2 * queue.processors()
+  local lost = queue.run(jobs, at_once, run.dir, function(job, code)
+    (job.pair and finish_lua or finish_check)(job, run, code)
+  end)
+  for _, job in ipairs(lost) do fail(run, job.title, ": was not run to its end") end
+end
+
+local function spec_files(spec_list)
+  local places = {}
+  for _, place in ipairs(spec_list) do places[#places + 1] = quote(place) end
+  local list = output_of("find " .. (places[1] and table.concat(places, " ") or "spec") .. " -type f -name "
+    .. quote("*_spec.lua"))
+  local files = words(list)
+  table.sort(files)
+  return files
 end
 
 local function say_skipped(outcomes)
@@ -254,10 +270,13 @@ local function main()
     spec_list = spec_list, specs = spec_list[1] and set(spec_list) or nil,
     outcomes = {}, sum = { passed = 0, failed = 0, skipped = 0 },
   }
-  local jobs = {}
-  for _, name in ipairs(words(os.getenv("CHECKS"))) do jobs[#jobs + 1] = check_job(name, run.no_native) end
-  for _, lua in ipairs(luas) do add_lua_jobs(jobs, lua, run) end
-  if run.no_native then jobs[#jobs + 1] = { title = "every spec with the accelerator", skipped = run.no_native } end
+  local jobs, pairs_here = {}, {}
+  for _, name in ipairs(words(os.getenv("CHECKS"))) do add_check(jobs, name, run) end
+  for _, lua in ipairs(luas) do add_pairs(pairs_here, lua, run) end
+  for _, portion in ipairs(plan.portions(pairs_here, spec_files(spec_list), not run.specs)) do
+    jobs[#jobs + 1] = lua_job(portion, run)
+  end
+  if run.no_native then skip(run, "every spec with the accelerator (", run.no_native, ")") end
   run_jobs(jobs, run)
   os.execute("rm -rf " .. quote(run.dir))
   -- Some spec files have tests under one Lua or one engine alone.

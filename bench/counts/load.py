@@ -69,9 +69,9 @@ def echo(port, in_flight=1):
     return run
 
 
-def fan_out(port):
+def fan_out(port, subprotocol="fanout"):
     """Gives a function that has so many messages delivered; each that is published goes to all connections."""
-    connections = [Connection(port, "fanout") for _ in range(FANOUT)]
+    connections = [Connection(port, subprotocol) for _ in range(FANOUT)]
 
     def run(count):
         for number in range(count // FANOUT):

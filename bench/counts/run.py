@@ -174,6 +174,8 @@ ROWS = [
     ("instructions", "instructions a message, 16 in flight", NATIVE, 0, lambda v: instructions(v, echo, 8000, 16)),
     ("instructions", "instructions a delivery, fan-out to %d" % FANOUT, NATIVE, 0,
      lambda v: instructions(v, fan_out, 50 * FANOUT)),
+    ("instructions", "instructions a delivery, topic of %d" % FANOUT, NATIVE, 0,
+     lambda v: instructions(v, fan_out, 50 * FANOUT, "topic")),
     ("calls", "system calls a message, 1 in flight", NATIVE, 2, system_calls),
     ("calls", "system calls a message, 1 in flight", PURE, 2, system_calls),
     ("memory", "bytes of garbage a message", NATIVE, 2, lambda v: asked(v, "allocated", "run")),

@@ -3,7 +3,8 @@
 --
 -- `server.lua run|service [codes]`: serves by `context:run()` or by one `context:service(-1)` after the other; `codes`
 -- has it count Lua's byte codes. Prints its port. Connections without a subprotocol and those of `fanout` are served as
--- by `bench/servers/ours.lua`. A message of a `control` connection names a number and gets it.
+-- by `bench/servers/ours.lua`; one of a `topic` connection goes to all of these as a message of a topic. A message of a
+-- `control` connection names a number and gets it.
 local websockets = require("websockets")
 
 local is_counting, codes, is_stopped = arg[2] == "codes", 0, false
@@ -45,6 +46,10 @@ local function publish(ws, data)
   ws:broadcast(data)
 end
 
+local function publish_to_topic(ws, data)
+  ws.context:publish("topic", data)
+end
+
 local function control(ws, data)
   ws:write(("%d"):format(numbers[data]()))
 end
@@ -59,6 +64,10 @@ context = websockets.context({
   default = function(ws) ws:on_receive(answer) end,
   protocols = {
     fanout = function(ws) ws:on_receive(publish) end,
+    topic = function(ws)
+      ws:subscribe("topic")
+      ws:on_receive(publish_to_topic)
+    end,
     control = function(ws) ws:on_receive(control) end,
   },
 })

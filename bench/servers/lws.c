@@ -1,11 +1,12 @@
-/* The benchmark's server on libwebsockets: `lws --port N`; LWS_LOOP=libuv takes that loop instead of poll. */
+/* The benchmark's server on libwebsockets: `lws --port N`; LWS_LOOP=libuv takes that loop instead of poll.
+ * BENCH_TLS is the folder of certificate and key. */
 #include <libwebsockets.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERVICE_BUFFER_BYTES = 65536, LOG_MESSAGES = 64 };
+enum { SERVICE_BUFFER_BYTES = 65536, LOG_MESSAGES = 64, PATH_BYTES = 4096 };
 
 /* A payload with the room in front that lws_write needs. */
 struct message {
@@ -128,6 +129,17 @@ static void end(int signal_number) {
   ended = 1;
 }
 
+/* Has the server speak TLS with the files of a folder. */
+static void secure(struct lws_context_creation_info *info, const char *folder) {
+  static char certificate[PATH_BYTES], key[PATH_BYTES];
+
+  snprintf(certificate, sizeof certificate, "%s/cert.pem", folder);
+  snprintf(key, sizeof key, "%s/key.pem", folder);
+  info->ssl_cert_filepath = certificate;
+  info->ssl_private_key_filepath = key;
+  info->options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+}
+
 int main(int count, char **words) {
   static const struct lws_protocols protocols[] = {
     { "echo", echo, sizeof(struct session), SERVICE_BUFFER_BYTES, 0, NULL, 0 },
@@ -136,7 +148,7 @@ int main(int count, char **words) {
   };
   struct lws_context_creation_info info = { 0 };
   struct lws_context *context;
-  const char *loop = getenv("LWS_LOOP");
+  const char *loop = getenv("LWS_LOOP"), *folder = getenv("BENCH_TLS");
   int libuv = loop && !strcmp(loop, "libuv");
 
   info.port = count == 3 ? atoi(words[2]) : CONTEXT_PORT_NO_LISTEN_SERVER;
@@ -144,6 +156,8 @@ int main(int count, char **words) {
   info.protocols = protocols;
   info.pt_serv_buf_size = SERVICE_BUFFER_BYTES;
   info.options = libuv ? LWS_SERVER_OPTION_LIBUV : 0;
+  if (folder)
+    secure(&info, folder);
   lws_set_log_level(LLL_ERR, NULL);
   context = lws_create_context(&info);
   if (!context)

@@ -2,6 +2,7 @@
 
 import sys
 
+import secure
 import uvloop
 from picows import WSListener, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
@@ -34,7 +35,7 @@ def choose(request):
 
 
 async def main():
-    server = await ws_create_server(choose, "127.0.0.1", int(sys.argv[2]), backlog=4096)
+    server = await ws_create_server(choose, "127.0.0.1", int(sys.argv[2]), backlog=4096, ssl=secure.context())
     await server.serve_forever()
 
 

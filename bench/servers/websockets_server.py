@@ -3,6 +3,7 @@
 import logging
 import sys
 
+import secure
 import uvloop
 from websockets.asyncio.server import broadcast, serve
 from websockets.exceptions import ConnectionClosed
@@ -32,6 +33,7 @@ async def main():
     options = {
         "compression": None,
         "ping_interval": None,
+        "ssl": secure.context(),
         "max_size": 4 * 1024 * 1024,
         "select_subprotocol": lambda _, offered: "fanout" if "fanout" in offered else None,
     }

@@ -2,10 +2,12 @@
 
 pub mod args;
 pub mod frame;
+pub mod link;
 pub mod load;
 pub mod net;
 pub mod process;
 pub mod reader;
+pub mod tls;
 pub mod window;
 
 /// The sample key of RFC 6455, section 1.3: every handshake here uses it.

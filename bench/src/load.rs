@@ -1,15 +1,16 @@
 //! The loads: echo, fan-out and handshakes.
 
 use crate::frame::Frames;
+use crate::link::Link;
 use crate::net::{self, Poll};
 use crate::reader::Reader;
 use crate::window::{Measured, Plan, Window};
-use crate::{Result, RECEIVE_BYTES};
+use crate::{tls, Result, RECEIVE_BYTES};
 use rustix::fd::OwnedFd;
 
 /// One connection of the load.
 struct Peer {
-    fd: OwnedFd,
+    link: Link,
     reader: Reader,
     /// Messages that it may send beyond those of the current run.
     credit: usize,
@@ -22,13 +23,14 @@ struct Peer {
 impl Peer {
     /// Sends all that its credit allows and the socket takes; messages due together leave in one call.
     fn pump(&mut self, id: usize, frames: &mut Frames, in_flight: usize) -> Result<()> {
+        self.link.flush()?;
         while self.run > 0 || self.credit > 0 {
             if self.run == 0 {
                 self.run = self.credit.min(in_flight);
                 self.credit -= self.run;
             }
             let bytes = frames.stamped(id, self.first, self.run);
-            self.offset += net::send(&self.fd, &bytes[self.offset..])?;
+            self.offset += self.link.send(&bytes[self.offset..])?;
             if self.offset < bytes.len() {
                 return Ok(());
             }
@@ -41,12 +43,12 @@ impl Peer {
     /// Receives what is there and gives the number of messages that it completed.
     fn drain(&mut self, buffer: &mut [u8], frames: &Frames, sender: Option<usize>) -> Result<usize> {
         let before = self.reader.messages;
-        while let Some(count) = net::receive(&self.fd, buffer)? {
+        while let Some(count) = self.link.receive(buffer)? {
             if count == 0 {
                 return Err("the server closed a connection".into());
             }
             self.reader.feed(&buffer[..count], frames, sender)?;
-            if count < buffer.len() {
+            if !self.link.may_have_more(count, buffer.len()) {
                 break;
             }
         }
@@ -73,6 +75,8 @@ pub struct Shape {
     pub check_content: bool,
     /// Whether the generator sleeps until something is ready, and so must be woken by the server.
     pub sleep: bool,
+    /// Whether the connections speak TLS.
+    pub tls: bool,
 }
 
 /// Open connections and the messages to send on them.
@@ -93,11 +97,12 @@ impl Load {
     /// One of them cannot be opened.
     pub fn open(port: u16, shape: Shape) -> Result<Self> {
         let poll = Poll::new(shape.sleep)?;
+        let config = shape.tls.then(tls::config).transpose()?;
         let mut peers = Vec::with_capacity(shape.connections);
         for id in 0..shape.connections {
-            let fd = net::open(port, id, shape.fanout)?;
-            poll.add(&fd, id)?;
-            peers.push(Peer { fd, reader: Reader::default(), credit: 0, first: 0, run: 0, offset: 0 });
+            let link = Link::open(port, id, shape.fanout, config.as_ref())?;
+            poll.add(&link, id)?;
+            peers.push(Peer { link, reader: Reader::default(), credit: 0, first: 0, run: 0, offset: 0 });
         }
         let mut frames = Frames::new(shape.opcode, shape.payload_bytes, shape.in_flight);
         frames.alike = shape.alike;

@@ -174,23 +174,3 @@ pub fn check_response(head: &[u8]) -> Result<()> {
     }
     Err(format!("the handshake was answered with {:?}", text.lines().next().unwrap_or("")))
 }
-
-/// Opens a WebSocket and waits until it is open.
-///
-/// # Errors
-/// It cannot be opened, or the server speaks before it is spoken to.
-pub fn open(port: u16, turn: usize, fanout: bool) -> Result<OwnedFd> {
-    let fd = connect(port, turn)?;
-    net::send(&fd, request(port, fanout).as_bytes(), SendFlags::NOSIGNAL).map_err(failed("send"))?;
-    let mut head = Vec::new();
-    let mut buffer = [0; 2048];
-    while !head.ends_with(b"\r\n\r\n") {
-        let (count, _) = net::recv(&fd, &mut buffer, RecvFlags::empty()).map_err(failed("handshake"))?;
-        if count == 0 {
-            return Err("the server closed the connection during the handshake".into());
-        }
-        head.extend_from_slice(&buffer[..count]);
-    }
-    check_response(&head)?;
-    Ok(fd)
-}

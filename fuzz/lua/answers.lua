@@ -2,6 +2,7 @@
 -- @module fuzz.lua.answers
 -- @rfc 6455 4.1
 
+local answers = require "websockets.http.answer"
 local choices = require "fuzz.lua.choices"
 local client_handshake = require "websockets.protocol.client_handshake"
 local compression = require "websockets.protocol.compression"
@@ -9,7 +10,7 @@ local extension = require "websockets.protocol.extension"
 local head_reader = require "websockets.http.head"
 
 local LIMITS = { max_header_bytes = 2000, max_header_lines = 16, max_request_line_bytes = 500 }
-local WORDS = { handshake = true, status = true }
+local SWITCHING_PROTOCOLS = 101
 local ACCEPT_KEY = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 local PROTOCOLS = { "chat", "superchat" }
 
@@ -53,10 +54,14 @@ local function judge(pieces, settings, protocols)
   if head == nil then return "unfinished" end
   if not head then return "handshake" end
   assert(head:sub(-4) == "\r\n\r\n")
-  local answer, why, word = client_handshake.check(head, ACCEPT_KEY, protocols)
-  if not answer then
-    assert(type(why) == "string" and WORDS[word] and not why:find("[^\32-\126]"), why)
-    return word
+  local answer = answers.read(head)
+  if not answer then return "handshake" end
+  assert(not answer.text:find("[^\32-\126]"), answer.text)
+  if answer.status ~= SWITCHING_PROTOCOLS then return "status" end
+  local is_good, why = client_handshake.check(answer, ACCEPT_KEY, protocols)
+  if not is_good then
+    assert(type(why) == "string" and not why:find("[^\32-\126]"), why)
+    return "handshake"
   end
   assert(head:find("^HTTP/1%.[1-9] 101") and head:find(ACCEPT_KEY, 1, true))
   local value = answer.headers["sec-websocket-extensions"]

@@ -5,12 +5,16 @@
 
 #![allow(dead_code)]
 
+#[path = "../../native/batch.rs"]
+mod batch;
 #[path = "../../native/budget.rs"]
 mod budget;
 #[path = "../../native/deflate.rs"]
 mod deflate;
 #[path = "../../native/frame.rs"]
 mod frame;
+#[path = "../../native/memory.rs"]
+mod memory;
 #[path = "../../native/payload.rs"]
 mod payload;
 #[path = "../../native/protocol.rs"]
@@ -19,6 +23,8 @@ mod protocol;
 mod queue;
 #[path = "../../native/reader.rs"]
 mod reader;
+#[path = "../../native/segment.rs"]
+mod segment;
 
 pub mod choices;
 #[cfg(feature = "lua")]

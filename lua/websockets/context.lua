@@ -1,24 +1,20 @@
 --- A context: sockets, connections and timers that are served together, and the methods that users call on it.
 -- @classmod websockets.context
-local agenda = require("websockets.connection.agenda")
-local capacity = require("websockets.server.capacity")
-local clock = require("websockets.connection.clock")
+local attachment = require("websockets.attachment")
 local compression = require("websockets.options.compression")
-local delivery = require("websockets.turn.delivery")
-local engine = require("websockets.engine.loader")
 local entry = require("websockets.turn.entry")
+local creation = require("websockets.creation")
 local errors = require("websockets.errors")
-local group = require("websockets.connection.group")
+local intake = require("websockets.server.intake")
 local listener = require("websockets.server.listener")
-local luasocket = require("websockets.transport.luasocket")
+local load = require("websockets.loading").load
+local metrics = require("websockets.metrics")
+local operations = require("websockets.operations")
 local options = require("websockets.options.context")
 local outside = require("websockets.turn.outside")
 local privileges = require("websockets.server.privileges")
-local relief = require("websockets.turn.relief")
-local request = require("websockets.request")
-local routes = require("websockets.options.routes")
-local timers = require("websockets.connection.timers")
-local unfinished = require("websockets.connection.unfinished")
+local timer = require("websockets.timer")
+local topics = require("websockets.topics")
 local websocket = require("websockets.websocket")
 
 local context = {}
@@ -36,61 +32,24 @@ local function check_object(self, name)
   errors.check_object(self, "agenda", "context:" .. name, 4)
 end
 
--- What carries bytes: the accelerator where it is, else LuaSocket.
-local function add_sockets(self, settings)
-  local is_native = self.engine.name == "native"
-  self.wire_class = require(is_native and "websockets.wire.native" or "websockets.wire.stream")
-  self.hub = self.wire_class.hub(settings)
-  -- Here, because looking it up as a method of the wire costs each message more.
-  self.write_fast = self.wire_class.write
-  self.budget = self.wire_class.budget(self.hub, settings.max_unfinished_total_bytes)
-  local poller = require(is_native and "websockets.poller.native" or "websockets.poller.select")
-  self.poller = poller.new(self.hub, self.owners)
-end
-
-local function choose_engine(settings)
-  local chosen = engine.choose()
-  return settings.compression and engine.that_compresses(chosen) or chosen
-end
-
-local function new_state(settings)
-  local self = {
-    settings = settings, engine = choose_engine(settings), ws_class = websocket, request_of = request.of,
-    -- Connections and listener by descriptor.
-    owners = {}, connection_count = 0, groups = {}, anonymous = false,
-    timers = timers.new(), half_open = false, capacity = capacity.new(),
-    -- What a turn works on.
-    agenda = agenda.new(settings), delivery = delivery.new(), relief = relief.new(), outside = outside.new(),
-    readable = {}, writable = {}, reports = {}, turn = 0, busy = false, loss_logged_at = -math.huge,
-    destroyed = false, destroying = false, stopping = false,
-  }
-  self.half_open = self.timers:lane("handshake", settings.handshake_timeout)
-  self.unfinished = unfinished.new(self.timers, settings.message_timeout)
-  self.clock = clock.new(self.engine.now)
-  self.now = self.clock()
-  add_sockets(self, settings)
-  self.anonymous = group.new(self)
-  for name in pairs(routes.subprotocols(settings)) do self.groups[name] = group.new(self, name) end
-  return self
-end
-
+-- False where the system has no memory to watch the listener.
 local function announce(self)
-  if self.listener then
-    self.listener:watch(true)
-    self.owners[self.listener.fd] = self.listener
-  end
-  if self.settings.on_add_fd then outside.announce_side(self) end
+  if self.listener and not self.listener:begin() then return false end
+  if self.hooks.on_add_fd then outside.announce_side(self) end
+  if self.settings.backplane then load("websockets.pubsub.pubsub").of(self) end
 end
 
 --- Makes a context. Called as `websockets.context`.
 -- @tparam table given options by name
 -- @tparam integer level of the caller, as for `error`
+-- @tparam[opt=websocket] table class of its connections
+-- @tparam[opt] table library see `websockets.transport.sockets`
 -- @treturn context
 -- @raise for a wrong or unknown option; `websocket could not create context: ` and the reason
-function context.new(given, level)
+function context.new(given, level, class, library)
   if type(given) ~= "table" then errors.argument(1, "context", "table", given, level + 1) end
   local settings = options.read(given, level + 1)
-  local self = setmetatable(new_state(settings), context)
+  local self = setmetatable(creation.state(settings, class or websocket, level, library), context)
   settings.compression = compression.settle(settings.compression, settings, self.engine, level + 1)
   local opened, why = listener.open(self)
   if opened == false then error("websocket could not create context: " .. why, level) end
@@ -106,7 +65,9 @@ function context.new(given, level)
     self:destroy()
     error(err, 0)
   end
-  return self
+  if err ~= false then return self end
+  self:destroy()
+  error("websocket could not create context: the system cannot watch the listener", level)
 end
 
 --- Waits for the sockets and serves those that are ready.
@@ -121,7 +82,7 @@ function context:service(ms)
   end
   check(self)
   if type(ms) ~= "number" or ms ~= ms then errors.argument(1, "service", "milliseconds", ms) end
-  entry.service(self, ms >= 0 and ms / 1000 or nil)
+  self:enter(ms >= 0 and ms / 1000 or nil)
   return 0
 end
 
@@ -137,7 +98,7 @@ function context:service_fd(fd)
   return 0
 end
 
---- Serves until `stop` is called or the context is destroyed.
+--- Serves until `stop` is called, the context is destroyed, or nothing is left: no listener, connection or timer.
 -- @treturn nil
 -- @raise as `service`
 function context:run()
@@ -173,7 +134,7 @@ function context:get_fd()
 end
 
 --- Names the port that is listened on.
--- @treturn ?integer nil without a listener
+-- @treturn ?integer nil without a listener, or with a unix socket
 function context:get_port()
   check_object(self, "get_port")
   check(self)
@@ -203,49 +164,41 @@ local function refuse()
 end
 
 --- Opens a connection to a server. It returns at once: `ws:on_open` is called, or `ws:on_closed` (1006, the message,
--- false, why). Only without the accelerator, to resolve a host name other than localhost, does it wait, as long as the
--- system does.
--- @tparam string url `ws://host:port/path?query`
--- @tparam[opt] table given `protocols` (list), `headers`, `origin`, `timeout` (seconds until it is open), and limits
--- and times of this connection by the names that `websockets.context` knows
+-- false, why). Only over LuaSocket without the accelerator, to resolve a host name other than localhost, does it wait,
+-- as long as the system does.
+-- @tparam string url `ws://host:port/path?query`, `wss://…` or `ws+unix:/path/to/socket:/path`
+-- @tparam[opt] table given `protocols` (list), `headers`, `origin`, `host`, `timeout` (seconds until it is open),
+-- `tls`, `proxy` (URL, or false for none), `max_redirects`, `reconnect`, and limits and times of this connection by the
+-- names that `websockets.context` knows; docs/client.md lists them
 -- @treturn[1] table ws
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string `limit`: no descriptor can be had, or no thread to look a name up; `destroyed`: the context is
--- being destroyed
+-- @treturn[2] string `limit`: no descriptor can be had, or no thread to look a name up; `proxy`: the environment names
+-- a proxy that cannot be used; `tls`: no LuaSec, no authority, or a file of `tls`; `destroyed`: the context is going
 -- @raise for a wrong URL, a wrong or unknown option
 -- @rfc 6455 4.1
 function context:connect(url, given)
   check_object(self, "connect")
   check(self)
   -- Loaded when it is used: each collection passes over all that is there.
-  local place, settings = require("websockets.options.connect").arguments(self, url, given, 3)
+  local place, settings = load("websockets.options.connect").arguments(self, url, given, 3)
   if self.destroying then return refuse() end
   entry.begin(self)
-  return require("websockets.client.dial").connect(self, place, settings)
+  return entry.follow_plans(self, load("websockets.client.dial").connect(self, place, settings))
 end
 
-local function take(self, socket, bytes)
-  local ws, why, code = listener.take(self, socket)
-  if not ws then return ws, why, code end
-  if bytes ~= "" then ws.phase:feed(ws, bytes) end
-  -- What LuaSocket has read ahead shows in no descriptor.
-  self.agenda:again(ws)
-  return ws
-end
+-- What they do is told in `websockets.timer`, `websockets.attachment`, `websockets.topics`, `websockets.operations` and
+-- `websockets.metrics`.
+context.after, context.every = timer.after, timer.every
+context.attach, context.selectable = attachment.attach, attachment.selectable
+context.publish, context.subscribers, context.dropped = topics.publish, topics.subscribers, topics.dropped
+context.presence = topics.presence
+context.connections, context.drain = operations.connections, operations.drain
+context.metrics = metrics.read
 
-local function is_client(socket)
-  local kind = type(socket)
-  if kind ~= "userdata" and kind ~= "table" then return false end
-  for _, name in ipairs({ "receive", "send", "getfd" }) do
-    if type(socket[name]) ~= "function" then return false end
-  end
-  -- LuaSocket's listening sockets have all methods too; this one refuses to work on them, and disturbs nothing.
-  return not socket.getstats or (pcall(socket.getstats, socket))
-end
-
---- Takes a connection that another LuaSocket server has accepted.
--- @tparam userdata socket connected LuaSocket object; belongs to the context from now on
+--- Takes a connection that another server has accepted.
+-- @tparam userdata socket connected LuaSocket object, or LuaSec connection, whether its TLS handshake is done or not;
+-- belongs to the context from now on
 -- @tparam[opt=""] string bytes what has been read from it already
 -- @treturn[1] table ws
 -- @treturn[2] nil
@@ -254,14 +207,24 @@ end
 function context:adopt(socket, bytes)
   check_object(self, "adopt")
   check(self)
-  if not is_client(socket) then
-    errors.argument(1, "adopt", "connected LuaSocket object", socket)
-  end
-  if bytes ~= nil and type(bytes) ~= "string" then errors.argument(2, "adopt", "string", bytes) end
+  intake.check(self, socket, bytes, 3)
   if self.destroying then return refuse() end
-  local fd = socket:getfd()
-  if fd < 0 or self.owners[fd] then errors.argument(1, "adopt", "open socket that is not served yet", socket) end
-  return entry.within(self, take, self, socket, bytes or "")
+  return entry.within(self, intake.adopt, self, socket, bytes or "")
+end
+
+--- Loads the certificates of a listener with TLS anew, from the files that its options name. New connections get them,
+-- those that are there go on; where that fails nothing changes.
+-- @treturn[1] boolean true
+-- @treturn[2] nil
+-- @treturn[2] string message: which file it is and what is wrong
+-- @treturn[2] string `tls`; `destroyed`: the context is being destroyed
+-- @raise where the context has no listener with TLS
+function context:reload_tls()
+  check_object(self, "reload_tls")
+  check(self)
+  if self.destroying then return refuse() end
+  if not (self.listener and self.listener.certificates) then error("this context has no listener with TLS", 2) end
+  return self.listener:reload_tls()
 end
 
 --- Names this host.
@@ -270,7 +233,7 @@ function context:canonical_hostname()
   check_object(self, "canonical_hostname")
   check(self)
   if self.settings.options >= SKIP_HOSTNAME then return "unknown" end
-  return luasocket.library().dns.gethostname() or "unknown"
+  return self.sockets.hostname() or "unknown"
 end
 
 --- Ends all connections with close code 1001 and everything else; inside a callback at the end of the turn.

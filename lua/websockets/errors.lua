@@ -4,31 +4,59 @@ local errors = {}
 
 --- Every code word that this library returns or passes to `on_closed`, with its meaning.
 errors.WORDS = {
+  away = "there is no connection at the moment, and what may wait for the next one has no room for this",
+  certificate = "the server's certificate was refused",
   closed = "the connection has ended",
   closing = "the closing handshake has begun; nothing more can be sent",
   destroyed = "the context was destroyed",
   entropy = "the operating system gives no random bytes",
-  error = "a callback raised an error",
+  error = "a callback raised an error, or memory was refused",
   fragment = "a continuation without a fragmented message, or another message inside one",
   full = "the peer does not read fast enough; nothing was queued",
   handshake = "the server's answer to the opening handshake breaks RFC 6455",
   host = "the host name cannot be resolved",
   idle = "no message was sent or received for idle_timeout",
-  limit = "the limit of connections is reached",
+  limit = "a limit is reached, of connections or of topics",
   protocol = "the peer broke a rule of RFC 6455",
+  proxy = "the proxy cannot be reached, refused or failed",
+  redirect = "the server redirects too often, or to where this client does not go",
   refused = "no program listens at the address",
   reset = "the operating system ended the connection",
   slow = "the peer did not read fast enough, so the connection was closed",
   status = "the server answered the opening handshake with another HTTP status than 101",
+  tls = "TLS cannot be had here, its handshake failed, or the peer broke it",
   timeout = "no data or no answer came in time",
   too_big = "a message is larger than a limit",
   type = "this kind of message cannot be sent in this state",
+  unavailable = "the back plane cannot be reached",
   unreachable = "the host cannot be reached",
   utf8 = "a text is not UTF-8",
 }
 
 local LEVEL_OF_CALLER = 3
 local MAX_SHOWN_BYTES = 80
+
+local NAMED = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ['"'] = '\\"', ["\\"] = "\\\\" }
+
+local function escape(bytes)
+  return NAMED[bytes] or bytes:gsub(".", function(one) return ("\\%03d"):format(one:byte()) end)
+end
+
+--- Makes one line of a text, of which a peer or a caller may have written a part: no byte of it ends the line or
+-- controls a terminal.
+-- @tparam string text
+-- @treturn string
+function errors.printable(text)
+  -- U+0080 to U+009F, as UTF-8, control terminals too.
+  return (text:gsub("%c", escape):gsub("\194[\128-\159]", escape))
+end
+
+--- Quotes a text for a message; it can be read back as Lua source.
+-- @tparam string text
+-- @treturn string one line
+function errors.quote(text)
+  return '"' .. errors.printable((text:gsub('["\\]', NAMED))) .. '"'
+end
 
 --- Describes a value for a message that says what to change: a number or string itself, of anything else the type.
 -- @param value
@@ -37,7 +65,7 @@ function errors.describe(value)
   local kind = type(value)
   if kind == "number" or kind == "boolean" then return tostring(value) end
   if kind == "string" then
-    return string.format("%q", #value <= MAX_SHOWN_BYTES and value or value:sub(1, MAX_SHOWN_BYTES - 3) .. "...")
+    return errors.quote(#value <= MAX_SHOWN_BYTES and value or value:sub(1, MAX_SHOWN_BYTES - 3) .. "...")
   end
   return value == nil and "no value" or kind
 end

@@ -34,6 +34,13 @@ local function read_params(ws, path)
   return match and match.params or {}
 end
 
+local function scheme_of(ws)
+  local told = ws.forwarded and ws.forwarded.scheme
+  if told then return told end
+  local transport = ws.wire.transport
+  return transport and transport.facts and "https" or "http"
+end
+
 local function build(ws, head)
   local parsed = http.parse(head, true)
   local path, query = uri.split(parsed.uri)
@@ -41,7 +48,8 @@ local function build(ws, head)
   return setmetatable({
     method = parsed.method, uri = parsed.uri, path = path, query = first, query_list = list,
     headers = parsed.headers, fields = parsed.fields, cookies = read_cookies(parsed.headers.cookie),
-    params = read_params(ws, path), ip = connection.peer(ws), [CONNECTION] = ws,
+    params = read_params(ws, path), ip = connection.client(ws), scheme = scheme_of(ws),
+    host = ws.forwarded and ws.forwarded.host or parsed.headers.host, [CONNECTION] = ws,
   }, request)
 end
 
@@ -67,6 +75,14 @@ end
 function request:basic_credentials()
   errors.check_object(self, CONNECTION, "request:basic_credentials")
   return credentials.basic(self.headers.authorization, self[CONNECTION].context.engine.unbase64)
+end
+
+--- Reads the token of the Bearer scheme.
+-- @treturn ?string token; nil if the request has none, or a malformed one
+-- @rfc 6750 2.1
+function request:bearer_token()
+  errors.check_object(self, CONNECTION, "request:bearer_token")
+  return credentials.bearer(self.headers.authorization)
 end
 
 local function decide(self, work, ...)

@@ -1,6 +1,5 @@
 --- One connection: the methods of `ws`.
 -- @classmod websockets.websocket
-local close_codes = require("websockets.engine.close")
 local connection = require("websockets.connection.connection")
 local entry = require("websockets.turn.entry")
 local errors = require("websockets.errors")
@@ -8,10 +7,14 @@ local fields = require("websockets.http.fields")
 local files = require("websockets.server.files")
 local kinds = require("websockets.protocol.kinds")
 local lifecycle = require("websockets.connection.lifecycle")
+local load = require("websockets.loading").load
 local outbox = require("websockets.connection.outbox")
+local set_handler = require("websockets.waiting.receiver").set_handler
 local request = require("websockets.request")
 local response = require("websockets.server.response")
-local session = require("websockets.protocol.session")
+local topics = require("websockets.topics")
+local waiting = require("websockets.waiting.methods")
+local writing = require("websockets.writing")
 
 local websocket = {}
 websocket.__index = websocket
@@ -19,6 +22,8 @@ websocket.__index = websocket
 -- What a connection has until something else is set.
 websocket.broadcast_mode = 1
 websocket.blocked, websocket.fragment, websocket.held, websocket.idle_slot = false, false, false, false
+websocket.answer, websocket.comeback, websocket.forwarded, websocket.hears_on = false, false, false, false
+websocket.receiver = false
 
 local TEXT, BINARY, OPCODES = kinds.TEXT, kinds.BINARY, kinds.OPCODES
 local MAX_CONTROL_BYTES = 125
@@ -35,67 +40,25 @@ local function bytes_argument(self, name, value)
   errors.argument(1, name, "string or number", value, 4)
 end
 
-local function function_argument(self, name, value)
-  if type(value) == "function" then return value end
-  errors.check_object(self, "state", "websocket:" .. name, 4)
-  errors.argument(1, name, "function", value, 4)
-end
-
-local function check_close(ws, code, reason, name, level)
-  if not close_codes.may_send(code) then
-    errors.argument(1, name, "close code 1000-1003, 1007-1014 or 3000-4999", code, level)
-  end
-  local fault = reason ~= nil and session.reason_fault(reason, ws.context.engine.valid_utf8)
-  -- A close frame that `write` is given is one argument.
-  local position = name == "close" and 2 or 1
-  if fault then errors.argument(position, name, "close reason of at most 123 bytes of UTF-8", nil, level, fault) end
-end
-
-local function write_close(ws, payload)
-  if ws.state ~= "open" then return outbox.refuse(ws) end
-  local code, reason
-  if payload ~= "" then
-    code, reason = session.read_close(payload)
-    -- One byte is no code.
-    check_close(ws, code or payload:byte(), reason, "write", 6)
-  end
-  lifecycle.close(ws, code, reason)
-  return 0
-end
-
--- Everything but a whole text or binary message.
-local function write_other(ws, data, number)
-  local kind, fin, plain = kinds.split(number)
-  local opcode = OPCODES[kind]
-  if opcode and opcode <= 2 then return outbox.send(ws, opcode, data, fin, plain) end
-  if not fin then return -1, "type" end
-  if kind == kinds.HTTP then return response.respond_raw(ws, data) end
-  local result, why = -1, "type"
-  if kind == kinds.CLOSE then
-    -- No tail call: the level of an error counts this function.
-    result, why = write_close(ws, data)
-  elseif opcode then
-    if #data > MAX_CONTROL_BYTES then
-      errors.argument(1, "write", "at most 125 bytes in a control frame", data, 4, #data .. " bytes")
-    end
-    result, why = outbox.send_control(ws, opcode, data)
-  end
-  return result, why
-end
-
 --- Sends a message. It is queued and leaves at the end of the turn; it never blocks.
 -- @tparam string|number data the payload; text must be UTF-8
 -- @tparam[opt=WRITE_TEXT] integer kind one of the `WRITE_*` numbers; added to it `WRITE_NO_FIN` for a fragment,
 -- `WRITE_NO_COMPRESSION` for a message to be sent as it is
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `closed`, `closing`, `full`, `utf8`, `fragment`, `type`, or `entropy` (no random bytes for a mask)
+-- @treturn[2] string `away` (no connection at the moment, and no room to wait), `closed`, `closing`, `full`, `utf8`,
+-- `fragment`, `type`, or `entropy` (no random bytes for a mask)
 -- @raise for a payload that is no string or number, or a control frame of more than 125 bytes
 -- @rfc 6455 5.4, 5.6
 function websocket:write(data, kind)
   -- Nearly every write is a whole message inside a turn, on a connection with nothing special.
   local wire = self.fast
-  if wire and self.context.write_fast(wire, data, kind) then return 0 end
+  if wire then
+    local context = self.context
+    if context.write_fast(wire, data, kind) then return 0 end
+    local write = context.busy and context.write_other
+    if write and write(wire, data, kind) then return 0 end
+  end
   if type(data) ~= "string" then data = bytes_argument(self, "write", data) end
   if kind ~= nil and type(kind) ~= "number" then errors.argument(2, "write", "WRITE_ number", kind) end
   local result, why
@@ -103,7 +66,7 @@ function websocket:write(data, kind)
   if kind == nil or kind == TEXT or kind == BINARY then
     result, why = outbox.send(self, OPCODES[kind or TEXT], data, true)
   else
-    result, why = write_other(self, data, kind)
+    result, why = writing.other(self, data, kind)
   end
   entry.settle(self.context)
   return result, why
@@ -113,7 +76,7 @@ end
 -- @tparam[opt=""] string data at most 125 bytes
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `closed`, `closing`, `full` or `type`
+-- @treturn[2] string `away`, `closed`, `closing`, `entropy`, `full` or `type`, as for `write`
 -- @raise for more than 125 bytes
 -- @rfc 6455 5.5.2
 function websocket:ping(data)
@@ -130,7 +93,7 @@ end
 -- @tparam string|number data
 -- @treturn[1] integer 0
 -- @treturn[2] integer -1
--- @treturn[2] string `utf8`, or `type` in the HTTP phase
+-- @treturn[2] string `utf8`, or `type` in the HTTP phase and for a connection that this side opened
 function websocket:broadcast(data)
   data = bytes_argument(self, "broadcast", data)
   local list = self.list
@@ -138,18 +101,29 @@ function websocket:broadcast(data)
   return within(self.context, list.group.broadcast, list.group, data)
 end
 
+-- What they do is told in `websockets.topics`.
+websocket.subscribe, websocket.unsubscribe, websocket.topics = topics.subscribe, topics.unsubscribe, topics.topics
+websocket.publish = topics.publish_others
+
 --- Sets the function that is called with each message.
 -- @tparam function fn `fn(ws, data, type)`; type is `WRITE_TEXT` or `WRITE_BINARY`
 -- @treturn nil
 function websocket:on_receive(fn)
-  self.receive_handler = function_argument(self, "on_receive", fn)
+  set_handler(self, "on_receive", "receive_handler", fn)
 end
 
---- Sets the function that is called once when a connection that this side opened is open.
--- @tparam function fn `fn(ws)`
+--- Sets the function that is called when a connection that this side opened is open.
+-- @tparam function fn `fn(ws, again)`: `again` is true where it has been open before, with the option `reconnect`
 -- @treturn nil
 function websocket:on_open(fn)
-  self.open_handler = function_argument(self, "on_open", fn)
+  set_handler(self, "on_open", "open_handler", fn)
+end
+
+--- Sets the function that is called each time when a connection has ended and is opened again, before the wait.
+-- @tparam function fn `fn(ws, delay, why, code, reason)`: seconds until the next try; the rest as for `on_closed`
+-- @treturn nil
+function websocket:on_reconnect(fn)
+  set_handler(self, "on_reconnect", "reconnect_handler", fn)
 end
 
 --- Sets the function that is called once when the connection has ended, whatever the reason.
@@ -158,7 +132,7 @@ end
 -- @treturn nil
 -- @rfc 6455 7.1.5
 function websocket:on_closed(fn)
-  self.closed_handler = function_argument(self, "on_closed", fn)
+  set_handler(self, "on_closed", "closed_handler", fn)
 end
 
 --- Sets what a broadcast does with this connection.
@@ -180,7 +154,7 @@ end
 -- @tparam function fn `fn(ws)`
 -- @treturn nil
 function websocket:on_drain(fn)
-  self.drain_handler = function_argument(self, "on_drain", fn)
+  set_handler(self, "on_drain", "drain_handler", fn)
 end
 
 --- The name that `on_drain` had in 2012.
@@ -193,7 +167,7 @@ websocket.on_server_writeable = websocket.on_drain
 -- @treturn nil
 -- @rfc 6455 5.5.3
 function websocket:on_pong(fn)
-  self.pong_handler = function_argument(self, "on_pong", fn)
+  set_handler(self, "on_pong", "pong_handler", fn)
 end
 
 --- Ends the connection.
@@ -207,7 +181,7 @@ function websocket:close(code, reason)
   if code == nil then
     if reason ~= nil then errors.argument(1, "close", "close code before a reason", code) end
   elseif code ~= 0 then
-    check_close(self, code, reason, "close", 4)
+    writing.check_close(self, code, reason, "close", 4)
   end
   within(self.context, connection.close, self, code, reason)
 end
@@ -215,6 +189,18 @@ end
 --- Gives the request that is to be answered, or the one that opened the WebSocket. It is read when first asked for.
 -- @treturn ?request nil between two requests
 function websocket:request() return request.of(self) end
+
+--- Gives what the server answered to the opening handshake of a connection that this side opens: its 101, or its
+-- refusal.
+-- @treturn[1] integer status
+-- @treturn[1] table headers: lower-case name -> value, repeated ones joined
+-- @treturn[1] string body of a refusal, at most its first 64 KiB
+-- @treturn[1] {{string,string},...} all headers as pairs of lower-case name and value, in their order
+-- @treturn[2] nil no answer has come, or this is a connection to this server
+function websocket:response()
+  errors.check_object(self, "state", "websocket:response")
+  return load("websockets.client.response").of(self)
+end
 
 --- Answers an HTTP request with a file, in pieces as the socket takes them. Only inside `on_http`.
 -- @tparam string path of the file, as for `io.open`
@@ -254,10 +240,20 @@ function websocket:get_socket_fd() return self.fd end
 
 --- Names the peer, without asking DNS.
 -- @treturn string name: the IP address
--- @treturn string IP address, "" where it is not known any more
+-- @treturn string IP address; both are "unix" for a unix socket, and "" where the peer is not known (any more)
 function websocket:get_peer_addresses()
-  local ip = connection.peer(self)
+  local ip = connection.client(self)
   return ip, ip
+end
+
+--- Tells about the TLS of this connection.
+-- @treturn ?table `protocol`, `cipher`, `bits`, `server_name`, `alpn`, `certificate` (the peer's), `verified`; see
+-- `websockets.transport.tls_facts`. nil without TLS, before its handshake is done, and once the descriptor is closed
+function websocket:tls()
+  errors.check_object(self, "state", "websocket:tls")
+  local transport = self.wire.transport
+  local facts = transport and transport.facts
+  return facts and facts(transport) or nil
 end
 
 --- Stops or goes on reading from the peer.
@@ -279,8 +275,9 @@ function websocket.remaining_packet_payload() return 0 end
 --- Tells how much waits to be sent.
 -- @treturn integer bytes
 function websocket:buffered()
-  local fragment = self.fragment
+  local fragment, subscriptions = self.fragment, self.context.subscriptions
   return self.wire:buffered() + (fragment and fragment.held_bytes or 0)
+    + (self.comeback and self.comeback.queued_bytes or 0) + (subscriptions and subscriptions.backlog:size(self) or 0)
 end
 
 --- Names the subprotocol.
@@ -290,6 +287,9 @@ function websocket:get_protocol()
   if list then return list.group.name end
   return self.subprotocol
 end
+
+-- What they do is told in `websockets.waiting.methods`.
+websocket.receive, websocket.messages, websocket.wait_open = waiting.receive, waiting.messages, waiting.wait_open
 
 function websocket:__tostring()
   return "websocket " .. errors.address(self)

@@ -10,9 +10,10 @@ use crate::deflate::{Codec, Deflater};
 use crate::digest::{self, masking_key};
 use crate::frame::Frame;
 use crate::input::{deliver, Incoming};
-use crate::lua::{attempt, functions, Answer, Functions, Lua, Made};
+use crate::lua::{attempt, functions, Answer, Functions, Lua, Made, Table};
+use crate::memory::{self, Lacking};
 use crate::payload::next_utf8;
-use crate::protocol::FINAL;
+use crate::protocol::{FINAL, INTERNAL_ERROR, NO_MEMORY};
 
 const NO_ENTROPY: (&str, &str) = ("the system gives no random bytes", "entropy");
 
@@ -64,17 +65,20 @@ pub fn frame(lua: &Lua) -> Option<Frame<'_>> {
     Some(Frame { first, is_compressible, payload: lua.arg(3).string()? })
 }
 
-/// `encode(is_client, opcode, payload, fin, plain, codec) -> bytes`, or nil, message, code
+/// `encode(is_client, opcode, payload, fin, plain, codec) -> bytes`, or nil, message, code; raises where there is no
+/// memory
 fn encode(lua: &Lua) -> Option<impl Answer> {
     let frame = frame(lua)?;
     let codec = lua.arg(6).object::<Codec>();
-    attempt(|| {
-        let key = lua.arg(1).boolean().then(masking_key).transpose().map_err(|_| NO_ENTROPY)?;
+    let encoded = attempt(|| {
+        let Ok(key) = lua.arg(1).boolean().then(masking_key).transpose() else { return Ok(Err(NO_ENTROPY)) };
         let mut compressed = Vec::new();
-        let mut bytes = Vec::new();
-        frame.compress(codec, &mut compressed).encode(&mut bytes, key);
-        Ok::<_, (&str, &str)>(bytes)
-    })
+        let frame = frame.compress(codec, &mut compressed);
+        let mut bytes = memory::with_capacity(frame.most())?;
+        frame.encode(&mut bytes, key);
+        Ok::<_, Lacking>(Ok(bytes))
+    })?;
+    lua.expect(encoded)
 }
 
 /// `codec{window_bits, level, no_context_takeover, threshold} -> codec`
@@ -96,13 +100,27 @@ fn reader(lua: &Lua) -> Option<Made> {
     let rules = rules(lua.arg(1).table()?)?;
     lua.new_object(READER, || {
         let mut incoming = Incoming::default();
-        incoming.start(rules, &[]);
+        incoming.start(rules, &[]).ok()?;
         Some(Feeder::new(incoming))
     })
 }
 
+/// Puts a message into a batch; where there is no memory for a large one, what is said then. May raise for a small one.
+pub fn put(lua: &Lua, batch: Table<'_>, index: usize, opcode: usize, payload: &[u8]) {
+    let place = 2 * index + 1;
+    if payload.len() < LARGE_BYTES {
+        batch.set(place, (opcode, payload));
+    } else {
+        lua.with_string(payload, |string| match string {
+            Some(string) => batch.set(place, (opcode, string)),
+            None => batch.set(place, (usize::from(INTERNAL_ERROR), NO_MEMORY)),
+        });
+    }
+}
+
 /// `feed(reader, bytes, batch) -> count, again, more`: fills `batch` with pairs of opcode and payload. `again` tells
-/// whether unread bytes are here, `more` by how many bytes more, or fewer, the reader now holds.
+/// whether unread bytes are here, `more` by how many bytes more, or fewer, the reader now holds. Raises where there is no
+/// memory: nothing was read then.
 fn feed(lua: &Lua) -> Option<(usize, bool, f64)> {
     let feeder = lua.arg(1).object::<Feeder>()?;
     let batch = lua.arg(3).table()?;
@@ -110,12 +128,13 @@ fn feed(lua: &Lua) -> Option<(usize, bool, f64)> {
     let mut budget = Budget { used: held, limit: u64::MAX };
     let delivered = deliver(
         |delivery| feeder.borrow_mut().feed(lua.arg(2).bytes(), delivery, &mut budget),
-        |index, opcode, payload| batch.set(2 * index + 1, (opcode, payload)),
+        |index, opcode, payload| put(lua, batch, index, opcode, payload),
     )?;
     if delivered.largest >= LARGE_BYTES {
         make_room(lua)?;
     }
-    Some((delivered.count, delivered.result, budget.used as f64 - held as f64))
+    let again = lua.expect(delivered.result)?;
+    Some((delivered.count, again, budget.used as f64 - held as f64))
 }
 
 /// `unfinished(reader) -> held, progress`: bytes that the message that is not whole holds, and how far it has come

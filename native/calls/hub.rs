@@ -1,22 +1,22 @@
 //! Hubs: the sockets of a context, waiting for them, and reading from many at once.
 
-use std::cell::{Cell, RefCell};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::{ffi::CStr, rc::Rc, time::Duration};
+use std::cell::RefCell;
+use std::os::fd::AsRawFd;
+use std::{ffi::CStr, time::Duration};
 
 use rustix::event::epoll::EventFlags;
-use rustix::io::{ioctl_fionbio, Errno};
-use rustix::net::{accept_with, SocketFlags};
+use rustix::io::Errno;
 
 use super::collector::{make_room, LARGE_BYTES};
 use super::settings::{limit, limits};
 use super::shared::{with, HubObject, Shared};
+use super::sockets::{accept, connect, listen, wire};
 use crate::errors::{accept_word, word};
-use crate::frame::Frame;
 use crate::hub::Hub;
 use crate::input::deliver;
 use crate::lua::{functions, Answer, Functions, Lua, Made, Spent, Table, Value};
 use crate::poll::{Poll, READ};
+use crate::protocol::{INTERNAL_ERROR, NO_MEMORY};
 
 /// How much a call reads before Lua takes it, and what a message counts in addition to its payload.
 const READ_BYTES: usize = 1 << 16;
@@ -24,48 +24,30 @@ const MESSAGE_BYTES: usize = 512;
 /// Stands in the place of an opcode for what is no message; no peer can send this opcode.
 const OTHER: usize = 3;
 
-/// One connection of a hub.
-pub struct WireObject {
-    /// What it shares with others.
-    pub shared: Rc<Shared>,
-    /// Its descriptor, -1 once closed.
-    pub fd: Cell<i32>,
-}
-
-impl WireObject {
-    /// Queues a whole message within a turn. Returns whether it did; where not, `wire:push` tells why.
-    pub fn write(&self, frame: Frame<'_>) -> bool {
-        let mut hub = self.shared.hub.borrow_mut();
-        hub.output.is_in_turn && hub.with(self.fd.get(), |wire, output| output.push(wire, frame).is_none())
-    }
-}
-
-impl Drop for WireObject {
-    fn drop(&mut self) {
-        self.shared.hub.borrow_mut().close(self.fd.get());
-    }
-}
-
 /// The name of hubs.
 pub const HUB: &CStr = c"websockets_hub";
-/// The name of wires.
-pub const WIRE: &CStr = c"websockets_wire";
-
 /// What it gives to Lua.
 pub const FUNCTIONS: Functions = functions! { hub };
 
 /// The methods of hubs.
-pub const METHODS: Functions = functions! { wire accept read flush wait watch totals charge close getfd set_timer };
+pub const METHODS: Functions = functions! {
+    wire accept connect listen read flush wait watch totals traffic time_turns turns charge close getfd set_timer
+};
 
-/// `hub{high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes} -> hub`
-fn hub(lua: &Lua) -> Option<Made> {
+/// `hub{high_water_bytes, max_buffered_bytes, max_unfinished_total_bytes} -> hub`, or nil and what the system lacks
+fn hub(lua: &Lua) -> Option<Result<Made, &'static str>> {
     let settings = lua.arg(1).table()?;
     let limits = limits(settings)?;
     let [max_unfinished_bytes] = settings.fields([c"max_unfinished_total_bytes"])?;
-    lua.new_object(HUB, || {
-        let hub = Hub::new(limits, limit(max_unfinished_bytes)).ok()?;
+    let mut why = None;
+    let made = lua.new_object(HUB, || {
+        let hub = Hub::new(limits, limit(max_unfinished_bytes)).map_err(|error| why = Some(error)).ok()?;
         Some(HubObject::new(Shared { hub: RefCell::new(hub), spent: Spent::default() }))
-    })
+    });
+    match why {
+        Some(error) => Some(Err(accept_word(error))),
+        None => made.map(Ok),
+    }
 }
 
 // Does something with all waiting, or with that of the side; gives the default where the hub is closed.
@@ -74,46 +56,6 @@ fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) 
         let poll = hub.poll.as_mut().and_then(|poll| poll.part(is_side));
         poll.map(work).unwrap_or_default()
     })
-}
-
-// Makes the wire of a socket, which is taken when nothing can raise any more; `bytes` were received from it elsewhere.
-fn new_wire(lua: &Lua, take: impl FnOnce(&mut Hub) -> Option<OwnedFd>, bytes: &[u8], is_foreign: bool) -> Option<Made> {
-    let shared = lua.arg(1).object::<HubObject>()?;
-    lua.new_object(WIRE, || {
-        let mut hub = shared.hub.borrow_mut();
-        let socket = take(&mut hub)?;
-        let fd = hub.adopt(socket, bytes, is_foreign);
-        Some(WireObject { shared: Rc::clone(shared), fd: Cell::new(fd) })
-    })
-}
-
-/// `hub:wire(fd, bytes) -> wire`, or nil and why not: takes over a connected socket that has no wire yet, of
-/// which `bytes` have been received
-fn wire(lua: &Lua) -> Option<Result<Made, &'static str>> {
-    let number = lua.arg(2).number() as i32;
-    if with(lua, |hub| hub.with(number, |_, _| true))? {
-        return Some(Err("reset"));
-    }
-    match ioctl_fionbio(lua.arg(2).fd()?, true) {
-        Ok(()) => new_wire(lua, |_| lua.arg(2).take_fd(), lua.arg(3).bytes(), true).map(Ok),
-        Err(error) => Some(Err(word(error))),
-    }
-}
-
-/// `hub:accept(fd, is_foreign) -> wire`, or nil and why there is none, `closed` where only this one is lost: the next
-/// connection of a listening socket
-fn accept(lua: &Lua) -> Option<Result<Made, &'static str>> {
-    let listening = lua.arg(2).fd()?;
-    let accepted = with(lua, |hub| {
-        if hub.accepted.is_none() {
-            hub.accepted = Some(accept_with(listening, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?);
-        }
-        Ok(())
-    })?;
-    match accepted {
-        Ok(()) => new_wire(lua, |hub| hub.accepted.take(), &[], lua.arg(3).boolean()).map(Ok),
-        Err(error) => Some(Err(accept_word(error))),
-    }
 }
 
 // The arrays that `hub:read` fills.
@@ -182,7 +124,14 @@ fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Opti
     let read = |delivery: &mut _| hub.borrow_mut().read(fd, delivery);
     let delivered = deliver(read, |_, opcode, payload| {
         taken.weight += MESSAGE_BYTES + payload.len();
-        taken.put(owner, opcode, payload);
+        if payload.len() < LARGE_BYTES {
+            taken.put(owner, opcode, payload);
+        } else {
+            lua.with_string(payload, |string| match string {
+                Some(string) => taken.put(owner, opcode, string),
+                None => taken.put(owner, INTERNAL_ERROR.into(), NO_MEMORY),
+            });
+        }
     })?;
     if delivered.result.has_news {
         taken.put(owner, OTHER, 0_usize);
@@ -205,9 +154,12 @@ fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Opti
 fn flush(lua: &Lua) -> Option<usize> {
     let reports = lua.arg(2).table()?;
     let owners = lua.arg(3).table()?;
-    with(lua, Hub::flush)?;
+    let mut next = with(lua, |hub| {
+        hub.flush();
+        hub.next_report()
+    })?;
     let mut count = 0;
-    while let Some((fd, report)) = with(lua, Hub::next_report)? {
+    while let Some((fd, report)) = next {
         let place = 3 * count + 1;
         count += owners.with(fd as usize, |owner| {
             if !owner.is_some() {
@@ -218,7 +170,10 @@ fn flush(lua: &Lua) -> Option<usize> {
             reports.set(place, owner);
             1
         })?;
-        with(lua, Hub::forget_report)?;
+        next = with(lua, |hub| {
+            hub.forget_report();
+            hub.next_report()
+        })?;
     }
     Some(count)
 }
@@ -237,13 +192,22 @@ fn wait(lua: &Lua) -> Option<(i32, usize)> {
     let readable = lua.arg(4).table()?;
     let writable = lua.arg(5).table()?;
     let is_side = lua.arg(6).boolean();
-    with(lua, |hub| hub.output.is_in_turn = true)?;
-    if with_poll(lua, is_side, |poll| poll.wait(seconds(lua)))? {
-        return Some((-1, 0));
-    }
+    let found = with(lua, |hub| {
+        hub.output.is_in_turn = true;
+        let poll = hub.poll.as_mut().and_then(|poll| poll.part(is_side));
+        if poll.is_some_and(|poll| poll.wait(seconds(lua))) {
+            return None;
+        }
+        // The side is looked at within a turn.
+        if !is_side {
+            hub.turns.begin();
+        }
+        Some(hub.next_ready(is_side))
+    })?;
+    let Some(mut next) = found else { return Some((-1, 0)) };
     let mut reads = 0;
     let mut writes = 0;
-    while let Some(ready) = with(lua, |hub| hub.next_ready(is_side))? {
+    while let Some(ready) = next {
         // The timer has no descriptor.
         if ready.can_read && !is_side && ready.fd >= 0 {
             reads += 1;
@@ -257,7 +221,7 @@ fn wait(lua: &Lua) -> Option<(i32, usize)> {
                 }
             })?;
         }
-        with_poll(lua, is_side, Poll::advance)?;
+        next = with(lua, |hub| hub.advance(is_side))?;
     }
     Some((reads, writes))
 }
@@ -273,8 +237,43 @@ fn watch(lua: &Lua) -> Option<bool> {
 
 /// `hub:totals() -> buffered, unfinished, sends`: bytes that wait to be sent, bytes that unfinished messages hold, how
 /// many times sockets were offered bytes
-fn totals(lua: &Lua) -> Option<(usize, f64, usize)> {
-    with(lua, |hub| (hub.output.buffered, hub.budget.used as f64, hub.output.sends))
+fn totals(lua: &Lua) -> Option<(usize, usize, usize)> {
+    with(lua, |hub| (hub.output.buffered, hub.budget.used as usize, hub.output.sends))
+}
+
+/// `hub:traffic() -> received messages, received bytes, sent messages, sent bytes`: since it was made
+fn traffic(lua: &Lua) -> Option<(usize, usize, usize, usize)> {
+    with(lua, |hub| {
+        let (received, sent) = (&hub.received, &hub.output.sent);
+        (received.messages as usize, received.bytes as usize, sent.messages as usize, sent.bytes as usize)
+    })
+}
+
+/// `hub:time_turns(bounds, count)`: counts turns by how long they take: up to each bound in seconds, and above the last
+fn time_turns(lua: &Lua) -> Option<()> {
+    let bounds = lua.arg(2).table()?;
+    for place in 1..=lua.arg(3).number() as usize {
+        let nanoseconds = bounds.with(place, |bound| bound.number() * 1e9)?;
+        with(lua, |hub| hub.turns.bounds.push(nanoseconds as u64))?;
+    }
+    with(lua, |hub| hub.turns.counts = vec![0; hub.turns.bounds.len() + 1])
+}
+
+/// `hub:turns(counts) -> seconds`: fills `counts` with how many turns there were for each bound, and tells how long all
+/// of them have taken
+fn turns(lua: &Lua) -> Option<f64> {
+    let counts = lua.arg(2).table()?;
+    with(lua, |hub| {
+        if !hub.output.is_in_turn {
+            hub.turns.settle();
+        }
+    })?;
+    let mut place = 0;
+    while let Some(count) = with(lua, |hub| hub.turns.counts.get(place).copied())? {
+        place += 1;
+        counts.set(place, count as usize);
+    }
+    with(lua, |hub| hub.turns.sum as f64 / 1e9)
 }
 
 /// `hub:charge(bytes)`: counts what others hold, or give back, as if unfinished messages held it

@@ -7,11 +7,24 @@ mod engine;
 pub mod hub;
 mod settings;
 pub mod shared;
+mod sockets;
 mod system;
 mod wire;
 
 use crate::deflate::Codec;
-use crate::lua::{Kind, Lua, Made};
+use crate::lua::{functions, Functions, Kind, Lua, Made};
+
+/// Raised with each change of what Lua calls here: names, arguments or results. `lua/websockets/engine/native.lua` has
+/// the same number, and refuses a module with another one.
+const INTERFACE: usize = 2;
+
+/// What it gives to Lua.
+const FUNCTIONS: Functions = functions! { interface };
+
+/// `interface() -> number`
+fn interface(_: &Lua) -> Option<usize> {
+    Some(INTERFACE)
+}
 
 /// Makes the module: its functions, and the methods of its kinds of objects.
 pub fn open(lua: &Lua) -> Option<Made> {
@@ -19,12 +32,12 @@ pub fn open(lua: &Lua) -> Option<Made> {
     // then it keeps blocks up to that size.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
     lua.new_module(
-        &[engine::FUNCTIONS, system::FUNCTIONS, hub::FUNCTIONS, wire::FUNCTIONS],
+        &[FUNCTIONS, engine::FUNCTIONS, system::FUNCTIONS, hub::FUNCTIONS, wire::FUNCTIONS],
         &[
             Kind::new::<engine::Feeder>(engine::READER, &[]),
             Kind::new::<Codec>(engine::CODEC, &[]),
             Kind::new::<shared::HubObject>(hub::HUB, hub::METHODS),
-            Kind::new::<hub::WireObject>(hub::WIRE, wire::METHODS),
+            Kind::new::<shared::WireObject>(shared::WIRE, wire::METHODS),
         ],
     )
 }

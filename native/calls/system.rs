@@ -11,10 +11,11 @@ use rustix::io::{fcntl_setfd, ioctl_fionbio, FdFlags};
 
 use crate::lookup;
 use crate::lua::{attempt, functions, unsent_bytes, Answer, Functions, Lua};
+use crate::watchdog;
 
 /// What it gives to Lua.
 pub const FUNCTIONS: Functions =
-    functions! { now file_facts link_target drop_privileges interface_address look_up set_flags unsent };
+    functions! { now file_facts link_target set_mode drop_privileges interface_address look_up set_flags unsent watch };
 
 /// `now() -> seconds` from an arbitrary start, never less than before
 fn now(_: &Lua) -> Option<f64> {
@@ -41,6 +42,12 @@ fn link_target(lua: &Lua) -> Option<impl Answer> {
         let target = fs::readlink(lua.arg(1).bytes(), []).ok()?;
         Some(target.into_bytes())
     })
+}
+
+/// `set_mode(path, mode) -> done`: sets the permissions of a file
+fn set_mode(lua: &Lua) -> Option<bool> {
+    let mode = fs::Mode::from_raw_mode(lua.arg(2).number() as u32);
+    attempt(|| fs::chmod(lua.arg(1).bytes(), mode).is_ok())
 }
 
 /// `drop_privileges(gid, uid) -> true`, or nil and which failed; -1 leaves one as it is
@@ -114,4 +121,11 @@ fn set_flags(lua: &Lua) -> Option<bool> {
 /// `unsent(fd) -> bytes` that the system holds and the other side has not acknowledged; nil where it does not tell
 fn unsent(lua: &Lua) -> Option<Option<usize>> {
     attempt(|| lua.arg(1).fd().and_then(unsent_bytes))
+}
+
+/// `watch(fd) -> true`: a call with this socket begins; below 0: it has ended
+fn watch(lua: &Lua) -> Option<bool> {
+    let fd = lua.arg(1).number() as i32;
+    attempt(|| if fd < 0 { watchdog::end() } else { watchdog::begin(fd) })?;
+    Some(true)
 }

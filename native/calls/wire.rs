@@ -1,21 +1,24 @@
 //! Wires: the connections of a hub.
 
 use std::mem::{self, ManuallyDrop};
+use std::os::fd::IntoRawFd;
 use std::{net::SocketAddr, rc::Rc};
 
 use rustix::io::Errno;
-use rustix::net::{getpeername, shutdown as shut_down, Shutdown};
+use rustix::net::{getpeername, shutdown as shut_down, AddressFamily, Shutdown};
 
 use super::collector::{make_room, LARGE_BYTES};
 use super::engine;
-use super::hub::WireObject;
 use super::settings::{limits, rules};
+use super::shared::{Shared, WireObject};
 use crate::deflate::Codec;
-use crate::errors::word;
+use crate::dial::is_connected;
+use crate::errors::{dial_word, word};
 use crate::frame::Frame;
-use crate::hub::{Hub, Reading};
-use crate::input::deliver;
+use crate::hub::Hub;
+use crate::input::{deliver, Reading};
 use crate::lua::{attempt, functions, Answer, Either, Functions, Lua};
+use crate::memory;
 use crate::output::{Output, Refusal, Wire};
 use crate::protocol::{FINAL, TEXT};
 
@@ -27,7 +30,8 @@ pub const FUNCTIONS: Functions = functions! { fanout write };
 
 /// The methods of wires.
 pub const METHODS: Functions = functions! {
-    receive raw begin read unfinished release direct heard push flush drop buffered watch peer getfd shutdown close
+    connected receive raw begin read unfinished release direct heard push flush drop buffered watch peer getfd
+    shutdown take_fd close
 };
 
 fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
@@ -40,10 +44,15 @@ fn with<R: Default>(lua: &Lua, work: impl FnOnce(&mut Wire, &mut Output) -> R) -
     with_hub(lua, |hub, fd| hub.with(fd, work))
 }
 
+/// `wire:connected() -> boolean`, or nil and why it cannot be: false while that is not known
+fn connected(lua: &Lua) -> Option<Result<bool, &'static str>> {
+    let result = with(lua, |wire, _| Some(is_connected(&wire.fd)))?;
+    Some(result.unwrap_or(Err(Errno::PIPE)).map_err(dial_word))
+}
+
 /// `wire:receive() -> bytes, again`, or nil and why not: bytes as they are, and whether more may be here
 fn receive(lua: &Lua) -> Option<impl Answer> {
-    let received = with(lua, |wire, _| Some(wire.incoming.receive(&wire.fd)))?;
-    Some(received.unwrap_or(Err(Errno::PIPE)).map_err(word))
+    Some(with_hub(lua, Hub::receive)?.map_err(word))
 }
 
 /// `wire:begin{is_server, max_message_bytes, max_fragments, window_bits, no_context_takeover, leftover,
@@ -64,7 +73,7 @@ fn read(lua: &Lua) -> Option<impl Answer> {
     with_hub(lua, |hub, _| hub.begin_batch())?;
     let delivered = deliver(
         |delivery| wire.shared.hub.borrow_mut().read(wire.fd.get(), delivery),
-        |index, opcode, payload| batch.set(2 * index + 1, (opcode, payload)),
+        |index, opcode, payload| engine::put(lua, batch, index, opcode, payload),
     )?;
     with_hub(lua, |hub, _| hub.end_batch())?;
     if delivered.largest >= LARGE_BYTES {
@@ -102,7 +111,7 @@ fn heard(lua: &Lua) -> Option<bool> {
 fn raw(lua: &Lua) -> Option<()> {
     let bytes = lua.arg(2).bytes();
     if bytes.len() < HELD_BYTES {
-        return with(lua, |wire, output| output.append(wire, |target| target.extend_from_slice(bytes)));
+        return with(lua, |wire, output| output.append(wire, bytes.len(), |target| target.extend_from_slice(bytes)));
     }
     let wire = lua.arg(1).object::<WireObject>()?;
     let payload = lua.arg(2).anchor(&wire.shared.spent);
@@ -129,15 +138,15 @@ fn push(lua: &Lua) -> Option<Result<bool, Refusal>> {
 /// `wire:flush() -> pending, took`, or nil and why it broke: sends what is queued as far as the socket takes it
 fn flush(lua: &Lua) -> Option<impl Answer> {
     let report = with(lua, |wire, output| {
-        wire.out.is_blocked = false;
+        wire.out.queue.is_blocked = false;
         output.send(wire);
         Some(wire.out.report())
     })?;
     Some(report.unwrap_or(Err(Errno::PIPE)).map_err(word))
 }
 
-/// `wire:drop(enough) -> bytes`: drops messages of which nothing has been sent
-fn drop(lua: &Lua) -> Option<usize> {
+/// `wire:drop(enough) -> bytes, messages`: drops messages of which nothing has been sent
+fn drop(lua: &Lua) -> Option<(usize, usize)> {
     with(lua, |wire, output| output.drop_messages(wire, lua.arg(2).number() as usize))
 }
 
@@ -151,14 +160,14 @@ fn watch(lua: &Lua) -> Option<bool> {
     with_hub(lua, |hub, fd| hub.watch(fd, lua.arg(2).boolean()))
 }
 
-/// `wire:peer() -> address`: the peer's, an IPv4 one inside IPv6 without its prefix; empty where it has none
+/// `wire:peer() -> address`: the peer's, an IPv4 one inside IPv6 without its prefix, `unix` for a unix socket; empty
+/// where it has none
 fn peer(lua: &Lua) -> Option<impl Answer> {
-    let found = with(lua, |wire, _| {
-        let address = getpeername(&wire.fd).ok()??;
-        SocketAddr::try_from(address).ok()
-    })?;
+    let found = with(lua, |wire, _| getpeername(&wire.fd).ok()?)?;
     attempt(|| match found {
-        Some(address) => address.ip().to_canonical().to_string().into_bytes(),
+        Some(address) if address.address_family() == AddressFamily::UNIX => b"unix".to_vec(),
+        Some(address) => SocketAddr::try_from(address)
+            .map_or_else(|_| Vec::new(), |address| address.ip().to_canonical().to_string().into_bytes()),
         None => Vec::new(),
     })
 }
@@ -171,6 +180,13 @@ fn getfd(lua: &Lua) -> Option<i32> {
 /// `wire:shutdown() -> boolean`: ends the sending direction
 fn shutdown(lua: &Lua) -> Option<bool> {
     with(lua, |wire, _| shut_down(&wire.fd, Shutdown::Write).is_ok())
+}
+
+/// `wire:take_fd() -> fd`, or nil: the descriptor, which belongs to the caller from then on; the wire is closed then
+fn take_fd(lua: &Lua) -> Option<Option<i32>> {
+    let fd = with_hub(lua, Hub::detach)?;
+    lua.arg(1).object::<WireObject>()?.fd.set(-1);
+    Some(fd.map(IntoRawFd::into_raw_fd))
 }
 
 /// `wire:close(linger)`: ends everything; `linger` tells for how many seconds the system may keep what the peer does not
@@ -189,11 +205,16 @@ fn close(lua: &Lua) -> Option<()> {
 /// closer look
 fn write(lua: &Lua) -> Option<bool> {
     let kind = lua.arg(3);
-    let opcode = match kind.number() {
-        _ if !kind.is_some() => TEXT,
-        0.0 if kind.is_number() => TEXT,
-        1.0 if kind.is_number() => TEXT + 1,
-        _ => return Some(false),
+    let opcode = if kind.is_number() {
+        match kind.number() {
+            0.0 => TEXT,
+            1.0 => TEXT + 1,
+            _ => return Some(false),
+        }
+    } else if kind.is_some() {
+        return Some(false);
+    } else {
+        TEXT
     };
     let Some(payload) = lua.arg(2).string() else { return Some(false) };
     let Some(wire) = lua.arg(1).object::<WireObject>() else { return Some(false) };
@@ -203,30 +224,38 @@ fn write(lua: &Lua) -> Option<bool> {
     attempt(|| wire.write(Frame { first: FINAL | opcode, is_compressible: true, payload }))
 }
 
-/// `fanout(wires, count, opcode, payload, full) -> count`: queues a message on many wires of one hub, and fills `full`
-/// with the positions of those that have no room
+/// `fanout(wires, count, opcode, payload, full, is_careful, but) -> count`: queues a message on many wires of one hub,
+/// and fills `full` with the positions of those that have no room; with `is_careful` also of those whose sockets do not
+/// take what waits. What is no wire is passed over, and so is the position `but`
 fn fanout(lua: &Lua) -> Option<usize> {
     let wires = lua.arg(1).table()?;
     let count = lua.arg(2).number() as usize;
     let full = lua.arg(5).table()?;
     let first = FINAL | lua.arg(3).number() as u8;
     let frame = Frame { first, is_compressible: true, payload: lua.arg(4).bytes() };
+    let is_careful = lua.arg(6).boolean();
+    let but = (lua.arg(7).number() as usize).wrapping_sub(1);
     let positions = attempt(|| {
-        let shared = wires.with(1, |wire| wire.object::<WireObject>().map(|wire| Rc::clone(&wire.shared)))??;
-        // A wire of another hub has no descriptor here.
-        let fd_of = |place| {
-            let fd = wires.with(place, |wire| {
-                let wire = wire.object::<WireObject>()?;
-                Rc::ptr_eq(&wire.shared, &shared).then(|| wire.fd.get())
-            });
-            fd.flatten().unwrap_or(-1)
+        let mut shared: Option<Rc<Shared>> = None;
+        let mut fds: Vec<i32> = match memory::with_capacity(count) {
+            Ok(fds) => fds,
+            Err(lacking) => return Some(Err(lacking)),
         };
-        let fds = (1..=count).map(fd_of);
-        let positions = shared.hub.borrow_mut().fan_out(fds, frame);
-        Some(positions)
-    })?;
+        wires.each(count, |wire| {
+            // A wire of another hub has no descriptor here.
+            let fd_of = |wire: &WireObject| {
+                let hub = shared.get_or_insert_with(|| Rc::clone(&wire.shared));
+                Rc::ptr_eq(&wire.shared, hub).then(|| wire.fd.get())
+            };
+            fds.push(wire.object().and_then(fd_of).unwrap_or(-1));
+        })?;
+        if let Some(fd) = fds.get_mut(but) {
+            *fd = -1;
+        }
+        Some(shared.map_or(Ok(Vec::new()), |shared| shared.hub.borrow_mut().fan_out(&fds, frame, is_careful)))
+    })??;
     // Setting may raise: no destructor may be waiting.
-    let positions = ManuallyDrop::new(positions.unwrap_or_default());
+    let positions = ManuallyDrop::new(lua.expect(positions)?);
     for (index, position) in positions.iter().enumerate() {
         full.set(index + 1, *position);
     }

@@ -25,3 +25,12 @@ fn accepting_rests_after_any_other_error() {
         assert!(!["timeout", "closed", "reset"].contains(&accept_word(error)), "{error}");
     }
 }
+
+#[test]
+fn dialling_fails_in_the_words_of_luasocket() {
+    assert_eq!(dial_word(Errno::CONNREFUSED), "connection refused");
+    assert_eq!(dial_word(Errno::TIMEDOUT), "timeout");
+    assert_eq!(dial_word(Errno::NETUNREACH), "Network is unreachable");
+    assert_eq!(dial_word(Errno::HOSTUNREACH), "No route to host");
+    assert_eq!(dial_word(Errno::MFILE), "Too many open files");
+}

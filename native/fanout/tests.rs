@@ -27,14 +27,14 @@ fn a_fan_out_is_encoded_once_for_all_that_share_a_codec() {
         far_ends.push(far);
         let mut wire = Wire::new(near.into(), LIMITS, &[]);
         wire.out.codec = codec.cloned();
-        assert_eq!(fanout.push(&mut output, &mut wire, frame), None);
-        assert_eq!(fanout.0.len(), seen);
+        assert_eq!(fanout.push(&mut output, &mut wire, frame), Ok(None));
+        assert_eq!(fanout.encoded.len(), seen);
         assert!(wire.out.queue.size > 0);
     }
     // With context takeover a connection has bytes of its own.
     let (near, _far) = UnixStream::pair().expect("a pair of sockets");
     let mut wire = Wire::new(near.into(), LIMITS, &[]);
     wire.out.codec = Some(codec(15, false));
-    assert_eq!(fanout.push(&mut output, &mut wire, frame), None);
-    assert_eq!(fanout.0.len(), 3);
+    assert_eq!(fanout.push(&mut output, &mut wire, frame), Ok(None));
+    assert_eq!(fanout.encoded.len(), 3);
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use super::stack::{Answer, Room};
+use super::answer::{Answer, Room};
 
 /// One of two answers.
 #[derive(Clone, Copy)]

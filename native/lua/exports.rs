@@ -10,7 +10,7 @@ use super::stack::Lua;
 #[cfg(feature = "luajit")]
 use super::{module::object_at, stack::attempt};
 #[cfg(feature = "luajit")]
-use crate::{calls::hub::WireObject, frame::Frame, protocol::FINAL};
+use crate::{calls::shared::WireObject, frame::Frame, protocol::FINAL};
 
 // What the other side's `luaL_checkversion` must be, and the sizes of its numbers.
 #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]

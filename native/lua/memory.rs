@@ -4,7 +4,8 @@ use std::ffi::{c_int, c_void, CStr};
 
 use mlua::ffi;
 
-use super::stack::{Answer, Lua, Room, Table};
+use super::answer::{Answer, Room};
+use super::stack::{Lua, Table};
 
 /// What the collector can be asked for.
 pub enum Collection {

@@ -5,19 +5,22 @@
 //! and an error leaks it. Panics are caught where they begin.
 
 mod anchor;
+mod answer;
 mod descriptor;
 mod either;
 mod exports;
+mod lack;
 mod memory;
 mod module;
 mod stack;
 
 pub use anchor::Spent;
+pub use answer::{Answer, Made};
 pub use descriptor::unsent_bytes;
 pub use either::Either;
 pub use memory::{Block, Collection};
 pub use module::{entry, Functions, Kind};
-pub use stack::{attempt, Answer, Lua, Made, Table, Value};
+pub use stack::{attempt, Lua, Table, Value};
 
 /// Lists functions, each under its own name.
 macro_rules! functions {

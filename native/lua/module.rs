@@ -7,8 +7,10 @@ use std::ptr::NonNull;
 
 use mlua::ffi;
 
+use super::answer::{Answer, Made, Room, ANSWER_VALUES};
+use super::lack::{make_string, raise_lack, MAKER};
 use super::memory::new_userdata;
-use super::stack::{attempt, Answer, Lua, Made, Room, Value, ANSWER_VALUES};
+use super::stack::{attempt, Lua, Value};
 
 /// Functions with their names in Lua.
 pub type Functions = &'static [Function];
@@ -42,6 +44,8 @@ pub const fn entry<A: Answer, F: Fn(&Lua) -> Option<A> + Copy>(name: &'static st
         match function(&lua) {
             Some(answer) => answer.push(Room(state)),
             // SAFETY: nothing is left that must be dropped.
+            None if lua.lacks_memory.get() => unsafe { raise_lack(state) },
+            // SAFETY: as above.
             None => unsafe { ffi::luaL_error(state, c"websockets_native: internal error".as_ptr()) },
         }
     }
@@ -120,8 +124,10 @@ impl Lua {
     /// Makes a table of functions, in which each kind of objects has its methods under its name. May raise.
     pub fn new_module(&self, functions: &[Functions], kinds: &[Kind]) -> Option<Made> {
         self.keep_to_the_end(2)?;
-        // SAFETY: there is room for two tables, and every value that is pushed goes into one of them.
+        // SAFETY: there is room for two tables, and every value that is pushed goes into one of them, or the registry.
         unsafe {
+            ffi::lua_pushcclosure(self.state, make_string, 0);
+            ffi::lua_setfield(self.state, ffi::LUA_REGISTRYINDEX, MAKER.as_ptr());
             ffi::lua_createtable(self.state, 0, 0);
             for list in functions {
                 self.set_functions(list);

@@ -1,17 +1,18 @@
-//! Lua's stack: the arguments of a call, the tables among them, and the answers.
+//! Lua's stack: the arguments of a call, and the tables among them.
 
 use std::cell::Cell;
 use std::ffi::{c_int, CStr};
-use std::mem::ManuallyDrop;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use mlua::ffi;
 
-/// How many values an answer has at most.
-pub(super) const ANSWER_VALUES: usize = 5;
+use super::answer::{Answer, Room, ANSWER_VALUES};
+
 /// How many values stay on the stack at most. Lua gives C functions room for 20; an answer, a name and a value that is
 /// being set need some too.
 const KEPT_VALUES: usize = 20 - ANSWER_VALUES - 2;
+/// How many values of an array are lent together: to remove one costs as much as to get it.
+const LENT_VALUES: usize = 8;
 
 /// Runs what needs no Lua. A panic becomes `None`.
 pub fn attempt<R>(work: impl FnOnce() -> R) -> Option<R> {
@@ -25,6 +26,8 @@ pub struct Lua {
     kept: Cell<usize>,
     // How many of those are removed again before the call ends.
     borrowed: Cell<usize>,
+    // Whether memory is what lacks where the call gives no answer.
+    pub(super) lacks_memory: Cell<bool>,
 }
 
 /// A value that stays at its place of the stack for as long as `'a`.
@@ -44,7 +47,7 @@ impl Lua {
     /// # Safety
     /// `state` is the one that Lua has called a C function with, and that function has not returned.
     pub(super) unsafe fn new(state: *mut ffi::lua_State) -> Lua {
-        Lua { state, kept: Cell::new(0), borrowed: Cell::new(0) }
+        Lua { state, kept: Cell::new(0), borrowed: Cell::new(0), lacks_memory: Cell::new(false) }
     }
 
     /// Names an argument, the first being 1. It may be absent.
@@ -57,6 +60,11 @@ impl Lua {
         let kept = self.kept.get() + count;
         self.kept.set(kept);
         (kept <= KEPT_VALUES).then_some(())
+    }
+
+    // Takes note that values are gone.
+    pub(super) fn forget(&self, count: usize) {
+        self.kept.set(self.kept.get() - count);
     }
 
     // As `keep`, for values that stay until the call ends: none that is removed earlier may lie below them.
@@ -82,7 +90,7 @@ impl Lua {
         // SAFETY: `work` has left the stack as it was, for `keep_to_the_end` refused everything else.
         unsafe { ffi::lua_settop(self.state, value.index - 1) };
         self.borrowed.set(self.borrowed.get() - 1);
-        self.kept.set(self.kept.get() - 1);
+        self.forget(1);
         result
     }
 }
@@ -139,6 +147,18 @@ impl<'a> Value<'a> {
     }
 }
 
+// SAFETY: this pushes one value.
+unsafe impl Answer for Value<'_> {
+    const COUNT: usize = 1;
+
+    #[inline]
+    fn push(self, room: Room) -> c_int {
+        // SAFETY: there is room.
+        unsafe { ffi::lua_pushvalue(room.0, self.index) };
+        1
+    }
+}
+
 impl<'a> Table<'a> {
     /// Lends the value at a place of an array. Cannot raise.
     #[inline]
@@ -148,6 +168,31 @@ impl<'a> Table<'a> {
         // SAFETY: this is a table, and there is room for the value.
         unsafe { ffi::lua_rawgeti(lua.state, self.0.index, place as ffi::lua_Integer) };
         Some(lua.lend(work))
+    }
+
+    /// Lends the values at the first places of an array, one after the other. Cannot raise.
+    #[inline]
+    pub fn each(self, count: usize, mut work: impl FnMut(Value<'_>)) -> Option<()> {
+        let lua = self.0.lua;
+        // SAFETY: this changes nothing.
+        let below = unsafe { ffi::lua_gettop(lua.state) };
+        lua.borrowed.set(lua.borrowed.get() + 1);
+        for first in (1..=count).step_by(LENT_VALUES) {
+            let last = count.min(first + LENT_VALUES - 1);
+            lua.keep(last - first + 1)?;
+            for place in first..=last {
+                // SAFETY: this is a table, and there is room for the value.
+                unsafe { ffi::lua_rawgeti(lua.state, self.0.index, place as ffi::lua_Integer) };
+            }
+            for index in 1..=(last - first + 1) as c_int {
+                work(Value { lua, index: below + index });
+            }
+            // SAFETY: `work` has left the stack as it was, for `keep_to_the_end` refused everything else.
+            unsafe { ffi::lua_settop(lua.state, below) };
+            lua.forget(last - first + 1);
+        }
+        lua.borrowed.set(lua.borrowed.get() - 1);
+        Some(())
     }
 
     /// Takes fields by their names, also those that a metatable gives. May raise.
@@ -173,112 +218,3 @@ impl<'a> Table<'a> {
         }
     }
 }
-
-/// What a function answers Lua with.
-///
-/// # Safety
-/// `push` leaves as many values on the stack as it returns, and no more than `COUNT`.
-pub unsafe trait Answer {
-    /// How many values it has at most.
-    const COUNT: usize;
-
-    /// Pushes it, and returns how many values that was. May raise, and then leaks no more than memory.
-    fn push(self, room: Room) -> c_int;
-}
-
-/// Room on the stack for an answer. Code outside of `lua` cannot have it.
-#[derive(Clone, Copy)]
-pub struct Room(pub(super) *mut ffi::lua_State);
-
-/// The object that was made last: it is on top of the stack.
-pub struct Made(pub(super) ());
-
-macro_rules! answer {
-    ($($type:ty, $push:expr;)*) => {
-        $(// SAFETY: each of the functions below pushes one value.
-        unsafe impl Answer for $type {
-            const COUNT: usize = 1;
-
-            #[inline]
-            fn push(self, room: Room) -> c_int {
-                // SAFETY: there is room; Lua copies bytes.
-                unsafe { ($push)(room.0, self) };
-                1
-            }
-        })*
-    };
-}
-
-answer! {
-    Made, |state, _: Made| ffi::lua_pushvalue(state, -1);
-    Value<'_>, |state, value: Value<'_>| ffi::lua_pushvalue(state, value.index);
-    (), |state, ()| ffi::lua_pushnil(state);
-    bool, |state, value: bool| ffi::lua_pushboolean(state, value.into());
-    usize, |state, value| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
-    i32, |state, value: i32| ffi::lua_pushinteger(state, value as ffi::lua_Integer);
-    f64, |state, value| ffi::lua_pushnumber(state, value);
-    &[u8], |state, value: &[u8]| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
-    &str, |state, value: &str| ffi::lua_pushlstring(state, value.as_ptr().cast(), value.len());
-}
-
-// SAFETY: the bytes are one value.
-unsafe impl Answer for Vec<u8> {
-    const COUNT: usize = 1;
-
-    fn push(self, room: Room) -> c_int {
-        let bytes = ManuallyDrop::new(self);
-        let count = bytes[..].push(room);
-        drop(ManuallyDrop::into_inner(bytes));
-        count
-    }
-}
-
-// SAFETY: nil is one value, the other case is as many as it has.
-unsafe impl<T: Answer> Answer for Option<T> {
-    const COUNT: usize = T::COUNT;
-
-    #[inline]
-    fn push(self, room: Room) -> c_int {
-        match self {
-            Some(answer) => answer.push(room),
-            None => ().push(room),
-        }
-    }
-}
-
-// Nil and why for an error.
-//
-// SAFETY: either case is as many values as it has.
-unsafe impl<T: Answer, E: Answer + Copy> Answer for Result<T, E> {
-    const COUNT: usize = T::COUNT + 1 + E::COUNT;
-
-    #[inline]
-    fn push(self, room: Room) -> c_int {
-        match self {
-            Ok(answer) => answer.push(room),
-            Err(why) => ((), why).push(room),
-        }
-    }
-}
-
-macro_rules! answers {
-    ($(($first:ident $($other:ident)*))*) => {
-        $(
-            // What is still to be pushed needs no destructor.
-            //
-            // SAFETY: each of the values is as many as it has.
-            #[allow(non_snake_case)]
-            unsafe impl<$first: Answer, $($other: Answer + Copy),*> Answer for ($first, $($other),*) {
-                const COUNT: usize = $first::COUNT $(+ $other::COUNT)*;
-
-                #[inline]
-                fn push(self, room: Room) -> c_int {
-                    let ($first, $($other),*) = self;
-                    $first.push(room) $(+ $other.push(room))*
-                }
-            }
-        )*
-    };
-}
-
-answers! { (A B) (A B C) (A B C D E) }

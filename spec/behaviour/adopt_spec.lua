@@ -127,8 +127,14 @@ describe("context:adopt", function()
     s.context:adopt(accepted)
     local closed = socket.tcp4()
     closed:close()
-    for _, bad in ipairs({ 7, "x", {}, listening, closed, accepted }) do
-      assert.error_matches(function() s.context:adopt(bad) end, "bad argument #1 to 'adopt'")
+    local function nothing() end
+    local raising = setmetatable({}, { __index = function() error("no such field") end })
+    local bare = newproxy and newproxy() or io.stdout
+    for _, bad in ipairs({ 7, "x", {}, listening, closed, accepted, bare, raising,
+      { receive = nothing, send = nothing, getfd = nothing } }) do
+      local is_good, message = pcall(function() s.context:adopt(bad) end)
+      assert.is_false(is_good)
+      assert.matches("^[^:]*adopt_spec.lua:%d+: bad argument #1 to 'adopt'", message)
     end
     client.connect(s)
     local other = listening:accept()

@@ -6,6 +6,7 @@ local server = require("spec.support.server")
 local socket = require("socket")
 
 local PEERS, HONEST, ENOUGH = 250, 20, 19
+local FILE_BYTES = 32 * 1024 * 1024
 
 -- What the peers of a flood send before they fall silent.
 local FLOODS = {
@@ -13,6 +14,7 @@ local FLOODS = {
   { "keep the connection after an answer", client.request("/") },
   { "never end a body", client.request("/", "Content-Length: 1000\r\n", "POST", "a") },
   { "were refused and stay", "nonsense\r\n\r\n" },
+  { "take no byte of a large file", client.request("/file") },
 }
 
 -- What runs out, and the server's limit of descriptors.
@@ -39,12 +41,24 @@ local function is_served(port)
 end
 
 describe("a flood of connections", function()
+  local path
+
+  setup(function()
+    path = os.tmpname()
+    local file = assert(io.open(path, "wb"))
+    file:seek("set", FILE_BYTES - 1)
+    file:write("\0")
+    file:close()
+  end)
+
+  teardown(function() os.remove(path) end)
+
   for _, resource in ipairs(RESOURCES) do
     for _, flood in ipairs(FLOODS) do
       it(("that %s, until %s run out: the oldest of them end, others are served"):format(flood[1], resource[1]),
         function()
-          local program = child.start(("sh -c 'ulimit -n %d; exec %s spec/support/flooded_server.lua %s'"):format(
-            resource[2], child.this_lua(), resource[1]))
+          local program = child.start(("sh -c 'ulimit -n %d; exec %s spec/support/flooded_server.lua %s %s'"):format(
+            resource[2], child.this_lua(), resource[1], path))
           local port = tonumber(program:expect("^port (%d+)"))
           local peers, served = {}, 0
           for i = 1, PEERS do

@@ -1,3 +1,4 @@
+local engine = require("websockets.engine.pure")
 local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
 local server = require("spec.support.server")
@@ -91,6 +92,23 @@ describe("connect", function()
     assert.is_nil(headers["sec-websocket-extensions"])
   end)
 
+  it("sends user information of the URL as Basic credentials", function()
+    local s, p = start()
+    for information, expected in pairs({
+      ["joe:a%3Ab"] = "joe:a:b", joe = "joe:", [":x"] = ":x", ["%C3%A4:"] = "\195\164:",
+    }) do
+      local _, log = peer.watch(s.context:connect(("ws://%s@127.0.0.1:%d/"):format(information, p.port)))
+      local headers = p:accept()
+      assert.equal("Basic " .. engine.base64(expected), headers.authorization)
+      assert.equal("127.0.0.1:" .. p.port, headers.host)
+      opened(s, log)
+      p = peer.listen(s)
+    end
+    local ws = s.context:connect(("ws://@127.0.0.1:%d/"):format(p.port))
+    assert.is_nil(p:accept().authorization)
+    assert.is_nil(tostring(ws):find("joe", 1, true))
+  end)
+
   it("asks without Origin and subprotocol by default, each time with another key of 16 bytes", function()
     local s = start()
     local keys = {}
@@ -101,7 +119,7 @@ describe("connect", function()
       assert.is_nil(headers.origin)
       assert.is_nil(headers["sec-websocket-protocol"])
       local key = headers["sec-websocket-key"]
-      assert.equal(16, #require("websockets.engine.pure").unbase64(key))
+      assert.equal(16, #engine.unbase64(key))
       assert.is_nil(keys[key])
       keys[key] = true
     end

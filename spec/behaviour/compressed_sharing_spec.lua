@@ -7,6 +7,8 @@ local support = require("spec.support.engine")
 
 local engine = require("websockets.engine.loader").choose()
 
+local WRITE_BINARY = 1
+
 local FRESH_OFFER = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n"
 local OFFER, TEXT, PACKED_TEXT = compressed.OFFER, compressed.TEXT, compressed.PACKED_TEXT
 local start, open, read_frame = compressed.start, compressed.open, compressed.read_frame
@@ -52,6 +54,17 @@ describe("a broadcast to compressed connections", function()
     assert.equal(TEXT, reader:inflate(select(2, read_frame(kept)), true, #TEXT))
     s.context:broadcast("a", TEXT)
     assert.equal(TEXT, reader:inflate(select(2, read_frame(kept)), true, #TEXT))
+  end)
+
+  it("compresses a message of a topic once for all, too", function()
+    local s = start({ compression = true }, function(ws) ws:subscribe("t") end)
+    local all = {}
+    for i = 1, 4 do all[i] = open(s, FRESH_OFFER) end
+    local deflations = count_deflations(function() assert.is_true(s.context:publish("t", TEXT)) end)
+    if engine.name == "pure" then assert.equal(1, deflations) end
+    local first, bytes = read_frame(all[1])
+    assert.equal(PACKED_TEXT, first)
+    for i = 2, 4 do assert.same({ first, bytes }, { read_frame(all[i]) }) end
   end)
 end)
 
@@ -152,6 +165,43 @@ describe("a queue of compressed messages", function()
       assert.is_true(count < 4000, policy)
       assert.is_true(last > 1 and (policy == "drop_new" or last == 4000), policy)
       assert.equal(policy == "drop_new", lost > 0)
+      server.stop_all()
+    end
+  end)
+
+  it("keeps its context where topics lose messages: those have not been compressed", function()
+    for _, policy in ipairs({ "drop_new", "drop_old", "conflate" }) do
+      local s, log = start({
+        compression = true, topics = { t = { slow_consumer = policy } },
+        max_buffered_bytes = 20000, high_water_bytes = 10000,
+      }, function(ws) ws:subscribe("t") end)
+      local c = open(s)
+      assert.equal("permessage-deflate", c.headers["sec-websocket-extensions"])
+      local noise, number = assert(io.open("/dev/urandom", "rb")), 0
+      -- Until so many are lost that the system takes no more.
+      s:pump(function()
+        for _ = 1, 50 do
+          number = number + 1
+          s.context:publish("t", number .. " " .. noise:read(3000), WRITE_BINARY)
+        end
+        return s.context:dropped("t") >= 100
+      end, "drops")
+      noise:close()
+      c.reader = engine.reader({ role = "client", max_message_bytes = 1e6, max_fragments = 10,
+        deflate = { inflate = { window_bits = 15 } } })
+      local last, count = 0, 0
+      log.ws[1]:close(1000)
+      while true do
+        local opcode, payload = c:message()
+        if opcode == 8 then break end
+        assert.equal(2, opcode)
+        local at = tonumber(payload:match("^%d+"))
+        assert.is_true(at > last)
+        assert.equal(#tostring(at) + 1 + 3000, #payload)
+        last, count = at, count + 1
+      end
+      assert.equal(number, count + s.context:dropped())
+      assert.is_true(policy == "drop_new" or last == number)
       server.stop_all()
     end
   end)

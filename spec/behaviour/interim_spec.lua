@@ -22,6 +22,8 @@ describe("a client, answered with interim answers", function()
       p:send(bytes:sub(from, from + (more.step or #bytes) - 1))
       if more.step then s:turns(2) end
     end
+    -- The body of a refusal goes on to the end.
+    if more.status_line then p:close() end
     s:pump(function() return log.closed[1] or log.open > 0 end, "on_open or on_closed")
     return log, s, ws
   end
@@ -49,7 +51,7 @@ describe("a client, answered with interim answers", function()
 
   it("takes no more than 16 of them", function()
     local log = answered(CONTINUE:rep(17))
-    assert.same({ 1006, "the server gave too many interim answers", false, "handshake" }, log.closed[1])
+    assert.same({ 1006, "the server's answer came after too many interim ones", false, "handshake" }, log.closed[1])
   end)
 
   it("takes no more than max_header_bytes of them together", function()
@@ -57,7 +59,7 @@ describe("a client, answered with interim answers", function()
     local hints = "HTTP/1.1 103 Early Hints\r\nX: " .. ("x"):rep(400) .. "\r\n\r\n"
     assert.equal(1, answered(hints:rep(2), { options = options }).open)
     local log = answered(hints:rep(3), { options = options })
-    assert.same({ 1006, "the server gave too many interim answers", false, "handshake" }, log.closed[1])
+    assert.same({ 1006, "the server's answer came after too many interim ones", false, "handshake" }, log.closed[1])
   end)
 
   it("waits for the final one no longer than its timeout", function()

@@ -1,49 +1,11 @@
 --- Signs of life: pings to silent peers, their time to answer, and connections that are not used.
 -- @module spec.behaviour.keepalive_spec
-local client = require("spec.support.client")
-local inside = require("spec.support.inside")
 local server = require("spec.support.server")
+local still = require("spec.support.still")
 
-local unpack = table.unpack or unpack
-local PING, PONG, BINARY, WRITE_BINARY = 9, 10, 2, 1
-local BIG = ("x"):rep(1024 * 1024)
+local PING, PONG, BINARY = 9, 10, 2
 
--- A server whose time stands still, and an open peer.
-local function start(options, also)
-  local handler, log = server.recorder(also)
-  options.protocols = { echo = handler }
-  local run = server.start(options)
-  run:fake_time()
-  return run, log, client.open(run, "echo")
-end
-
--- Messages until the connection takes no more.
-local function stuff(run, log, peer)
-  local ws = log.ws[1]
-  run:pump(function()
-    for _ = 1, 4 do ws:write(BIG, WRITE_BINARY) end
-    run:turns(2)
-    return ws:buffered() > 16 * #BIG
-  end, "a full socket")
-  run:calm(ws)
-  assert.is_false(peer.ended)
-  return ws
-end
-
--- Lets time pass in steps that no deadline is lost in.
-local function pass(run, seconds, each)
-  for _ = 1, seconds do
-    run:advance(1)
-    if each then each() end
-  end
-end
-
-local function assert_timed_out(run, log)
-  run:settle()
-  assert.equal(1, #log.closed)
-  assert.same({ 1006, "", false, "timeout" }, { unpack(log.closed[1], 2, 5) })
-  assert.equal(-1, log.ws[1]:get_socket_fd())
-end
+local start, pass, assert_timed_out = still.start, still.pass, still.assert_timed_out
 
 describe("ping_interval and ping_timeout", function()
   after_each(server.stop_all)
@@ -120,56 +82,6 @@ describe("ping_interval and ping_timeout", function()
     end
     assert.equal(0, #log.closed)
     assert.is_nil(peer:try_message())
-  end)
-
-  it("bytes that the peer takes are a sign of life", function()
-    local run, log, peer = start({ max_buffered_bytes = 1e9 })
-    local ws = stuff(run, log, peer)
-    for _ = 1, 8 do
-      pass(run, 15)
-      local before = ws:buffered()
-      run:pump(function()
-        peer:poll()
-        peer:take()
-        return ws:buffered() < before
-      end, "the peer to take something")
-    end
-    assert.equal(0, #log.closed)
-  end)
-
-  it("bytes that the peer takes after the ping are a sign of life, a full socket alone is none", function()
-    for _, takes in ipairs({ true, false }) do
-      local run, log, peer = start({ max_buffered_bytes = 1e9 })
-      pass(run, 20)
-      local ws = stuff(run, log, peer)
-      -- Filling the socket may have taken several rounds, each of which took bytes after the ping: that is not meant.
-      inside.forget_signs_of_life(ws)
-      pass(run, 15)
-      local before = ws:buffered()
-      if takes then
-        run:pump(function()
-          peer:poll()
-          return ws:buffered() < before
-        end, "the peer to take something")
-      end
-      pass(run, 5)
-      run:settle()
-      assert.equal(takes and 0 or 1, #log.closed)
-      run:stop()
-    end
-  end)
-
-  it("the timeout starts when the ping has left our queue", function()
-    local run, log, peer = start({ max_buffered_bytes = 1e9 })
-    local ws = stuff(run, log, peer)
-    pass(run, 100)
-    assert.equal(0, #log.closed)
-    run:pump(function()
-      while peer:poll() do peer:take() end
-      return ws:buffered() == 0
-    end, "the peer to take everything")
-    pass(run, 60)
-    assert_timed_out(run, log)
   end)
 
   it("reading that the application paused suspends the timeout", function()

@@ -5,6 +5,7 @@ local child = require "spec.support.child"
 local headers = require "spec.support.headers"
 local inside = require "spec.support.inside"
 local needs = require "spec.support.needs"
+local luasocket = require "websockets.transport.luasocket"
 local resolver = require "websockets.client.resolver"
 local server = require "spec.support.server"
 
@@ -22,7 +23,7 @@ describe("a look-up beside the loop", function()
 
   it("is LuaSocket's without the accelerator, which waits", function()
     if no_localhost then pending(no_localhost) end
-    loopback(resolver.ask("localhost"))
+    loopback(luasocket.resolve("localhost"))
   end)
 
   if not server.is_native then
@@ -44,7 +45,7 @@ describe("a look-up beside the loop", function()
     wire:close()
     local addresses = resolver.read(answer)
     loopback(addresses)
-    assert.same(resolver.ask("localhost"), addresses)
+    assert.same(luasocket.resolve("localhost"), addresses)
   end)
 
   local include = headers.folder()
@@ -81,6 +82,10 @@ describe("a look-up beside the loop", function()
 
   it("works under an outside loop that watches for reading", function()
     assert.equal("echo hello\nclosed 1001  destroyed\nleft 0\nend\n", run("outside"))
+  end)
+
+  it("is done again for a connection that is opened again", function()
+    assert.equal("open false\naway\nlook-up dialling\nopen true\nclosed 1001  destroyed\nend\n", run("again"))
   end)
 
   it("counts for the timeout of connecting", function()

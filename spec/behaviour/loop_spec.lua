@@ -1,61 +1,12 @@
 --- A loop of the application's own, on few descriptors and on many.
 -- @module spec.behaviour.loop_spec
+local loops = require("spec.support.loops")
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local child = require("spec.support.child")
 local websockets = require("websockets")
-local socket = require("socket")
 
 local POLLIN, POLLOUT = websockets.POLLIN, websockets.POLLOUT
-
-local function readable(fd)
-  return { fd = fd, getfd = function(self) return self.fd end }
-end
-
--- A server under a loop of its own that only ever watches READ, as programs of 2012 do.
-local function start_read_only(options)
-  local watched = {}
-  options.on_add_fd = function(fd) watched[fd] = readable(fd) end
-  options.on_del_fd = function(fd) watched[fd] = nil end
-  local s = server.start(options)
-  s.ready = 0
-  function s:turn(ms)
-    local list = {}
-    for _, object in pairs(watched) do list[#list + 1] = object end
-    local wait = math.min(ms / 1000, self.context:timeout() or 1)
-    local ready = socket.select(list, nil, wait)
-    for i = 1, #ready do
-      self.ready = self.ready + 1
-      self.context:service_fd(ready[i].fd, POLLIN)
-    end
-    if #ready == 0 then self.context:service_fd(-1) end
-  end
-  return s, watched
-end
-
--- A server under a loop of its own that watches writing too.
-local function start_with_modes(options)
-  local modes = {}
-  options.on_add_fd = function(fd, mask) modes[fd] = { [mask] = true } end
-  options.on_del_fd = function(fd) modes[fd] = nil end
-  options.on_set_mode_fd = function(fd, mask) modes[fd][mask] = true end
-  options.on_clear_mode_fd = function(fd, mask) modes[fd][mask] = nil end
-  local s = server.start(options)
-  s.ready = 0
-  function s:turn(ms)
-    local reads, writes = {}, {}
-    for fd, mask in pairs(modes) do
-      if mask[POLLIN] then reads[#reads + 1] = readable(fd) end
-      if mask[POLLOUT] then writes[#writes + 1] = readable(fd) end
-    end
-    local can_read, can_write = socket.select(reads, writes, math.min(ms / 1000, self.context:timeout() or 1))
-    self.ready = self.ready + #can_read + #can_write
-    for i = 1, #can_write do self.context:service_fd(can_write[i].fd, POLLOUT) end
-    for i = 1, #can_read do self.context:service_fd(can_read[i].fd, POLLIN) end
-    if self.context:timeout() == 0 then self.context:service_fd(-1) end
-  end
-  return s, modes
-end
 
 local function big_file(bytes)
   local path = os.tmpname()
@@ -74,7 +25,7 @@ local function read_slowly(s, c, bytes)
   assert.equal(("0123456789abcdef"):rep(bytes / 16), c:read(bytes))
 end
 
-local LOOPS = { ["that watches READ only"] = start_read_only, ["that watches writing too"] = start_with_modes }
+local LOOPS = { ["that watches READ only"] = loops.read_only, ["that watches writing too"] = loops.with_modes }
 
 for name, start in pairs(LOOPS) do
   describe("a loop of its own " .. name, function()
@@ -153,7 +104,7 @@ describe("a loop that watches READ only", function()
 
   it("messages that a pause held back come out in the call that goes on, without another event", function()
     local ws
-    local s = start_read_only({ protocols = { a = function(opened)
+    local s = loops.read_only({ protocols = { a = function(opened)
       ws = opened
       ws:on_receive(function(it, data)
         it.got = (it.got or "") .. data
@@ -188,6 +139,13 @@ describe("descriptors from 1,024 on", function()
       on_http = function(ws) ws:respond(200, nil, "high") end }
     if arg[1] == "loop" then options.on_add_fd = function(fd) fds[#fds + 1] = fd end end
     local context = websockets.context(options)
+    local attachment
+    if arg[1]:find("attach") then
+      attachment = context:attach({
+        watch = function(_, fd, read) if read then fds[#fds + 1] = fd end end, alarm = function() end,
+        limit = arg[1] == "attach with a limit" and 1024 or nil,
+      })
+    end
     local peer = socket.tcp4()
     assert(peer:connect("127.0.0.1", context:get_port()))
     local hold = {}
@@ -197,6 +155,9 @@ describe("descriptors from 1,024 on", function()
       context:service_fd(fds[1])
       assert(fds[#fds] >= 1024)
       context:service_fd(fds[#fds])
+    elseif attachment then
+      attachment:ready(fds[1])
+      attachment:ready(fds[#fds])
     else
       for _ = 1, 2 do context:service(1000) end
     end
@@ -211,7 +172,7 @@ describe("descriptors from 1,024 on", function()
     file:write(SCRIPT)
     file:close()
     local text, code = child.run(("ulimit -n 4096 && LUA_PATH='lua/?.lua;lua/?/init.lua;;' timeout 20 %s %s %s"):format(
-      child.quote(child.this_lua()), path, kind))
+      child.quote(child.this_lua()), path, child.quote(kind)))
     os.remove(path)
     return text, code
   end
@@ -219,6 +180,15 @@ describe("descriptors from 1,024 on", function()
   it("are served under an outside loop", function()
     local text, code = run("loop")
     assert.matches("^HTTP/1.1 200 ", text)
+    assert.equal(0, code)
+  end)
+
+  it("are served under a loop that the context is attached to, where that has no limit", function()
+    local text, code = run("attach")
+    assert.matches("^HTTP/1.1 200 ", text)
+    assert.equal(0, code)
+    text, code = run("attach with a limit")
+    assert.matches(server.is_native and "^HTTP/1.1 200 " or "^HTTP/1.1 503 ", text)
     assert.equal(0, code)
   end)
 

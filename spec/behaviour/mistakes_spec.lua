@@ -25,6 +25,7 @@ describe("a dot in place of the colon", function()
       canonical_hostname = function() context.canonical_hostname() end, adopt = function() context.adopt({}) end,
       connect = function() context.connect("ws://127.0.0.1/") end,
       broadcast = function() context.broadcast("a", "data") end,
+      publish = function() context.publish("a", "data") end, subscribers = function() context.subscribers("a") end,
     }) do
       assert.matches(("context:%s must be called with a colon, on a context (got "):format(name), error_of(call), 1,
         true)
@@ -40,9 +41,12 @@ describe("a dot in place of the colon", function()
     for name, call in pairs({
       write = function() ws.write("x") end, ping = function() ws.ping() end,
       broadcast = function() ws.broadcast("x") end,
+      subscribe = function() ws.subscribe("x") end, unsubscribe = function() ws.unsubscribe("x") end,
+      publish = function() ws.publish("x", "y") end, topics = function() ws.topics() end,
       close = function() ws.close() end, on_receive = function() ws.on_receive(print) end,
       on_closed = function() ws.on_closed(print) end, on_open = function() ws.on_open(print) end,
       on_drain = function() ws.on_drain(print) end, on_pong = function() ws.on_pong(print) end,
+      response = function() ws.response() end,
       on_broadcast = function() ws.on_broadcast(print) end,
     }) do
       assert.matches(("websocket:%s must be called with a colon, on a websocket (got "):format(name), error_of(call), 1,
@@ -58,6 +62,7 @@ describe("a dot in place of the colon", function()
     for name, call in pairs({
       accept = function() request.accept() end, refuse = function() request.refuse(403) end,
       basic_credentials = function() request.basic_credentials() end,
+      bearer_token = function() request.bearer_token() end,
     }) do
       assert.matches(("request:%s must be called with a colon"):format(name), error_of(call), 1, true)
     end
@@ -71,7 +76,8 @@ describe("a missing LuaSocket", function()
   local CODE = [[io.write(select(2, pcall(require("websockets").context, { port = "any", interf = "127.0.0.1" })))]]
 
   it("is told in one sentence, without a list of paths", function()
-    assert.equal("websockets needs LuaSocket, which is not installed (luarocks install luasocket)",
+    assert.equal("websockets needs LuaSocket, which is not installed (luarocks install luasocket), "
+      .. "or luv (luarocks install luv)",
       child.run(ENVIRONMENT .. child.quote(CODE)))
   end)
 

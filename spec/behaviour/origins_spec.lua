@@ -1,26 +1,19 @@
---- Pages of other origins: which may connect, over real connections.
+--- Pages of other origins: which may connect.
 -- @module spec.behaviour.origins_spec
-local client = require("spec.support.client")
-local server = require("spec.support.server")
+local testing = require("websockets.testing")
 
 -- The status that a page of some origin gets, and what was logged.
 local function ask(origins, origin)
   local logged = {}
-  local run = server.start({
-    protocols = { echo = server.echo }, origins = origins,
+  local context = testing.context({
+    default = function() end, origins = origins,
     log = function(level, message) logged[#logged + 1] = level .. ": " .. message end,
   })
-  local peer = client.connect(run)
-  peer:send(client.upgrade({ protocol = "echo", headers = origin and "Origin: " .. origin .. "\r\n" }))
-  local status = peer:read_head()
-  if status ~= 101 then peer:await_end() end
-  run:stop()
-  return status, logged
+  local peer, _, _, status = context:peer({ host = "127.0.0.1", origin = origin })
+  return peer and peer.status or status, logged
 end
 
 describe("origins", function()
-  after_each(server.stop_all)
-
   it("by default the request's own host passes, whatever port and scheme, and no Origin passes", function()
     assert.equal(101, (ask(nil, nil)))
     for _, origin in ipairs({ "http://127.0.0.1", "https://127.0.0.1:8443", "http://127.0.0.1:1" }) do
@@ -109,13 +102,11 @@ describe("origins", function()
 
   it("a function that raises gives 500 and lets no client in", function()
     local heard, opened
-    local run = server.start({
-      protocols = { echo = function() opened = true end }, origins = function() error("oops") end,
+    local context = testing.context({
+      default = function() opened = true end, origins = function() error("oops") end,
       on_error = function(err) heard = err end,
     })
-    local peer = client.connect(run)
-    peer:send(client.upgrade({ protocol = "echo", headers = "Origin: http://a\r\n" }))
-    local status, _, body = peer:response()
+    local _, _, _, status, _, body = context:peer({ origin = "http://a" })
     assert.equal(500, status)
     assert.is_nil(body:find("oops"))
     assert.truthy(heard:find("oops"))

@@ -43,4 +43,22 @@ describe("past max_buffered_total_bytes", function()
       assert.equal("slow", log.closed[1][5])
     end
   end)
+
+  it("no more connections end than have to: what those hold that end already is on its way", function()
+    local handler, log = server.recorder()
+    local s = server.start({ protocols = { a = handler }, max_buffered_total_bytes = 24 * MIB })
+    for _ = 1, 10 do client.open(s, "a") end
+    s:fake_time()
+    -- Of each frame a part has begun to leave, so nothing of it can be dropped.
+    s.context:broadcast("a", ("y"):rep(9 * MIB))
+    s:settle()
+    -- Their sockets may take a little more, which starts `close_timeout` anew.
+    for _ = 1, 6 do
+      s:advance(5.1)
+      s:settle()
+    end
+    assert.is_true(#log.closed >= 1 and #log.closed <= 8, #log.closed .. " ended")
+    for _, closed in ipairs(log.closed) do assert.equal("slow", closed[5]) end
+    assert.is_true(inside.buffered(s.context) <= 48 * MIB)
+  end)
 end)

@@ -74,14 +74,6 @@ describe("what context is given", function()
     assert.matches("http%-only", refusal({ protocols = { ["http-only"] = function() end } }))
   end)
 
-  it("raises 'not available in this version' for TLS and client certificates", function()
-    for _, name in ipairs({ "ssl_cert_filepath", "ssl_private_key_filepath", "ssl_ca_filepath", "ssl_cert_path",
-      "ssl_private_key_path" }) do
-      assert.matches("not available in this version", refusal({ [name] = "x" }))
-    end
-    assert.matches("not available in this version", refusal({ options = 2 }))
-  end)
-
   it("takes option numbers 1 and 4, also both", function()
     for _, number in ipairs({ 0, 1, 4, 5 }) do websockets.context({ options = number }):destroy() end
   end)

@@ -10,6 +10,7 @@ local expected = require("conformance.expected")
 local report = require("conformance.report")
 local needs = require("spec.support.needs")
 local suite = require("conformance.suite")
+local tls = require("spec.support.tls")
 local websockets = require("websockets")
 
 local PARTS = { "1", "2", "3", "4", "5", "6", "7", "10" }
@@ -96,10 +97,10 @@ local function why_not(is_compressed)
   return needs.reason("the Python package kosoku")
 end
 
-local function run(role, select, threshold)
+local function run(role, select, threshold, is_tls)
   return suite.run({
     role = role, lua = child.this_lua(), engine = websockets.engine, select = select, threshold = threshold,
-    seconds = LIMIT_SECONDS,
+    tls = is_tls, seconds = LIMIT_SECONDS,
   })
 end
 
@@ -110,6 +111,18 @@ describe("the Autobahn cases 1 to 7 and 10", function()
       if missing then pending(missing) end
       local index, output = run(role, { "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*" })
       local problems = report.judge(report.read(index), PARTS)
+      assert(#problems == 0, table.concat(problems, "\n") .. "\n" .. output)
+    end)
+  end
+end)
+
+describe("the Autobahn cases 1, 2, 5 and 7 over TLS", function()
+  for _, role in ipairs({ "server", "client" }) do
+    it("are OK, and so are their closes, with us as " .. role, function()
+      local missing = why_not(false) or tls.lack("node")
+      if missing then pending(missing) end
+      local index, output = run(role, { "1.*", "2.*", "5.*", "7.*" }, nil, true)
+      local problems = report.judge(report.read(index), { "1", "2", "5", "7" })
       assert(#problems == 0, table.concat(problems, "\n") .. "\n" .. output)
     end)
   end

@@ -6,8 +6,7 @@ if _VERSION ~= "Lua 5.4" then
 end
 
 local child = require "spec.support.child"
-local facts = require "websockets.http.facts"
-local needs = require "spec.support.needs"
+local page_checks = require "spec.support.page_checks"
 
 local CHECKS = {
   "a page, its script and its style come from the folder",
@@ -21,18 +20,8 @@ local CHECKS = {
   "the console shows no errors",
 }
 
-local function node(words)
-  return child.run('NODE_PATH="$PWD/.deps/node_modules:$NODE_PATH" timeout -k 3 50 node ' .. words)
-end
-
-local function what_is_missing()
-  local engine = require("websockets.engine.loader").choose()
-  if not facts.are_known(engine) then return "needs lua-filesystem or the accelerator" end
-  return needs.reason("Node 18 or later", "Chromium", "the npm package playwright-core")
-end
-
 describe("pages in a browser", function()
-  local missing = what_is_missing()
+  local missing = page_checks.what_is_missing()
   if missing then
     pending(missing)
     return
@@ -42,11 +31,7 @@ describe("pages in a browser", function()
 
   lazy_setup(function()
     program = child.start(child.quote(child.this_lua()) .. " examples/todo/server.lua any")
-    output = node("spec/support/pages.mjs " .. program:expect("^(http://%S+)$"))
-    for line in output:gmatch("[^\n]+") do
-      local verdict, name, why = line:match("^(%l+)\t([^\t]*)\t?(.*)$")
-      if verdict then results[name] = { verdict, why } end
-    end
+    results, output = page_checks.run("spec/support/pages.mjs " .. program:expect("^(http://%S+)$"))
     said = program:stop()
   end)
   lazy_teardown(function()
@@ -54,11 +39,7 @@ describe("pages in a browser", function()
   end)
 
   for _, name in ipairs(CHECKS) do
-    it(name, function()
-      local result = results[name]
-      assert(result, "did not run:\n" .. output)
-      assert(result[1] == "passed", result[2] .. "\n" .. output)
-    end)
+    it(name, function() page_checks.assert_passed(results, output, name) end)
   end
 
   it("the server names the client that it refused, and what would allow it", function()
@@ -66,9 +47,5 @@ describe("pages in a browser", function()
     assert.is_nil(said:find("error", 1, true), said)
   end)
 
-  it("runs every check of the driver", function()
-    local known = {}
-    for _, name in ipairs(CHECKS) do known[name] = true end
-    for name in pairs(results) do assert(known[name], name) end
-  end)
+  it("runs every check of the driver", function() page_checks.assert_all_known(results, CHECKS) end)
 end)

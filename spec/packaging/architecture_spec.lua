@@ -61,9 +61,15 @@ describe("docs/architecture.md", function()
   end)
 
   it("has the layers that are checked, in their order", function()
-    local named = { "websockets", "api" }
-    for name in text:gmatch("\n| `(%l+)/` |") do named[#named + 1] = name end
-    named[#named + 1] = text:match("\n| `(errors)%.lua` |")
+    local named = { (text:match("\n| `lua/websocket.lua`, `lua/(%l+)/` |")) }
+    for name in text:gmatch("\n| `(%l+)/` |") do
+      named[#named + 1] = name
+      -- The names that users hold stand in files of their own.
+      if name == "loop" then named[3], named[4], named[5] = "websockets", "testing", "api" end
+    end
+    for _, name in ipairs({ "errors", "loading", "calendar", "histogram" }) do
+      named[#named + 1] = text:match("\n| `(" .. name .. ")%.lua` |")
+    end
     assert.same(layers.ORDER, named)
   end)
 

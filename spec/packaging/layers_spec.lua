@@ -138,6 +138,30 @@ describe("the check of the layers", function()
     assert.equal("", problems_with("websockets.wire.hub", "reports[1] = wire.owner -- owner.plain"))
   end)
 
+  it("finds what lower layers ask of a back plane that it does not have for them", function()
+    local module = "websockets.connection.subscriptions"
+    assert.equal(module .. " uses plane.store, which is not for lower layers",
+      problems_with(module, "if self.plane.store then return end -- plane.presence"))
+    assert.equal("websockets.turn.entry uses subscriptions.plane, of another object",
+      problems_with("websockets.turn.entry", "context.subscriptions.plane:close()"))
+    assert.equal("", problems_with(module, "self.plane:forget(ws); self.plane.unsubscribe(self.plane, name)"))
+    assert.equal("", problems_with("websockets.pubsub.pubsub", "return self.plane.store"))
+  end)
+
+  it("lets adapters for loops use public modules only", function()
+    assert.equal("", problems_with("websockets.loop.ev", 'require("websockets.errors")'))
+    assert.equal("websockets.loop.ev requires websockets.turn.turn, which is not public",
+      problems_with("websockets.loop.ev", 'require("websockets.turn.turn")'))
+  end)
+
+  it("lets the API of 2.x use public modules only, and nothing use it", function()
+    assert.equal("", problems_with("websocket.sync", 'require("websockets.errors")'))
+    assert.equal("websocket.sync requires websockets.turn.turn, which is not public",
+      problems_with("websocket.sync", 'require("websockets.turn.turn")'))
+    assert.equal("websockets.http.head names websocket.sync, which is not there",
+      problems_with("websockets.http.head", 'require("websocket.sync")'))
+  end)
+
   it("finds a module that is not there, and one that belongs to no layer", function()
     assert.equal("websockets.http.head names websockets.nothing, which is not there",
       problems_with("websockets.http.head", 'require("websockets.nothing")'))

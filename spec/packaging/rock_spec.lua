@@ -83,7 +83,7 @@ end
 
 describe("packaging", function()
   local version = _VERSION:match("%d+%.%d+")
-  local lua, folder, copy, tree, target, found
+  local lua, folder, copy, tree, target, found, is_installed
   local is_native = os.getenv("WEBSOCKETS_NATIVE") == "on"
   local missing = needs.reason("LuaRocks")
   local function it_packs(name, body)
@@ -96,11 +96,18 @@ describe("packaging", function()
   end
 
   local function make_rock()
+    is_installed = true
     return must(luarocks("make --deps-mode=none " .. ROCKSPEC) .. found)
+  end
+
+  -- For tests that ask what has been installed.
+  local function need_rock()
+    if not is_installed then make_rock() end
   end
 
   -- As where there is no Rust.
   local function make_rock_without_cargo()
+    is_installed = false
     return must("WEBSOCKETS_NATIVE= PATH=" .. quote(folder .. "/bin") .. ":$PATH; export PATH WEBSOCKETS_NATIVE; "
       .. luarocks("make --deps-mode=none " .. ROCKSPEC) .. found)
   end
@@ -154,7 +161,7 @@ describe("packaging", function()
   end)
 
   it_packs("serves an echo from another folder with what was installed", function()
-    make_rock()
+    need_rock()
     local script = folder .. "/server.lua"
     write_file(script, SERVER)
     local server = assert(io.popen("cd " .. quote(folder .. "/elsewhere") .. " && echo $$ && exec "
@@ -180,11 +187,23 @@ describe("packaging", function()
     client:close()
   end)
 
+  it_packs("has the API of 2.x in the same rock, under its name", function()
+    need_rock()
+    local program = "print(require('websocket').client.new().state, require('websocket.frame').decode('\\129\\1a'), "
+      .. "debug.getinfo(require('websocket.sync').extend, 'S').source)"
+    local said = must(("cd %s && %s %s -e %s"):format(quote(folder .. "/elsewhere"), environment(tree, version),
+      quote(lua), quote(program)))
+    assert.equal("CLOSED\ta\t@" .. tree .. "/share/lua/" .. version .. "/websocket/sync.lua\n", said)
+  end)
+
   it_packs("is removed without a trace", function()
-    make_rock()
+    need_rock()
+    is_installed = false
     must(luarocks("remove --deps-mode=none lua-websockets"))
-    local _, code = run("test -e " .. quote(tree .. "/share/lua/" .. version .. "/websockets.lua"))
-    assert.equal(1, code)
+    for _, name in ipairs({ "websockets.lua", "websocket.lua" }) do
+      local _, code = run("test -e " .. quote(tree .. "/share/lua/" .. version .. "/" .. name))
+      assert.equal(1, code)
+    end
   end)
 
   it("tells how the build script is called", function()

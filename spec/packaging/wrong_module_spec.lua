@@ -1,5 +1,5 @@
---- The accelerator that was built for another Lua: refused with a clear error, and the pure engine takes over. The
--- processes are others, for what goes wrong here may be a crash.
+--- An accelerator that was built for another Lua or from other sources: refused with a clear error, and the pure engine
+-- takes over. The processes are others, for what goes wrong here may be a crash.
 -- @module spec.packaging.wrong_module_spec
 local child = require("spec.support.child")
 
@@ -68,6 +68,58 @@ local function is_refused(test, other, folder)
     assert.matches("WEBSOCKETS_NATIVE=on, but: ", said, 1, true)
   end)
 end
+
+-- A module without a number was built before there were numbers. Both engines have to say the same of it.
+local function run_stale(built, code, wish)
+  return child.run(("env WEBSOCKETS_NATIVE=%s LUA_PATH='lua/?.lua;lua/?/init.lua;;' %s -e %s"):format(wish,
+    child.quote(child.this_lua()), child.quote(([[
+      package.loaded.websockets_native = { interface = %s }
+    ]]):format(built and "function() return " .. built .. " end" or "nil") .. code)))
+end
+
+local CHOOSE = [[
+  local function log(level, message) io.write(level, ": ", message, "\n") end
+  local websockets = require("websockets")
+  io.write(websockets.engine, "\n")
+  for _ = 1, 2 do
+    local context = websockets.context{ port = "any", interf = "127.0.0.1", default = function() end, log = log }
+    context:service(0)
+    context:destroy()
+  end
+]]
+
+describe("an accelerator that was built from other sources", function()
+  for _, case in ipairs({ { nil, "none" }, { 0, "0" }, { 1000000, "1000000" } }) do
+    local said = "the accelerator was built from other sources (interface " .. case[2] .. ", this library needs "
+
+    it("is not used: pure Lua is, and the log of each context tells why: " .. case[2], function()
+      local text, code = run_stale(case[1], CHOOSE, "")
+      assert.equal(0, code, text)
+      local first, second = text:match("^pure\nwarning: (.-)\nwarning: (.-)\n$")
+      assert.equal(first, second, text)
+      assert.equal("the accelerator is not used: " .. said, (first:gsub("%d+%).*", "")))
+      assert.matches("%d+%): run `make native` again, or install the rock again$", first)
+    end)
+
+    it("is an error with WEBSOCKETS_NATIVE=on: " .. case[2], function()
+      local text, code = run_stale(case[1], CHOOSE, "on")
+      assert.equal(1, code, text)
+      assert.matches("WEBSOCKETS_NATIVE=on, but: " .. said, text, 1, true)
+    end)
+
+    it("is not looked at with WEBSOCKETS_NATIVE=off: " .. case[2], function()
+      assert.same({ "pure\n", 0 }, { run_stale(case[1], CHOOSE, "off") })
+    end)
+  end
+
+  it("is not what the log tells where there is none", function()
+    local text, code = child.run(("env WEBSOCKETS_NATIVE= LUA_PATH='lua/?.lua;lua/?/init.lua;;' %s -e %s"):format(
+      child.quote(child.this_lua()), child.quote([[
+        package.cpath = package.cpath:gsub("[^;]*/build/native/[^;]*", "")
+      ]] .. CHOOSE)))
+    assert.same({ "pure\n", 0 }, { text, code })
+  end)
+end)
 
 describe("an accelerator for another Lua", function()
   if os.getenv("WEBSOCKETS_NATIVE") ~= "on" then return end

@@ -42,6 +42,14 @@ function child.this_lua()
   return (child.run("command -v " .. child.quote(arg[first])):gsub("%s+$", ""))
 end
 
+--- Assignments for the shell by which a Lua program finds the library, in whatever folder it runs.
+-- @treturn string
+function child.library_path()
+  local version = _VERSION:match("%d+%.%d+"):gsub("%.", "_")
+  local path = child.quote(os.getenv("PWD") .. "/lua/?.lua;;")
+  return ("LUA_PATH=%s LUA_PATH_%s=%s"):format(path, version, path)
+end
+
 --- Make an empty folder.
 -- @treturn string its path
 function child.make_folder()
@@ -91,6 +99,21 @@ function child:rest()
   self.pipe:close()
   self.pipe = nil
   return rest
+end
+
+--- Tell the process id of the program itself: `pid` is that of `timeout`, which has started it. Linux only.
+-- @treturn integer
+function child:child_pid()
+  local file = assert(io.open(("/proc/%d/task/%d/children"):format(self.pid, self.pid)))
+  local pid = file:read("*a"):match("%d+")
+  file:close()
+  return tonumber(pid)
+end
+
+--- End the program without letting it know.
+function child:kill()
+  -- What is started is `timeout`, and what it has started would live on.
+  child.run(("pkill -KILL -P %d; kill -KILL %d"):format(self.pid, self.pid))
 end
 
 --- End the program by its process id, once.

@@ -14,7 +14,7 @@ local MAX_MESSAGE_BYTES = 1024 * 1024 * 1024
 client.KEY, client.ACCEPT = KEY, ACCEPT
 
 --- Connect to a server; it is closed with the server.
--- @tparam table server of `spec.support.server`
+-- @tparam table server of `spec.support.server`; `secure(connection)` puts TLS on it
 -- @tparam[opt] function prepare called with the LuaSocket object before it connects
 -- @treturn client
 function client.connect(server, prepare)
@@ -25,6 +25,7 @@ function client.connect(server, prepare)
   assert(connection:connect("127.0.0.1", server.port))
   connection:settimeout(0)
   connection:setoption("tcp-nodelay", true)
+  if server.secure then connection = server.secure(connection) end
   local self = setmetatable({
     server = server, connection = connection, pieces = {}, size = 0, ended = false, batch = {}, inbox = {}, taken = 0,
     reader = engine.reader({ role = "client", max_message_bytes = MAX_MESSAGE_BYTES, max_fragments = 1e6 }),

@@ -1,20 +1,10 @@
 --- Connections of a context without sockets: what is above the wires is real, wires and poller only note what they are
 -- told.
 -- @module spec.support.fakes
-local agenda = require("websockets.connection.agenda")
 local connection = require("websockets.connection.connection")
 local delivery = require("websockets.turn.delivery")
-local engine = require("websockets.engine.loader")
-local hub_of = require("websockets.wire.hub")
-local group = require("websockets.connection.group")
 local lifecycle = require("websockets.connection.lifecycle")
-local options = require("websockets.options.context")
-local outside = require("websockets.turn.outside")
-local relief = require("websockets.turn.relief")
-local new_budget = require("websockets.engine.budget").new
-local timers = require("websockets.connection.timers")
-local unfinished = require("websockets.connection.unfinished")
-local websocket = require("websockets.websocket")
+local new_context = require("websockets.context").new
 
 local fakes = {}
 
@@ -52,7 +42,8 @@ function wire.write() return nil end
 
 function wire:drop(enough)
   self.dropped[#self.dropped + 1] = enough
-  return table.remove(self.drops, 1) or 0
+  local bytes = table.remove(self.drops, 1) or 0
+  return bytes, bytes > 0 and 1 or 0
 end
 
 local function next_read(self)
@@ -121,25 +112,14 @@ end
 -- @tparam[opt] table given options in place of the defaults
 -- @treturn table context
 function fakes.context(given)
-  local settings = options.read(given or {}, 2)
-  local self = {
-    settings = settings, engine = engine.choose(), ws_class = websocket, owners = {}, connection_count = 0,
-    timers = timers.new(),
-    agenda = agenda.new(settings), delivery = delivery.new(), relief = relief.new(), outside = outside.new(),
-    readable = {}, writable = {}, reports = {}, turn = 0, busy = false, listener = false,
-    destroyed = false, destroying = false, stopping = false, now = 100, hub = hub_of.new(), poller = new_poller(),
-    wire_class = {
-      new = function(_, one) return one end, is_own = function() return true end,
-      excess = function() return 0 end,
-      fanout = function() return 0 end,
-    },
+  local self = { now = 100 }
+  local function clock() return self.now end
+  self = new_context(given or {}, 2, nil, { poller = { new = new_poller }, clock = clock, sleep = function() end })
+  self.wire_class = {
+    new = function(_, one) return one end, is_own = function() return true end,
+    excess = function() return 0 end,
+    fanout = function() return 0 end,
   }
-  self.half_open = self.timers:lane("handshake", settings.handshake_timeout)
-  self.unfinished = unfinished.new(self.timers, settings.message_timeout)
-  self.budget = new_budget(settings.max_unfinished_total_bytes)
-  function self.clock() return self.now end
-  self.anonymous = group.new(self)
-  self.groups = {}
   return self
 end
 
@@ -173,6 +153,7 @@ function fakes.phase()
   end
   return {
     calls = calls, feed = noting("feed"), ended = noting("ended"), flushed = noting("flushed"),
+    failed = function(_, ws, why) lifecycle.abort(ws, why) end,
     advance = noting("advance"), release = function() calls[#calls + 1] = { "release" } end,
   }
 end
@@ -198,6 +179,10 @@ local WAYS = {
     lifecycle.drained(ws)
   end,
   closed = function(ws) lifecycle.abort(ws, "timeout") end,
+  away = function(ws)
+    lifecycle.abort(ws, "timeout")
+    lifecycle.depart(ws)
+  end,
 }
 
 --- Makes a connection, and brings it into a state.

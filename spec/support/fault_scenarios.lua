@@ -1,6 +1,8 @@
 --- What a context is doing when a fault meets it: for each scenario the bytes of its clients, and the turns between.
 -- @module spec.support.fault_scenarios
 
+local topic_faults = require("spec.support.topic_faults")
+
 local scenarios = {}
 
 -- Clients of a scenario are made by `world:client(mark)`, connected, or by `world:open(mark)`, open. `turn` is a turn
@@ -191,15 +193,71 @@ function scenarios.expiry(world, turn)
   return { one }
 end
 
---- Connecting to a server, an echo there, and the end.
-function scenarios.connect(world, turn)
-  local peer = world:peer()
-  turn(function() world:connect(peer) end)
+-- An echo at a server that was reached, and the end.
+local function echo_there(peer, turn)
   turn()
   turn()
   peer:answer()
   turn()
   peer:greet()
+  turn()
+  peer:finish()
+  turn()
+end
+
+--- Connecting to a server, an echo there, and the end.
+function scenarios.connect(world, turn)
+  local peer = world:peer()
+  turn(function() world:connect(peer) end)
+  echo_there(peer, turn)
+  return { peer }
+end
+
+--- A redirect to another server.
+function scenarios.redirect(world, turn)
+  local first, peer = world:peer(), world:peer()
+  turn(function() world:connect({ port = first.port, mark = peer.mark }, { headers = { Cookie = "a" } }) end)
+  turn()
+  turn()
+  first:reply(("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/x\r\n\r\n"):format(peer.port))
+  turn()
+  echo_there(peer, turn)
+  return { first, peer }
+end
+
+--- A way through an HTTP proxy.
+function scenarios.tunnel(world, turn)
+  local peer = world:peer()
+  turn(function() world:connect(peer, { proxy = "http://joe:x@127.0.0.1:" .. peer.port }) end)
+  turn()
+  turn()
+  peer:reply("HTTP/1.1 200 OK\r\n\r\n")
+  echo_there(peer, turn)
+  return { peer }
+end
+
+--- A refusal, whose body comes in pieces.
+function scenarios.refusal(world, turn)
+  local peer = world:peer()
+  turn(function() world:connect(peer) end)
+  turn()
+  turn()
+  peer:reply("HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngo a\r\n3\r")
+  turn()
+  peer:send("\nway\r\n0\r\n\r\n")
+  turn()
+  turn()
+  return { peer }
+end
+
+--- Connecting to the second address while the first one lets us wait.
+function scenarios.attempts(world, turn)
+  local peer = world.peer_beside_hole()
+  turn(function() world:connect(peer) end)
+  world:advance(0.3)
+  turn()
+  turn()
+  peer:answer()
   turn()
   peer:finish()
   turn()
@@ -213,5 +271,44 @@ function scenarios.refused(world, turn)
   turn()
   return {}
 end
+
+--- A connection that is opened again after it broke.
+function scenarios.reconnect(world, turn)
+  local peer, ws = world:peer(), nil
+  turn(function() ws = world:connect(peer, { reconnect = { min = 0.001, max = 0.002 } }) end)
+  turn()
+  turn()
+  peer:answer()
+  turn()
+  peer:drop()
+  turn()
+  world:advance(1)
+  turn()
+  turn()
+  peer:answer()
+  turn()
+  if ws then world:await_open(ws, peer) end
+  return { peer }
+end
+
+--- Timers that are due.
+function scenarios.timers(world, turn)
+  local once, often, timer = 0, 0, nil
+  turn(function()
+    world.context:after(1, function() once = once + 1 end)
+    timer = world.context:every(1, function() often = often + 1 end)
+  end)
+  for _ = 1, 2 do
+    world:advance(1.5)
+    turn()
+  end
+  world:advance(1)
+  if timer and not world:pump(function() return often > 0 end) then world.foreign = "DEAF timer" end
+  if once > 1 then world.foreign = "TWICE" end
+  if timer then timer:cancel() end
+  return {}
+end
+
+for name, scenario in pairs(topic_faults.scenarios) do scenarios[name] = scenario end
 
 return scenarios

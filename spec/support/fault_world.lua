@@ -1,10 +1,18 @@
 --- A server and its clients for `spec.support.faults`: each client marks its bytes, and knows its own mark again.
 -- @module spec.support.fault_world
 
+local black_hole = require("spec.support.black_hole")
 local engine = require("websockets.engine.pure")
 local inside = require("spec.support.inside")
 local socket = require("socket")
 local websockets = require("websockets")
+
+-- They are loaded when they are used: an interpreter that finds no memory may lose the file.
+require("websockets.options.connect")
+require("websockets.client.comeback")
+require("websockets.client.dial")
+require("websockets.waiting.handler")
+require("websockets.waiting.methods")
 
 local world = {}
 world.__index = world
@@ -28,8 +36,8 @@ end
 --- Gives the request for a WebSocket.
 function client:request()
   return ("GET /%s HTTP/1.1\r\nHost: x\r\nX-Mark: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    .. "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: p\r\n\r\n")
-    :format(self.mark, self.mark, KEY)
+    .. "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: %s\r\n\r\n")
+    :format(self.mark, self.mark, KEY, self.protocol or "p")
 end
 
 --- Encodes a frame.
@@ -96,17 +104,27 @@ client.find_wrong = find_wrong
 local peer = setmetatable({}, { __index = client })
 peer.__index = peer
 
---- Takes the request and answers it.
-function peer:answer()
-  self.connection = self.listener:accept()
-  if not self.connection then
-    self.ended = true
-    return
-  end
+-- Takes what was asked.
+local function take_request(self)
+  self.connection = self.connection or self.listener:accept()
+  self.ended = not self.connection
+  if self.ended then return end
   self.connection:settimeout(0)
   self:take()
+end
+
+--- Takes a request, if there is one, and sends bytes.
+function peer:reply(bytes)
+  take_request(self)
+  if self.bytes:find("\r\n\r\n", 1, true) then self:send(bytes) end
+end
+
+--- Takes the request and answers it.
+function peer:answer()
+  take_request(self)
   local key = self.bytes:match("Sec%-WebSocket%-Key: (%S+)")
-  if not key then return end
+  if not key or self.is_answered then return end
+  self.is_answered = true
   self:send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
     .. engine.accept_key(key) .. "\r\n\r\n")
 end
@@ -132,8 +150,15 @@ function peer:take()
   return client.take(self)
 end
 
+--- Ends the connection, and waits for another.
+function peer:drop()
+  if self.connection then self.connection:close() end
+  self.connection, self.bytes, self.ended, self.is_answered = false, "", false, false
+end
+
 function peer:close()
   if self.connection then self.connection:close() end
+  if self.hole then self.hole:close() end
   self.listener:close()
 end
 
@@ -164,15 +189,27 @@ end
 local function handler(self)
   return function(ws)
     local mark = ws:request().headers["x-mark"]
+    self.is_inside[mark], self.by_mark[mark] = false, ws
     if ws:request().uri ~= "/" .. mark then self.foreign = "FOREIGN request" end
     ws:on_receive(function(_, data, kind)
+      -- First: what follows may find no memory.
+      self.is_inside[mark] = true
       local found, command = data:match("^(<m%d+>) ?(%a*)")
       if found ~= mark then self.foreign = "FOREIGN message" end
-      self.raised = mark
       if commands[command] then commands[command](ws, mark) else ws:write(data, kind) end
-      self.raised = false
+      self.is_inside[mark] = false
     end)
     ws:on_closed(function(one) self.closed[one] = (self.closed[one] or 0) + 1 end)
+  end
+end
+
+-- For a coroutine.
+local function echo(ws)
+  local data, kind = ws:receive()
+  while data do
+    ws:write(data, kind)
+    websockets.sleep(0)
+    data, kind = ws:receive()
   end
 end
 
@@ -184,15 +221,30 @@ local function on_http(self)
   end
 end
 
+-- The sockets of connections have as little room as that of the listener.
+local function listen_narrowly(self, options)
+  local listener = assert(socket.bind("127.0.0.1", 0))
+  assert(listener:setoption("send-buffer-size", options.send_buffer_bytes))
+  self.port = tonumber((select(2, listener:getsockname())))
+  options.socket, self.listener = listener, listener
+  options.port, options.interf, options.send_buffer_bytes = nil, nil, nil
+end
+
 --- Makes the world: a context, a client that talks beside each scenario, and one that does not.
 function world.new(options)
   local self = setmetatable({
-    foreign = false, raised = false, accepting = 0, closed = setmetatable({}, { __mode = "k" }), later = 0,
+    foreign = false, is_inside = {}, by_mark = setmetatable({}, { __mode = "v" }), has_advanced = false,
+    port = false, listener = false, accepting = 0, closed = setmetatable({}, { __mode = "k" }), later = 0,
   }, world)
-  local all = { port = "any", interf = "lo", protocols = { p = handler(self) }, on_http = on_http(self) }
+  local all = {
+    port = "any", interf = "lo", protocols = { p = handler(self), c = websockets.coroutine(echo) },
+    on_http = on_http(self),
+  }
   for name, value in pairs(options or {}) do all[name] = value end
+  if options and options.send_buffer_bytes then listen_narrowly(self, all) end
+  self.plane = all.backplane or false
   self.context = websockets.context(all)
-  self.port = self.context:get_port()
+  self.port = self.port or self.context:get_port()
   inside.set_clock(self.context, function(clock)
     return function() return clock() + self.later end
   end)
@@ -206,7 +258,7 @@ end
 
 --- Lets time pass.
 function world:advance(seconds)
-  self.later = self.later + seconds
+  self.later, self.has_advanced = self.later + seconds, true
 end
 
 --- Serves until a condition holds.
@@ -241,30 +293,52 @@ function world:open()
   return made
 end
 
---- Makes a server for a client of the context.
-function world.peer()
-  local listener = assert(socket.bind("127.0.0.1", 0))
+local function new_peer(listener)
   listener:settimeout(0)
   marks = marks + 1
   return setmetatable({
-    listener = listener, port = tonumber((select(2, listener:getsockname()))), mark = ("<m%d>"):format(marks),
-    bytes = "", ended = false, connection = false, is_peer = true,
+    listener = listener, port = math.floor(tonumber((select(2, listener:getsockname())))), host = "127.0.0.1",
+    mark = ("<m%d>"):format(marks), bytes = "", ended = false, connection = false, is_peer = true, hole = false,
   }, peer)
 end
 
+--- Makes a server for a client of the context.
+function world.peer() return new_peer(assert(socket.bind("127.0.0.1", 0))) end
+
+--- Makes a server at the second address of localhost; at the first one everybody waits.
+function world.peer_beside_hole()
+  local made, hole = black_hole.before({ clients = {} }, function() return new_peer(assert(socket.bind("::1", 0))) end)
+  made.hole, made.host = hole, "localhost"
+  return made
+end
+
 --- Connects to a server.
-function world:connect(to)
-  local ws = self.context:connect(("ws://127.0.0.1:%d/"):format(to.port))
+function world:connect(to, options)
+  local ws = self.context:connect(("ws://%s:%d/"):format(to.host or "127.0.0.1", to.port), options)
   if not ws then return end
   ws:on_receive(function(_, data)
     if data:sub(1, #to.mark) ~= to.mark then self.foreign = "FOREIGN to a client" end
     ws:write(data)
   end)
+  return ws
+end
+
+--- Serves until a connection that is opened again is open, or has ended for good; then ends it.
+function world:await_open(ws, to)
+  local is_over = self:pump(function()
+    if to.ended then to:drop() end
+    to:answer()
+    local result, why = ws:write("", websockets.WRITE_PONG)
+    return result == 0 or why == "closed"
+  end)
+  if not is_over then self.foreign = "AWAY for ever" end
+  ws:close(0)
 end
 
 --- Ends everything.
 function world:close()
   pcall(self.context.destroy, self.context)
+  if self.listener then self.listener:close() end
   self.idle:close()
   self.beside:close()
 end

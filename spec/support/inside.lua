@@ -1,6 +1,8 @@
 --- The fields of contexts, connections and wires that specs look at: no other file of the specs names them.
 -- @module spec.support.inside
 
+local lifecycle = require("websockets.connection.lifecycle")
+
 local inside = {}
 
 --- How many connections a context serves, in any state.
@@ -10,11 +12,63 @@ function inside.connections(context)
   return context.connection_count
 end
 
+--- The connections that a context serves, in any state.
+-- @tparam table context
+-- @treturn table set of ws
+function inside.all(context)
+  local all = {}
+  for _, owner in pairs(context.owners) do
+    if owner.wire then all[owner] = true end
+  end
+  return all
+end
+
 --- How many bytes wait to be sent on all connections together.
 -- @tparam table context
 -- @treturn number
 function inside.buffered(context)
   return context.wire_class.buffered_total(context.hub)
+end
+
+--- How many bytes of topics wait beside the queues of all connections together.
+-- @tparam table context
+-- @treturn number
+function inside.backlog(context)
+  return context.subscriptions and context.subscriptions.backlog.bytes or 0
+end
+
+--- How many topics of a context have subscribers.
+-- @tparam table context
+-- @treturn number
+function inside.topics(context)
+  return context.subscriptions and context.subscriptions.topic_count or 0
+end
+
+--- The channels of the topics that have subscribers, of a context with a back plane of its own.
+-- @tparam table context
+-- @treturn table topic -> channel
+function inside.channels(context)
+  local channels = {}
+  for topic in pairs(context.subscriptions.topics) do channels[topic] = context.pubsub.plane:channel_of(topic) end
+  return channels
+end
+
+--- How many messages are kept in memory for topics with a history.
+-- @tparam table context
+-- @treturn number
+function inside.kept(context)
+  local store, count = context.pubsub and context.pubsub.store, 0
+  for _, topic in pairs(store and store.topics or {}) do count = count + topic.last - topic.first + 1 end
+  return count
+end
+
+--- How many timers of a context are running.
+-- @tparam table context
+-- @treturn number
+function inside.timers(context)
+  local count = 0
+  for _, queue in pairs(context.timers.queues) do count = count + queue.live end
+  return count
 end
 
 --- How many bytes unfinished messages hold on all connections together.
@@ -248,7 +302,10 @@ end
 --- Let every frame of a connection fail for want of random bytes.
 -- @tparam table ws
 function inside.fail_encoding(ws)
-  ws.wire.writer = { encode = function() return nil, "no random bytes: gone", "entropy" end }
+  local real = ws.wire
+  ws.wire = setmetatable({ push = function() return nil, "entropy" end }, { __index = function(_, name)
+    return name ~= "transport" and function(_, ...) return real[name](real, ...) end or nil
+  end })
 end
 
 --- The file that is being sent as an answer.
@@ -272,6 +329,85 @@ end
 -- @treturn userdata wire that the answer comes through
 function inside.look_up(context, name)
   return context.wire_class.look_up(context.hub, name)
+end
+
+--- Take the socket of a connection for another transport, as TLS does.
+-- @tparam table ws
+-- @treturn table|userdata
+function inside.detach(ws)
+  require("websockets.connection.descriptor").unwatch(ws)
+  return require("websockets.connection.connection").detach(ws)
+end
+
+--- Have a connection that is not open yet begin its steps anew, as a redirect does.
+-- @tparam table ws
+-- @tparam string text URL
+function inside.dial_again(ws, text)
+  ws.phase:start_again(ws, assert(require("websockets.protocol.url").parse(text)))
+end
+
+--- Have a connection break, as where the system ends it.
+-- @tparam table ws
+function inside.break_off(ws)
+  lifecycle.abort(ws, "reset")
+end
+
+-- The first thing that is wrong with one topic, and how many subscribers it has.
+local function find_wrong_members(index, name, topic)
+  if topic.count < 1 then return name .. " is there without subscribers" end
+  for place = 1, topic.count do
+    local places = topic[place] and index.places[topic[place]]
+    if not places then return ("%s has no subscriber at %d of %d"):format(name, place, topic.count) end
+    local ws = index:owner(topic[place])
+    if index:place(ws, name) ~= place then return ("%s has a subscriber with another place"):format(name) end
+    if ws.state ~= "open" then return ("%s has a subscriber that is %s"):format(name, ws.state) end
+  end
+end
+
+-- Whether the connections have the topics that their places name.
+local function find_wrong_places(index)
+  for wire, places in pairs(index.places) do
+    local count = 0
+    for name, place in pairs(places) do
+      if type(name) == "string" then
+        count = count + 1
+        if not index.topics[name] or index.topics[name][place] ~= wire then return "a place is not that of " .. name end
+      end
+    end
+    if count ~= places[1] or count == 0 then return ("%d topics, counted as %d"):format(count, places[1]) end
+  end
+end
+
+--- Look for a topic that is kept in memory and has no timer that would take it out.
+-- @tparam table context
+-- @treturn ?string what is wrong
+function inside.find_wrong_history(context)
+  local store = context.pubsub and context.pubsub.store
+  for name, topic in pairs(store and store.topics or {}) do
+    local is_running = topic.slot and context.timers:is_running(topic.lane, topic.slot)
+    if not is_running then return name .. " is kept for ever" end
+  end
+end
+
+--- Look for what does not fit together in the topics of a context whose connections have taken all that was queued.
+-- @tparam table context
+-- @treturn ?string what is wrong
+function inside.find_wrong_topic(context)
+  local index, total, topics = context.subscriptions, 0, 0
+  if not index then return nil end
+  for name, topic in pairs(index.topics) do
+    local wrong = find_wrong_members(index, name, topic)
+    if wrong then return wrong end
+    topics, total = topics + 1, total + topic.count
+  end
+  local wrong = find_wrong_places(index)
+  if wrong then return wrong end
+  if index.topic_count ~= topics then return ("%d topics, counted as %d"):format(topics, index.topic_count) end
+  if index.total ~= total then return ("%d subscriptions, counted as %d"):format(total, index.total) end
+  if next(index.backlog.lists) then return "something waits in a backlog" end
+  if index.backlog.bytes ~= 0 then return ("a backlog of %d bytes"):format(index.backlog.bytes) end
+  if context.agenda.drops.count ~= 0 then return "drops are not told" end
+  return inside.find_wrong_history(context)
 end
 
 return inside

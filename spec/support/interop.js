@@ -1,6 +1,8 @@
-// Node's `ws` as a client of the echo server of clients_spec: `node interop.js PORT`, exit code 0 when all is well.
+// Node's `ws` as a client of the echo server of clients_spec: `node interop.js PORT [CA-FILE]`, exit code 0 when all is
+// well, over TLS with a file of authorities; as an echo server for blocking_spec: `node interop.js server` prints its port.
 "use strict";
 
+const fs = require("fs");
 const WebSocket = require("ws");
 
 const SIZES = [0, 1, 125, 126, 65535, 65536, 1024 * 1024];
@@ -44,8 +46,13 @@ async function check(socket, data, binary, send) {
   if (isBinary !== binary || !data.equals(got)) fail(`sent ${data.length} ${binary}, got ${got.length} ${isBinary}`);
 }
 
-async function main(port) {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/`, ["nobody", "echo"]);
+function open(port, authorities) {
+  if (!authorities) return new WebSocket(`ws://127.0.0.1:${port}/`, ["nobody", "echo"]);
+  return new WebSocket(`wss://localhost:${port}/`, ["nobody", "echo"], { ca: fs.readFileSync(authorities) });
+}
+
+async function main(port, authorities) {
+  const socket = open(port, authorities);
   socket.on("error", (problem) => fail(String(problem)));
   await next(socket, "open");
   if (socket.protocol !== "echo") fail(`subprotocol ${socket.protocol}`);
@@ -66,5 +73,23 @@ async function main(port) {
   process.exit(0);
 }
 
+function answer(socket) {
+  socket.on("pong", () => socket.send("ponged"));
+  socket.on("message", (data, isBinary) => {
+    const text = isBinary ? "" : String(data);
+    if (text === "close me") socket.close(4001, "bye");
+    else if (text === "ping me") socket.ping("ping");
+    else if (text === "in fragments") sendFragments(socket, textOf(70000), false);
+    else socket.send(data, { binary: isBinary });
+  });
+}
+
+function startServer() {
+  const server = new WebSocket.Server({ host: "127.0.0.1", port: 0, perMessageDeflate: true });
+  server.on("connection", answer);
+  server.on("listening", () => console.log(`port ${server.address().port}`));
+}
+
 setTimeout(() => fail("too slow"), LIMIT_MS);
-main(process.argv[2]);
+if (process.argv[2] === "server") startServer();
+else main(process.argv[2], process.argv[3]);

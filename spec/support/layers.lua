@@ -5,18 +5,44 @@ local layers = {}
 
 --- The layers, the highest first. A module may require modules of its own layer and of every lower one.
 layers.ORDER = {
-  "websockets", "api", "options", "turn", "server", "client", "connection", "protocol", "http", "wire", "poller",
-  "transport", "engine", "errors",
+  "websocket", "loop", "websockets", "testing", "api", "waiting", "options", "pubsub", "turn", "workers", "server",
+  "client", "connection", "protocol", "http", "wire", "poller", "transport", "engine", "errors", "loading", "calendar",
+  "histogram",
 }
 
 -- Modules beside the folders: what users hold, and the words for errors.
-local API = { context = true, websocket = true, request = true, files = true }
+local API = {
+  attachment = true,
+  blocking = true,
+  codec = true,
+  context = true,
+  creation = true,
+  files = true,
+  metrics = true,
+  operations = true,
+  prometheus = true,
+  request = true,
+  timer = true,
+  topics = true,
+  websocket = true,
+  workers = true,
+  writing = true,
+}
+
+local LOWEST = { errors = true, loading = true, calendar = true, histogram = true }
+
+-- The layers that modules above the library use, as any program: what users hold, and the words for errors.
+local ABOVE = { websocket = true, loop = true }
+local PUBLIC = { websocket = true, loop = true, websockets = true, api = true, errors = true }
 
 -- These know bytes, messages and descriptors. The object that owns a connection they hand on without looking into it.
 local BLIND = { wire = true, poller = true, transport = true, engine = true }
 
 -- Names under which connections and contexts are known in the layers above.
 local HIGHER = { "owner", "ws", "context", "connection" }
+
+-- What a layer below the back planes may ask of one: `websockets.pubsub.in_process` describes it.
+local PLANE = { subscribe = true, unsubscribe = true, left = true, forget = true, broadcast = true, close = true }
 
 local function rank(layer)
   for position, name in ipairs(layers.ORDER) do
@@ -29,10 +55,13 @@ end
 -- @treturn ?string nil for a module that belongs to no layer
 function layers.of(module)
   if module == "websockets" then return module end
+  -- The API of 2.x.
+  if module == "websocket" or module:find("^websocket%.") then return "websocket" end
   local first, rest = module:match("^websockets%.([%w_]+)(.*)$")
   if not first then return nil end
   if rest == "" and API[first] then return "api" end
-  return rank(first) and (rest ~= "" or first == "errors") and first or nil
+  if first == "testing" then return first end
+  return rank(first) and (rest ~= "" or LOWEST[first]) and first or nil
 end
 
 -- Code without its comments, so that a reference in a docstring is no arrow. The library has no long comments.
@@ -45,7 +74,7 @@ end
 -- @treturn {string,...}
 function layers.required(text)
   local list = {}
-  for module in without_comments(text):gmatch([=[["'](websockets%.[%w_.]+)["']]=]) do list[#list + 1] = module end
+  for module in without_comments(text):gmatch([=[["'](websockets?%.[%w_.]+)["']]=]) do list[#list + 1] = module end
   return list
 end
 
@@ -58,6 +87,28 @@ function layers.higher_fields(text)
     for access in without_comments(text):gmatch("%f[%w_]" .. name .. "%s*[.:][%a_][%w_]*") do
       found[#found + 1] = access
     end
+  end
+  return found
+end
+
+--- Lists what a file asks of a back plane that is not among the functions that every back plane has for lower layers.
+-- @tparam string text
+-- @treturn {string,...} such as `plane.store`
+function layers.plane_fields(text)
+  local found = {}
+  for field in without_comments(text):gmatch("%f[%w_]plane%s*[.:]([%a_][%w_]*)") do
+    if not PLANE[field] then found[#found + 1] = "plane." .. field end
+  end
+  return found
+end
+
+--- Lists the back planes that a file reaches through another object than its own.
+-- @tparam string text
+-- @treturn {string,...} such as `subscriptions.plane`
+function layers.stored_planes(text)
+  local found = {}
+  for owner in without_comments(text):gmatch("([%a_][%w_]*)%.plane%f[^%w_]") do
+    if owner ~= "self" then found[#found + 1] = owner .. ".plane" end
   end
   return found
 end
@@ -86,6 +137,16 @@ function layers.problems(files)
         found[#found + 1] = ("%s names %s, which is not there"):format(module, other)
       elseif from and to and rank(to) < rank(from) then
         found[#found + 1] = ("%s requires %s: up from %s to %s"):format(module, other, from, to)
+      elseif from and to and ABOVE[from] and not PUBLIC[to] then
+        found[#found + 1] = ("%s requires %s, which is not public"):format(module, other)
+      end
+    end
+    if from and rank(from) > rank("pubsub") then
+      for _, access in ipairs(layers.plane_fields(text)) do
+        found[#found + 1] = ("%s uses %s, which is not for lower layers"):format(module, access)
+      end
+      for _, access in ipairs(layers.stored_planes(text)) do
+        found[#found + 1] = ("%s uses %s, of another object"):format(module, access)
       end
     end
     if BLIND[from] then

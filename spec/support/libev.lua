@@ -2,11 +2,9 @@
 -- @module spec.support.libev
 
 local child = require "spec.support.child"
-local headers = require "spec.support.headers"
+local fixture = require "spec.support.fixture"
 
 local libev = {}
-
-local SOURCE = "spec/fixtures/ev.c"
 
 local function is_there(path)
   local file = io.open(path)
@@ -26,16 +24,10 @@ function libev.load()
   if found then
     return ev
   end
-  local include = headers.folder()
-  if not (include and is_there("/usr/include/ev.h") and child.has("gcc")) then
+  if fixture.missing() or not is_there("/usr/include/ev.h") then
     return nil, "needs lua-ev, or gcc with the headers of libev and of this Lua"
   end
-  local folder = child.make_folder()
-  local text, code = child.run(("gcc -std=c99 -Wall -Wextra -Werror -O1 -shared -fPIC -I%s -o %s/ev.so %s -lev"):format(
-    child.quote(include), child.quote(folder), SOURCE))
-  assert(code == 0, text)
-  package.cpath = folder .. "/?.so;" .. package.cpath
-  return require "ev", folder
+  return fixture.load("ev", "-lev")
 end
 
 --- What a program must have in its environment to find the same module.

@@ -76,6 +76,26 @@ function scenarios.meanwhile()
   context:destroy()
 end
 
+--- A connection that is opened again has its name looked up again.
+function scenarios.again()
+  local context = make_context({})
+  local ws = connect(context, URL, { reconnect = { min = 0.001, max = 0.001 } })
+  ws:on_open(function(_, is_again)
+    say("open", tostring(is_again))
+    if is_again then context:stop() else inside.break_off(ws) end
+  end)
+  ws:on_reconnect(function()
+    say("away")
+    context:after(0.05, function()
+      say("look-up", ws.state)
+      let(1)
+    end)
+  end)
+  let(1)
+  context:run()
+  context:destroy()
+end
+
 --- The same under an outside loop, which watches for reading only.
 function scenarios.outside()
   local socket = require("socket")

@@ -1,41 +1,18 @@
 // Drives the page of examples/todo in headless Chromium: node spec/support/pages.mjs http://127.0.0.1:PORT/
-// One line for each check on standard output: "passed<TAB>name" or "failed<TAB>name<TAB>why".
 import assert from "node:assert";
-import { createRequire } from "node:module";
-
-// Not `import`: only `require` looks where NODE_PATH says.
-const { chromium } = createRequire(import.meta.url)("playwright-core");
+import { complaints, open as openPage, run, text } from "./stage.mjs";
 
 const url = new URL(process.argv[2]);
-const WHOLE_RUN_MS = 40000, STEP_MS = 10000;
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync"];
-
 const stage = {};
-const complaints = [];
 
-async function open(address) {
-  const context = await stage.browser.newContext();
-  const page = await context.newPage();
-  page.setDefaultTimeout(STEP_MS);
-  // A page that is not logged in asks and hears 401: the browser tells the console, and that is right.
-  page.on("console", (line) => {
-    if (line.type() === "error" && !/status of 401/.test(line.text())) complaints.push(line.text());
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  const answer = await page.goto(address);
-  assert.strictEqual(answer.status(), 200);
-  return page;
-}
+// A page that is not logged in asks and hears 401: the browser tells the console, and that is right.
+const open = (address) => openPage(address, /status of 401/);
 
 async function login(page, name) {
   await page.fill("#name", name);
   await page.click("#login button");
   await page.waitForSelector("#list:not([hidden])");
 }
-
-const text = (page, selector, wanted) => page.waitForFunction(([where, expected]) =>
-  [...document.querySelectorAll(where)].map((each) => each.textContent).join("|") === expected, [selector, wanted]);
 
 // How a WebSocket that the page opens ends: "open" or "failed", and its subprotocol.
 const socket = (page, address, protocol) => page.evaluate(([where, name]) => new Promise((resolve) => {
@@ -116,19 +93,4 @@ const checks = [
   ["the console shows no errors", async () => assert.deepStrictEqual(complaints, [])],
 ];
 
-const limit = setTimeout(() => {
-  console.log("failed\tthe whole run\ttook too long");
-  process.exit(1);
-}, WHOLE_RUN_MS);
-
-stage.browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: FLAGS });
-for (const [name, check] of checks) {
-  try {
-    await check();
-    console.log(`passed\t${name}`);
-  } catch (error) {
-    console.log(`failed\t${name}\t${String(error.message).replace(/\s+/g, " ")}`);
-  }
-}
-await stage.browser.close();
-clearTimeout(limit);
+await run(checks);

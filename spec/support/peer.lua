@@ -8,18 +8,26 @@ peer.__index = peer
 
 local MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+-- TLS 1.2 and 1.3, with a certificate.
+local function server_context(tls)
+  local all = { mode = "server", protocol = "any", options = { "all", "no_sslv3", "no_tlsv1", "no_tlsv1_1" } }
+  for name, value in pairs(tls) do all[name] = value end
+  return assert(require("ssl").newcontext(all))
+end
+
 --- Listen on a port that the system chooses; closed with the server that pumps it.
 -- @tparam table server of `spec.support.server`
 -- @tparam[opt="127.0.0.1"] string address
+-- @tparam[opt] table tls fields of LuaSec's `newcontext`: the server speaks TLS
 -- @treturn ?peer nil where the system has no such address
-function peer.listen(server, address)
+function peer.listen(server, address, tls)
   local listener = address == "::1" and socket.tcp6() or socket.tcp4()
   if not listener or not listener:bind(address or "127.0.0.1", 0) then return nil end
   listener:listen(16)
   listener:settimeout(0)
   local self = setmetatable({
     server = server, listener = listener, port = math.floor(tonumber((select(2, listener:getsockname())))),
-    connection = false, buffer = "", ended = false,
+    connection = false, buffer = "", ended = false, tls = tls and server_context(tls), is_shaking = tls ~= nil,
   }, peer)
   server.clients[#server.clients + 1] = self
   return self
@@ -31,7 +39,8 @@ end
 -- @treturn table ws
 -- @treturn table log: `open`, `messages`, `closed`
 function peer:connect(options, target)
-  return peer.watch(self.server.context:connect(("ws://127.0.0.1:%d%s"):format(self.port, target or "/"), options))
+  return peer.watch(self.server.context:connect(("%s://127.0.0.1:%d%s"):format(self.tls and "wss" or "ws", self.port,
+    target or "/"), options))
 end
 
 --- Note what becomes of a client's connection.
@@ -46,17 +55,62 @@ function peer.watch(ws)
   return ws, log
 end
 
+local function accept(self)
+  local connection = self.listener:accept()
+  if not connection then return false end
+  connection:settimeout(0)
+  connection:setoption("tcp-nodelay", true)
+  if self.tls then
+    connection = assert(require("ssl").wrap(connection, self.tls))
+    connection:settimeout(0)
+  end
+  return connection
+end
+
+--- Speak TLS from here on.
+-- @tparam table tls fields of LuaSec's `newcontext`
+function peer:begin_tls(tls)
+  self.tls, self.is_shaking = server_context(tls), true
+  self.connection = assert(require("ssl").wrap(self.connection, self.tls))
+  self.connection:settimeout(0)
+end
+
+local function goes_on(why)
+  return why == "timeout" or why == "wantread" or why == "wantwrite"
+end
+
+-- Whether the TLS handshake is done.
+local function shake(self)
+  local is_done, why = self.connection:dohandshake()
+  self.is_shaking = not is_done
+  if not is_done and not goes_on(why) then self.ended = why or "closed" end
+  return is_done
+end
+
+--- Wait for the end of a client's connection that never was open.
+-- @tparam table server of `spec.support.server`
+-- @tparam table log of `watch`
+-- @treturn table {code, reason, clean, why}
+function peer.await_refusal(server, log)
+  server:pump(function() return log.closed[1] end, "on_closed")
+  assert(#log.closed == 1, "it ended more than once")
+  assert(log.open == 0, "it was open")
+  return log.closed[1]
+end
+
+--- Take another connection than the one before.
+function peer:take_next()
+  self.connection, self.buffer, self.ended = false, "", false
+end
+
 --- Take what has come, without waiting.
 function peer:poll()
-  if not self.connection then
-    self.connection = self.listener:accept() or false
-    if not self.connection then return end
-    self.connection:settimeout(0)
-    self.connection:setoption("tcp-nodelay", true)
-  end
+  self.connection = self.connection or accept(self)
+  -- LuaSec spins when it is asked for more after an error.
+  if not self.connection or (self.tls and self.ended) or (self.is_shaking and not shake(self)) then return end
   local whole, why, part = self.connection:receive(65536)
   self.buffer = self.buffer .. (whole or part or "")
-  if not whole and why ~= "timeout" then self.ended = why end
+  if not whole and not goes_on(why) then self.ended = why or "closed" end
 end
 
 --- Wait for the request.
@@ -146,6 +200,13 @@ function peer:await_end()
     return self.ended
   end, "the end of the connection")
   return self.ended
+end
+
+--- End the connection, so that the next one can be taken.
+function peer:drop()
+  if self.connection then self.connection:close() end
+  self:take_next()
+  self.is_shaking = self.tls and true or false
 end
 
 --- End the connection, and listening too.

@@ -6,7 +6,11 @@ local promises = {}
 local SEED_ROWS = 41
 
 -- Made and used by the library itself, not by its users.
-local INTERNAL = { ["context:new"] = true, ["request:of"] = true }
+local INTERNAL = {
+  ["context:new"] = true, ["request:of"] = true, ["timer:after"] = true, ["timer:every"] = true,
+  ["attachment:attach"] = true, ["blocking:connect"] = true, ["peer:new"] = true, ["server:new"] = true,
+  ["server:work"] = true, ["attachment:selectable"] = true,
+}
 
 local function add(list, areas, name)
   list[#list + 1] = { areas = areas, name = name }
@@ -70,6 +74,12 @@ function promises.all()
     promises.of_class("context", require("websockets.context")),
     promises.of_class("ws", require("websockets.websocket")),
     promises.of_class("request", require("websockets.request")),
+    promises.of_class("timer", require("websockets.timer")),
+    promises.of_class("attachment", require("websockets.attachment")),
+    promises.of_class("blocking", require("websockets.blocking")),
+    promises.of_class("testing", require("websockets.testing")),
+    promises.of_class("peer", require("websockets.testing.peer")),
+    promises.of_class("server", require("websockets.testing.server")),
     promises.of_options(require("websockets.options.context")),
   }
   local list = {}

@@ -1,6 +1,7 @@
 --- A server inside the spec that tests it: served by hand, with time under control, ended for certain.
 -- @module spec.support.server
 local inside = require("spec.support.inside")
+local recorder = require("spec.support.recorder")
 local socket = require("socket")
 local websockets = require("websockets")
 
@@ -11,6 +12,8 @@ server.is_native = require("websockets").engine == "native"
 
 --- How many descriptors beside listener and connections a context announces to an outside loop.
 server.own_fds = server.is_native and 1 or 0
+--- Handlers of `spec.support.recorder`.
+server.recorder, server.echo = recorder.new, recorder.echo
 server.__index = server
 
 --- Of a server: the number of the present turn.
@@ -29,7 +32,7 @@ local running = {}
 -- @treturn table with `context` and `port`
 function server.start(options)
   local all = { port = "any", interf = "127.0.0.1" }
-  if options.socket then all = {} end
+  if options.socket or options.unix then all = {} end
   for name, value in pairs(options) do all[name] = value end
   local context = websockets.context(all)
   local self = setmetatable({ context = context, port = context:get_port(), clients = {} }, server)
@@ -102,6 +105,22 @@ function server:advance(seconds)
   self:turns(1)
 end
 
+--- Let fake time pass up to a deadline that runs while the peer takes nothing, and past it. What the system still
+-- takes of a full socket is progress, and begins the time again.
+-- @tparam table ws
+-- @tparam number seconds since the last progress
+-- @tparam function is_over whether the connection has ended: right after the deadline, not before
+function server:expire(ws, seconds, is_over)
+  local waits
+  repeat
+    waits = ws:buffered()
+    self:advance(seconds - 0.1)
+    if is_over() then error("ended before its deadline", 2) end
+    if ws:buffered() == waits then self:advance(0.2) end
+  until is_over() or ws:buffered() == waits
+  if not is_over() then error("not ended at its deadline", 2) end
+end
+
 --- Serve one turn that must raise.
 -- @treturn any what came out of `service`, nil where nothing did
 function server:failure()
@@ -134,27 +153,6 @@ function server.stop_all()
     running[i]:stop()
     running[i] = nil
   end
-end
-
---- Make a handler that collects what happens to the connections of a subprotocol.
--- @tparam[opt] function also called with each ws, after the callbacks are set
--- @treturn function handler
--- @treturn table log: `ws` (all of them), `messages` ({ws, data, type}), `closed` ({ws, code, reason, clean, why})
-function server.recorder(also)
-  local log = { ws = {}, messages = {}, closed = {} }
-  local function handler(ws)
-    log.ws[#log.ws + 1] = ws
-    ws:on_receive(function(...) log.messages[#log.messages + 1] = { ... } end)
-    ws:on_closed(function(...) log.closed[#log.closed + 1] = { ... } end)
-    if also then also(ws) end
-  end
-  return handler, log
-end
-
---- Handler that sends each message back.
--- @tparam table ws
-function server.echo(ws)
-  ws:on_receive(function(from, data, kind) from:write(data, kind) end)
 end
 
 return server

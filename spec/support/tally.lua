@@ -1,7 +1,7 @@
---- An output handler for busted: failures in full, one line at the end, every result into a file.
+--- An output handler for busted: failures in full; every result into a file, or one line at the end.
 -- @module spec.support.tally
 --
--- `TALLY_FILE` names the results file (none: nothing is written); `TALLY_NAME` the interpreter in it.
+-- `TALLY_FILE` names the results file (none: that line is printed); `TALLY_NAME` the interpreter in it.
 
 local results = require "spec.support.results"
 
@@ -33,11 +33,12 @@ end
 local function finish(run, suite)
   local seconds = ("%.1f"):format(suite.duration or 0)
   local sum = run.sum
-  io.write(run.interpreter, ": ", sum.passed, " passed, ", sum.failed, " failed, ", sum.skipped, " skipped in ",
-    seconds, " s\n")
   if run.out then
     results.write(run.out, { interpreter = run.interpreter, status = "end", note = seconds })
     run.out:close()
+  else
+    io.write(run.interpreter, ": ", sum.passed, " passed, ", sum.failed, " failed, ", sum.skipped, " skipped in ",
+      seconds, " s\n")
   end
 end
 

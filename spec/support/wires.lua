@@ -2,7 +2,7 @@
 -- @module spec.support.wires
 
 local engine = require("websockets.engine.loader").choose()
-local memory = require "spec.support.memory_transport"
+local memory = require "websockets.transport.memory"
 local stream = require "websockets.wire.stream"
 
 local TEXT = 1
@@ -24,7 +24,7 @@ end
 
 --- Make a server's wire and a client's that are connected.
 -- @tparam table hub of the server's
--- @tparam[opt] table script of `spec.support.memory_transport`
+-- @tparam[opt] table script of `websockets.transport.memory`
 -- @tparam[opt=ROOMY] table limits of the server's
 -- @treturn table the server's wire
 -- @treturn table the client's wire

@@ -37,6 +37,30 @@ describe("websockets.errors", function()
     end
   end)
 
+  it("makes one line of a text, without what controls a terminal", function()
+    for text, line in pairs({
+      ["plain, \195\164 \226\130\172 'x' \"y\" \\"] = "plain, \195\164 \226\130\172 'x' \"y\" \\",
+      ["a\nb\rc\td"] = "a\\nb\\rc\\td", ["\27[31m\0\127"] = "\\027[31m\\000\\127",
+      ["\194\155x\194\160"] = "\\194\\155x\194\160",
+    }) do
+      assert.equal(line, errors.printable(text))
+    end
+    for code = 0, 255 do
+      local char = string.char(code)
+      assert.equal(code >= 32 and code ~= 127, errors.printable(char) == char)
+    end
+  end)
+
+  it("quotes a text so that Lua reads it back", function()
+    for _, text in ipairs({ "", "a", "a\nb\0001\r\t\27\127\1272", 'say "x\\n"', "\194\1551", "\\" }) do
+      local quoted = errors.quote(text)
+      assert.is_nil(quoted:find("%c"))
+      assert.equal(text, (loadstring or load)("return " .. quoted)())
+    end
+    assert.equal('"a\\nb"', errors.describe("a\nb"))
+    assert.equal('["\\027"] = 1', errors.entry({ ["\27"] = 1 }, "\27"))
+  end)
+
   it("describes an entry of a table", function()
     local given = { 1, chat = "x", [true] = print }
     assert.same({ "[1] = 1", '["chat"] = "x"', "[true] = function" },

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 use websockets_bench::args::Args;
+use websockets_bench::link::Link;
 use websockets_bench::load::{handshakes, Load, Shape};
-use websockets_bench::net::{open, raise_file_limit, receive};
+use websockets_bench::net::raise_file_limit;
 use websockets_bench::process::memory;
+use websockets_bench::tls;
 use websockets_bench::window::Plan;
 use websockets_bench::Result;
 
@@ -22,6 +24,7 @@ const OPTIONS: &[&str] = &[
     "warm-up",
     "lengths-only",
     "sleep",
+    "tls",
 ];
 const SETTLE: Duration = Duration::from_millis(700);
 
@@ -30,11 +33,13 @@ fn idle(port: u16, shape: Shape, plan: Plan) -> Result<String> {
     let mut load = Load::open(port, Shape { connections: 1, ..shape })?;
     let alone = load.run(plan)?;
     let before = memory(plan.pid)?;
-    let idle = (0..connections).map(|turn| open(port, turn, false)).collect::<Result<Vec<_>>>()?;
+    let config = shape.tls.then(tls::config).transpose()?;
+    let open = |turn| Link::open(port, turn, false, config.as_ref());
+    let mut idle = (0..connections).map(open).collect::<Result<Vec<_>>>()?;
     std::thread::sleep(SETTLE);
     let after = memory(plan.pid)?;
     let among = load.run(plan)?;
-    if idle.iter().any(|fd| matches!(receive(fd, &mut [0; 64]), Ok(Some(0)) | Err(_))) {
+    if idle.iter_mut().any(|link| matches!(link.receive(&mut [0; 64]), Ok(Some(0)) | Err(_))) {
         return Err("the server dropped idle connections".into());
     }
     let per_connection = |before: u64, after: u64| (after as f64 - before as f64) * 1024.0 / idle.len() as f64;
@@ -71,9 +76,11 @@ fn run() -> Result<String> {
         alike: args.has("alike"),
         check_content: !args.has("lengths-only"),
         sleep: args.has("sleep"),
+        tls: args.has("tls"),
     };
     match load.as_str() {
         "echo" | "fanout" => Ok(Load::open(port, shape)?.run(plan)?.json()),
+        "handshake" if shape.tls => Err("--load handshake has no TLS".into()),
         "handshake" => Ok(handshakes(port, shape.connections, shape.sleep, plan)?.json()),
         "idle" => idle(port, shape, plan),
         other => Err(format!("--load {other}: must be echo, fanout, handshake or idle")),

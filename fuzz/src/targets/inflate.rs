@@ -11,18 +11,25 @@ fn inflate(window: Window, messages: &[&[u8]], piece_bytes: usize, limit: u64) -
         let mut target = Vec::new();
         let mut rest = *message;
         loop {
-            let (piece, others) = rest.split_at(piece_bytes.min(rest.len()));
-            rest = others;
-            let result = inflater.inflate(piece, rest.is_empty(), limit, &mut target);
+            let piece = &rest[..piece_bytes.min(rest.len())];
+            let is_last = piece.len() == rest.len();
+            let result = inflater.inflate(piece, is_last, limit, &mut target);
             assert!(target.len() as u64 <= limit + 1);
             assert!(target.capacity() as u64 <= limit + 1, "{} of {limit}", target.capacity());
-            if let Err(breach) = result {
-                assert!(matches!(breach.code, 1002 | 1009));
-                assert!(breach.code == 1002 || target.len() as u64 == limit + 1);
-                return (list, Some(breach.code));
-            }
-            if rest.is_empty() {
-                break;
+            match result {
+                Err(breach) => {
+                    assert!(matches!(breach.code, 1002 | 1009));
+                    assert!(breach.code == 1002 || target.len() as u64 == limit + 1);
+                    return (list, Some(breach.code));
+                }
+                // What was not taken is given again; each call takes some.
+                Ok(taken) => {
+                    assert!(taken > 0 || piece.is_empty());
+                    rest = &rest[taken..];
+                    if is_last && taken == piece.len() {
+                        break;
+                    }
+                }
             }
         }
         assert!(target.len() as u64 <= limit);

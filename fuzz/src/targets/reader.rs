@@ -2,11 +2,12 @@
 
 use std::str;
 
+use crate::batch::{Batch, Payload};
 use crate::budget::Budget;
 use crate::choices::Choices;
 use crate::deflate::Window;
 use crate::frame::Rules;
-use crate::reader::{Batch, Payload, Reader};
+use crate::reader::Reader;
 
 type Items = Vec<(u16, Vec<u8>)>;
 

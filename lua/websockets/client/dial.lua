@@ -1,238 +1,194 @@
---- Connections that this side opens: resolving, connecting and the opening handshake, without waiting for any of them.
--- A dial is the phase of such a connection until it is open.
+--- Connections that this side opens. A dial is the phase of such a connection until it is open: it runs steps one after
+-- another, and waits for none of them.
+--
+-- A step is a table of functions. `begin(dial, ws)` begins it, with `dial.work` for what it keeps. While it runs,
+-- `advance(dial, ws)` follows whatever may have changed the state of the socket, `feed(dial, ws, bytes)` takes bytes,
+-- `ended(dial, ws)` their end. `prepare(context, settings)` tells beforehand whether it can be done: true, or nil,
+-- message, code. `release(dial, ws)` gives back what it holds where the connection ends meanwhile. A step leaves out
+-- what it does not need. It goes on with `dial:next_step(ws)`, or ends the connection with
+-- `dial.fail(ws, message, code)`. One deadline runs over all steps.
+--
+-- With the setting `speak` that is the last step: the connection becomes no WebSocket, but says what the step says.
+-- With `is_aside` it is not counted among the connections of its context, which may be idle beside it.
+--
+-- `dial.server` is the place that the connection is for. `dial.place` is the one that the running step deals with: the
+-- proxy as long as there is no tunnel, then the server. `dial.given` is what that server may have of the settings.
+-- `dial.is_denied` tells whether a proxy refused our credentials, or lacked some.
 -- @module websockets.client.dial
-local compression = require("websockets.protocol.compression")
 local connection = require("websockets.connection.connection")
-local descriptor = require("websockets.connection.descriptor")
-local flags = require("websockets.transport.flags")
-local handshake = require("websockets.protocol.client_handshake")
-local http = require("websockets.http.head")
+local greet = require("websockets.client.greet")
 local lifecycle = require("websockets.connection.lifecycle")
-local luasocket = require("websockets.transport.luasocket")
-local resolver = require("websockets.client.resolver")
+local load = require("websockets.loading").load
+local proxies = require("websockets.client.proxy")
+local reach = require("websockets.client.reach")
+local refusal = require("websockets.client.refusal")
+local tunnel = require("websockets.client.tunnel")
+local url = require("websockets.protocol.url")
 
 local dial = {}
 dial.__index = dial
 
-local sub = string.sub
+-- What keeps us from a proxy is told as the failure of the proxy, so that the server is not searched for it.
+local AT_PROXY = { refused = "proxy", unreachable = "proxy", host = "proxy", closed = "proxy", reset = "proxy" }
 
-local MAX_INTERIM_ANSWERS = 16
-local TOO_LONG = "the head of the server's answer is too long"
-
--- Any other failure to reach an address is that it cannot be reached.
-local WORDS = { ["connection refused"] = "refused", timeout = "timeout" }
-
-local function fail(ws, message, why)
-  lifecycle.abort(ws, why, message)
-end
-
-local function open_socket(context, kind)
-  local sockets = luasocket.library()
-  local make = sockets[kind]
-  local socket, why = nil, "no IPv6 here"
-  if make then socket, why = make() end
-  if socket then
-    socket:settimeout(0)
-    flags.set(socket:getfd(), false, true, context.engine.set_flags)
+local function steps_to(place, proxy, speak, sockets)
+  local steps = { reach }
+  if proxy then steps[2] = tunnel end
+  -- What TLS needs is loaded where TLS is used.
+  if place.is_secure and not sockets.is_plain then steps[#steps + 1] = load("websockets.client.secure") end
+  if speak then
+    steps[#steps + 1] = speak
+  else
+    steps[#steps + 1], steps[#steps + 2] = greet, refusal
   end
-  return socket, why
+  return steps
 end
 
--- Begins to connect; false and why where that failed at once.
-local function begin_connecting(self, socket, address)
-  local done, why = socket:connect(address[2], self.place.port)
-  return done or why == "timeout" or why == "Operation already in progress", why
+-- `fresh` is for a socket that no connection owns yet. It is there from the beginning: a new field may find no memory,
+-- and the socket would be lost.
+local function new()
+  return setmetatable({ redirect_count = 0, fresh = false, is_denied = false }, dial)
 end
 
-local function try(self, ws, socket, address)
-  local is_pending, why = begin_connecting(self, socket, address)
-  if is_pending then
-    local transport = luasocket.new(socket)
-    connection.replace(ws, transport, transport:getfd())
-    -- A callback of an outside loop may have ended the connection.
-    if ws.state == "dialling" then descriptor.block(ws, true) end
+-- Decides which way leads to a server; nil and a message where a variable of the environment is wrong.
+local function aim(self, place, settings, sockets)
+  local proxy, why = proxies.choose(place, settings.proxy)
+  if proxy == nil then return nil, why end
+  self.server, self.place, self.given = place, proxy or place, settings
+  self.steps = steps_to(place, proxy, settings.speak, sockets)
+  self.at, self.step, self.work = 1, reach, false
+  return true
+end
+
+--- Ends a connection that is not open yet.
+-- @tparam table ws
+-- @tparam string message for `on_closed`
+-- @tparam string code word of `websockets.errors`
+function dial.fail(ws, message, code)
+  local self = ws.phase
+  if self.place ~= self.server then code = AT_PROXY[code] or code end
+  lifecycle.abort(ws, code, message)
+end
+
+-- Whether each step can be done here, as far as that is known before anything is begun.
+local function prepare(self, context, settings)
+  for _, step in ipairs(self.steps) do
+    local is_ready, why, code = true, nil, nil
+    if step.prepare then is_ready, why, code = step.prepare(context, settings) end
+    if not is_ready then return nil, why, code end
   end
-  return is_pending, why
+  return true
 end
 
--- The next address, over a socket of its own; the one before is given up.
-local function dial_next(self, ws, why)
-  while self.at < #self.addresses do
-    self.at = self.at + 1
-    local address = self.addresses[self.at]
-    local socket, trouble = open_socket(ws.context, address[1])
-    if socket then
-      local is_good, is_pending
-      is_good, is_pending, trouble = pcall(try, self, ws, socket, address)
-      if is_good and is_pending then return end
-      socket:close()
-      if not is_good then error(is_pending, 0) end
-    end
-    why = trouble
-  end
-  fail(ws, ("cannot connect to %s: %s"):format(self.place.authority, why), WORDS[why] or "unreachable")
+--- Begins the next step.
+-- @tparam table ws
+-- @tparam[opt=""] string bytes that came already and are for that step
+function dial:next_step(ws, bytes)
+  -- A callback of an outside loop may have ended the connection.
+  if ws.state == "closed" then return end
+  self.at = self.at + 1
+  self.step, self.work = self.steps[self.at], false
+  self.step.begin(self, ws)
+  if bytes and bytes ~= "" and ws.state ~= "closed" then self:feed(ws, bytes) end
 end
 
-local function send_request(self, ws)
-  local key, why, word = handshake.key(ws.context.engine)
-  if not key then return fail(ws, why, word) end
-  local settings = ws.settings
-  self.accept_key = ws.context.engine.accept_key(key)
-  local extensions = settings.compression and compression.offer(settings.compression)
-  ws.wire:raw(handshake.request(self.place, key, settings, extensions))
-  ws.context.agenda:touch(ws)
+--- Begins anew with the first step; what the connection has is given up. The deadline goes on.
+-- @tparam table ws
+-- @tparam table place of `websockets.protocol.url`
+-- @tparam[opt] table given settings, in place of those of before
+function dial:start_again(ws, place, given)
+  lifecycle.dial_again(ws)
+  local is_known, why = aim(self, place, given or self.given, ws.context.sockets)
+  if not is_known then return dial.fail(ws, why, "proxy") end
+  reach.begin(self, ws)
 end
 
--- Whether the socket is connected; false and why where it was refused, false and nil while neither is known.
-local function peek(socket)
-  if socket:getpeername() then return true end
-  local asked, why = pcall(socket.getoption, socket, "error")
-  return false, asked and why
-end
-
-local function fail_to_resolve(self, ws, why)
-  fail(ws, ("cannot resolve %s: %s"):format(self.place.host, why), "host")
-end
-
--- The answer of a look-up is whole when it ends.
-local function read_addresses(self, ws)
-  local bytes, why
-  repeat
-    bytes, why = ws.wire:receive()
-    self.answer = self.answer .. (bytes or "")
-  until not bytes
-  if why == "timeout" then return end
-  self.addresses, why = resolver.read(self.answer)
-  self.answer = false
-  if not self.addresses then return fail_to_resolve(self, ws, why) end
-  dial_next(self, ws)
-end
-
---- Goes on connecting, whenever the state of the socket may have changed.
+--- Goes on, whenever the state of the socket may have changed.
 -- @tparam table ws
 function dial:advance(ws)
-  if self.answer then return read_addresses(self, ws) end
-  if self.unresolved then return fail_to_resolve(self, ws, self.unresolved) end
-  local is_connected, why = false, self.trouble
-  self.trouble = false
-  if not why then is_connected, why = peek(ws.wire.transport.socket) end
-  if is_connected then
-    lifecycle.connected(ws)
-    descriptor.block(ws, false)
-    -- A callback of an outside loop may have ended the connection.
-    if ws.state == "http" then send_request(self, ws) end
-  elseif why then
-    dial_next(self, ws, why)
-  end
+  if self.step.advance then self.step.advance(self, ws) end
 end
 
-local function open(self, ws, head, leftover)
-  local settings = ws.settings
-  local answer, why, word = handshake.check(head, self.accept_key, settings.protocols or nil)
-  if not answer then return fail(ws, why, word) end
-  local deflate
-  deflate, why = compression.accept(settings.compression, answer.headers["sec-websocket-extensions"])
-  if deflate == nil then return fail(ws, why, "handshake") end
-  connection.open_client(ws, leftover, answer.headers["sec-websocket-protocol"], deflate)
-end
-
--- A server could go on with interim answers without end.
-local function may_go_on(self, ws, interim_head)
-  self.interim_count, self.interim_bytes = self.interim_count + 1, self.interim_bytes + #interim_head
-  return self.interim_count <= MAX_INTERIM_ANSWERS and self.interim_bytes <= ws.settings.max_header_bytes
-end
-
---- Takes bytes of the server's answer.
--- @rfc 9110 15.2
+--- Takes bytes.
 -- @tparam table ws
--- @tparam string bytes may be empty
+-- @tparam string bytes empty where none have come
 function dial:feed(ws, bytes)
-  local position = 1
-  while position <= #bytes do
-    local head, after = http.scan(self.scanner, bytes, position, ws.settings)
-    if head == false then
-      return fail(ws, after == 400 and "the server's answer is not HTTP" or TOO_LONG, "handshake")
-    elseif not head then
-      return
-    elseif not handshake.is_interim(head) then
-      return open(self, ws, head, sub(bytes, after))
-    elseif not may_go_on(self, ws, head) then
-      return fail(ws, "the server gave too many interim answers", "handshake")
-    end
-    position = after
-  end
+  if bytes == "" then return self:advance(ws) end
+  self.step.feed(self, ws, bytes)
 end
 
---- Takes note that the server ended the connection instead of answering.
+--- Takes note that the other side ended the connection.
 -- @tparam table ws
 function dial:ended(ws)
-  fail(ws, self.place.authority .. " ended the connection before it answered", "closed")
+  self.step.ended(self, ws)
 end
 
---- Follows a flush: nothing depends on it here.
-function dial.flushed() end
+--- Takes note that the connection broke.
+-- @tparam table ws
+-- @tparam string why `reset`, `tls`, `closed`
+-- @tparam ?string message of the transport
+function dial:failed(ws, why, message)
+  if why == "closed" then return self:ended(ws) end
+  -- In TLS 1.3 a server judges a client's certificate after the TLS handshake.
+  if why == "tls" then message, why = load("websockets.client.tls_faults").describe(self.place, why, message) end
+  dial.fail(ws, message, why)
+end
 
---- Gives back what is held: nothing.
-function dial.release() end
+--- Follows a flush.
+-- @tparam table ws
+function dial:flushed(ws)
+  self:advance(ws)
+end
+
+--- Gives back what is held.
+-- @tparam table ws
+function dial:release(ws)
+  if self.step.release then self.step.release(self, ws) end
+end
 
 local function expire(ws)
-  fail(ws, ("no connection to %s in time"):format(ws.phase.place.authority), "timeout")
+  local self = ws.phase
+  -- An error has left the timer of a try that ended.
+  if not self then return end
+  local message = ("no connection to %s in time"):format(url.label(self.server))
+  if self.place ~= self.server then message = ("%s, by way of %s"):format(message, self.place.authority) end
+  dial.fail(ws, message, "timeout")
 end
 
-local function new_phase(place, addresses, unresolved)
-  return setmetatable({
-    place = place, addresses = addresses or {}, at = 0, trouble = false,
-    answer = false, unresolved = unresolved, scanner = http.scanner(), accept_key = false,
-    interim_count = 0, interim_bytes = 0,
-  }, dial)
+-- Opens a connection again, after a time without one.
+local function redial(ws, place)
+  local self = new()
+  local is_known, why = aim(self, place, ws.settings, ws.context.sockets)
+  -- `ws:response` tells of this try from here on.
+  ws.answer = nil
+  lifecycle.redial(ws, self, ws.settings.timeout, expire)
+  if not is_known then return dial.fail(ws, why, "proxy") end
+  reach.begin(self, ws)
 end
 
-local function start(self, context, transport, settings)
-  local fd = math.floor(transport:getfd())
-  return connection.new(context, transport, fd, self, { settings = settings, expire = expire })
+local function begin(self, ws, comeback)
+  if comeback then comeback:follow(ws) end
+  reach.await(self, ws)
 end
 
--- Nobody knows of a socket yet: an error has to close it.
-local function closing(socket, is_good, ws, ...)
-  if is_good then return ws, ... end
-  socket:close()
-  error(ws, 0)
-end
-
--- With the accelerator nothing waits for the answer to a look-up: it arrives as from any other socket.
-local function begin_look_up(context, place, settings)
-  local self = new_phase(place)
-  self.answer = ""
-  local wire = context.wire_class.look_up(context.hub, place.host)
-  if not wire then return nil, "no descriptor or thread to look a name up", "limit" end
-  return closing(wire, pcall(start, self, context, wire, settings))
-end
-
-local function await(ws, is_pending)
-  -- A callback of an outside loop may have ended the connection, or gone on connecting.
-  if ws.state == "dialling" then descriptor.block(ws, true) end
-  -- What failed at once is reported in the next turn: the caller has set no callbacks yet.
-  if not is_pending then ws.context.agenda:again(ws) end
-end
-
-local function begin_dialling(self, context, socket, settings)
-  local transport = luasocket.new(socket)
-  if not descriptor.can_watch(context, transport:getfd()) then
-    socket:close()
-    return nil, "no more connections can be watched", "limit"
-  end
-  local is_pending, address = false, self.addresses[1]
-  if address then
-    local why
-    self.at = 1
-    is_pending, why = begin_connecting(self, socket, address)
-    self.trouble = not is_pending and why
-  end
-  local ws = start(self, context, transport, settings)
-  local is_good, err = pcall(await, ws, is_pending)
+local function start(self, context, transport, given, comeback)
+  local ws = connection.new(context, transport, transport:getfd(), self, given)
+  self.fresh = false
+  local is_good, err = pcall(begin, self, ws, comeback)
   if is_good then return ws end
   connection.undo(ws)
   error(err, 0)
+end
+
+local function open(self, context, settings)
+  -- Made first: an error after the transport is opened could lose it.
+  local given = { settings = settings, expire = expire }
+  local comeback = settings.reconnect
+    and load("websockets.client.comeback").new(settings.reconnect, context.engine, self.server, redial)
+  local transport, why, code = prepare(self, context, settings)
+  if transport then transport, why, code = reach.open(self, context) end
+  if not transport then return nil, why, code end
+  return start(self, context, transport, given, comeback)
 end
 
 --- Opens a connection.
@@ -242,18 +198,17 @@ end
 -- @treturn[1] table ws
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string `limit`
+-- @treturn[2] string `limit`; `proxy`: a variable of the environment names a proxy that cannot be used; `tls`: no TLS
+-- can be had
 function dial.connect(context, place, settings)
-  local addresses, unresolved = resolver.known(place), nil
-  if not addresses then
-    if context.wire_class.look_up then return begin_look_up(context, place, settings) end
-    addresses, unresolved = resolver.ask(place.host)
-  end
-  local self = new_phase(place, addresses, unresolved)
-  local address = self.addresses[1]
-  local socket, why = open_socket(context, address and address[1] or "tcp4")
-  if not socket then return nil, "no socket: " .. tostring(why), "limit" end
-  return closing(socket, pcall(begin_dialling, self, context, socket, settings))
+  local self = new()
+  local is_known, fault = aim(self, place, settings, context.sockets)
+  if not is_known then return nil, fault, "proxy" end
+  local is_good, ws, why, code = pcall(open, self, context, settings)
+  if is_good then return ws, why, code end
+  -- No connection owns it yet.
+  if self.fresh then self.fresh:close() end
+  error(ws, 0)
 end
 
 return dial

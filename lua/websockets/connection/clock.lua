@@ -1,7 +1,5 @@
 --- Seconds that only go forward.
 -- @module websockets.connection.clock
-local luasocket = require("websockets.transport.luasocket")
-
 local clock = {}
 
 -- A wall clock that is set (by NTP, after a suspend) goes wrong by more than this.
@@ -30,7 +28,8 @@ function clock.steady(wall, running)
       checked_at, ran_at, check_at = now, ran, now + CHECKED_SECONDS
     end
     if now < last then
-      offset = offset + (last - now)
+      -- A clock that goes too fast stands still until it is right; without the running time it goes on from here.
+      if not ran then offset = offset + (last - now) end
       now = last
     end
     return now
@@ -80,9 +79,11 @@ end
 
 --- Makes the best clock there is.
 -- @tparam ?function now the accelerator's
+-- @tparam table sockets the library: `time()` is its wall clock; `now()`, where it has one, only goes forward
 -- @treturn function returns seconds from an arbitrary start, never less than before
-function clock.new(now)
-  return monotonic() or now or clock.steady(luasocket.library().gettime, clock.running)
+function clock.new(now, sockets)
+  local wall = sockets.wall and sockets.wall() or sockets.time
+  return monotonic() or now or sockets.now or clock.steady(wall, clock.running)
 end
 
 return clock

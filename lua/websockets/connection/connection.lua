@@ -4,10 +4,11 @@ local descriptor = require("websockets.connection.descriptor")
 local engines = require("websockets.engine.loader")
 local keepalive = require("websockets.connection.keepalive")
 local lifecycle = require("websockets.connection.lifecycle")
+local nowhere = require("websockets.wire.nowhere")
 
 local connection = {}
 
-local INTERNAL_ERROR = 1011
+local INTERNAL_ERROR, SWITCHING_PROTOCOLS = 1011, 101
 
 -- What a wire is told when its WebSocket begins. It is the same table for all connections of the same settings without
 -- compression, and costs each nothing.
@@ -23,17 +24,23 @@ local function terms(context, settings, role, deflate)
   return known
 end
 
--- The WebSocket begins; `handler` is called with it.
-local function open(ws, role, leftover, subprotocol, deflate, handler)
+--- Ends an open connection whose handler has raised.
+-- @tparam table ws
+function connection.give_up(ws)
+  if ws.state == "open" then lifecycle.fail(ws, INTERNAL_ERROR, "", "error") end
+end
+
+-- The WebSocket begins; `handler` is called with it, and with what follows.
+local function open(ws, role, leftover, subprotocol, deflate, handler, ...)
   local context = ws.context
   ws.wire:start(terms(context, ws.settings, role, deflate), leftover)
   lifecycle.open(ws)
   keepalive.start(ws)
   -- A broadcast goes to the connections that were opened to us.
   if role == "server" then lifecycle.join(ws, subprotocol and context.groups[subprotocol] or context.anonymous) end
-  if handler and not context.agenda:call(ws, handler, ws) and ws.state == "open" then
-    lifecycle.fail(ws, INTERNAL_ERROR, "", "error")
-  end
+  context.agenda.opening = ws
+  if handler and not context.agenda:call(ws, handler, ws, ...) then connection.give_up(ws) end
+  context.agenda.opening = false
   -- Not read here: a callback may be adopting this connection while messages of another one are being delivered.
   if leftover ~= "" then context.agenda:again(ws) end
 end
@@ -48,6 +55,7 @@ end
 -- none
 function connection.open(ws, answer, leftover, subprotocol, handler, deflate)
   ws.wire:raw(answer)
+  ws.context.tally:answered("server", SWITCHING_PROTOCOLS)
   open(ws, "server", leftover, subprotocol, deflate or false, handler)
 end
 
@@ -58,7 +66,9 @@ end
 -- @tparam table|boolean deflate what was agreed about compression; false for none
 function connection.open_client(ws, leftover, subprotocol, deflate)
   ws.subprotocol = subprotocol
-  open(ws, "client", leftover, subprotocol, deflate, ws.open_handler)
+  local again = ws.comeback and ws.comeback.has_opened
+  open(ws, "client", leftover, subprotocol, deflate, ws.open_handler, again)
+  if ws.comeback then ws.comeback:opened() end
 end
 
 local function attach(ws, transport, fd)
@@ -70,23 +80,90 @@ local function attach(ws, transport, fd)
   context.owners[fd] = ws
 end
 
---- Gives a connection that has not sent anything yet another transport; where a callback of an outside loop has ended
--- the connection, closes that transport.
--- @tparam table ws
--- @tparam table transport
--- @tparam integer fd
-function connection.replace(ws, transport, fd)
+--- Begins to connect a socket, by the accelerator where it is there.
+-- @tparam table context
+-- @tparam table address as `websockets.client.resolver` gives it
+-- @tparam ?integer port nil for a unix socket
+-- @treturn[1] table|userdata transport, or a wire of the accelerator
+-- @treturn[1] ?string why it failed, where that is known at once
+-- @treturn[2] nil
+-- @treturn[2] string why there is no socket
+function connection.dial(context, address, port)
+  local connect = context.wire_class.connect
+  if connect then return connect(context.hub, address, port) end
+  return context.sockets.connect(address, port, context.engine.set_flags)
+end
+
+-- An error closes a transport that no connection may have yet.
+local function closing(transport, is_good, err)
+  if is_good then return end
+  transport:close()
+  error(err, 0)
+end
+
+local function replace(ws, transport, fd)
   local context = ws.context
   descriptor.block(ws, false)
   descriptor.unwatch(ws)
   descriptor.announce(ws, false)
   if ws.state == "closed" then return transport:close() end
+  if ws.fd == -1 then context.connection_count = context.connection_count + 1 end
   context.owners[ws.fd] = nil
-  ws.fd = -1
+  -- What was asked of the peer before was told of another.
+  ws.fd, ws.peer_ip = -1, nil
   ws.wire:close()
   attach(ws, transport, fd)
   descriptor.watch(ws)
   descriptor.announce(ws, true)
+end
+
+--- Gives a connection that has not sent anything yet, or is opened again, another transport. An error closes that one;
+-- so does a callback of an outside loop that ends the connection.
+-- @tparam table ws
+-- @tparam table transport
+-- @tparam integer fd
+function connection.replace(ws, transport, fd)
+  closing(transport, pcall(replace, ws, transport, fd))
+end
+
+--- Gives a connection another transport over the same descriptor, which the one before has given up: TLS is put on it.
+-- An error closes it.
+-- @tparam table ws
+-- @tparam table transport
+function connection.secure(ws, transport)
+  local before = ws.wire
+  descriptor.unwatch(ws)
+  closing(transport, pcall(attach, ws, transport, ws.fd))
+  before:close()
+  descriptor.watch(ws)
+end
+
+--- Gives the socket of the transport that a connection has, for another transport over it, which says by `setfd(-1)`
+-- that it has taken the descriptor. What is queued is lost then.
+-- @tparam table ws
+-- @treturn table|userdata LuaSocket object, or one with `getfd()`, `setfd(fd)`
+function connection.detach(ws)
+  local wire = ws.wire
+  return (wire.transport or wire):detach()
+end
+
+--- Takes the transport from a connection that has ended and is opened again later: closed -> away.
+-- @tparam table ws
+-- @treturn table what is to be closed at the end of the turn, in place of the connection
+function connection.depart(ws)
+  local context, fd = ws.context, ws.fd
+  local remains = {
+    context = context, settings = ws.settings, fd = fd, wire = ws.wire, outcome = ws.outcome, state = "closed",
+    announced = false,
+  }
+  lifecycle.complete(ws)
+  descriptor.announce(ws, false)
+  lifecycle.depart(ws)
+  if context.owners[fd] == ws then context.owners[fd] = remains end
+  ws.fd, ws.wire = -1, nowhere
+  ws.fragment, ws.held, ws.idle_slot, ws.is_lost = nil, nil, nil, nil
+  ws.has_taken, ws.peer_ended, ws.peer_ip = nil, nil, nil
+  return remains
 end
 
 --- Ends a connection as the application asks for it.
@@ -95,26 +172,36 @@ end
 -- @tparam ?integer code none: a close frame without code; 0: at once, without a frame
 -- @tparam ?string reason
 function connection.close(ws, code, reason)
+  if ws.comeback then ws.comeback:stop() end
   if code == 0 then
     -- What was written before was accepted: it leaves as far as the socket takes it.
     if ws.state ~= "closed" then ws.wire:flush() end
     lifecycle.abort(ws, "closed")
-  elseif ws.state == "http" or ws.state == "dialling" then
+  elseif ws.state == "http" or ws.state == "dialling" or ws.state == "away" then
     lifecycle.finish(ws)
   else
     lifecycle.close(ws, code, reason)
   end
 end
 
---- Tells the IP address of the peer.
+--- Tells the IP address of the client, which a proxy that is trusted may have told.
 -- @tparam table ws
--- @treturn string "" where it is not known any more
+-- @treturn string "" where it is not known, or not known any more
+function connection.client(ws)
+  local forwarded = ws.forwarded
+  return forwarded and forwarded.ip or connection.peer(ws)
+end
+
+--- Tells the IP address of the peer, or that of the PROXY protocol.
+-- @tparam table ws
+-- @treturn string "" where it is not known, or not known any more
 function connection.peer(ws)
   local ip, wire = ws.peer_ip, ws.wire
   if ip then return ip end
+  -- The address that is tried may not be the last one.
+  if ws.state == "dialling" then return "" end
   ip = (wire.transport or wire):peer()
-  -- The address that is tried while dialling may not be the last one.
-  if ws.state ~= "dialling" then ws.peer_ip = ip end
+  ws.peer_ip = ip
   return ip
 end
 
@@ -131,7 +218,7 @@ local function build(context, transport, fd, phase, given)
     fast = false, receive_handler = false, closed_handler = false,
   }, context.ws_class)
   attach(ws, transport, fd)
-  context.connection_count = context.connection_count + 1
+  if not ws.settings.is_aside then context.connection_count = context.connection_count + 1 end
   if given then
     ws.role = "client"
     lifecycle.begin(ws, "dialling", ws.settings.timeout, given.expire)
@@ -149,7 +236,7 @@ function connection.undo(ws)
   local context = ws.context
   context.agenda.is_damaged = true
   context.owners[ws.fd] = nil
-  lifecycle.discard(ws)
+  pcall(lifecycle.discard, ws)
   ws.wire:close()
   ws.fd = -1
 end

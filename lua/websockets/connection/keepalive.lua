@@ -47,12 +47,21 @@ function expire_ping(ws)
   ping(ws)
 end
 
--- Only when the ping has left our queue does the peer owe an answer; a byte taken is a sign of life anyway.
+-- The ping waits in our queue, so the peer owes no answer yet; but it has to take something of what is before it.
 function expire_stuck(ws)
-  if has_lived(ws) or ws.paused then
-    return lifecycle.deadline(ws, ws.settings.ping_interval, expire_ping)
+  local interval, timeout = ws.settings.ping_interval, ws.settings.ping_timeout
+  -- A full socket is reported as writable late, when much of it is free again.
+  local pending, took = ws.wire:flush()
+  if not pending then return lifecycle.abort(ws, took) end
+  -- What follows a flush.
+  if took then ws.context.agenda:touch(ws) end
+  if has_lived(ws) or took or ws.paused then
+    lifecycle.deadline(ws, interval, expire_ping)
+  elseif pending == 0 then
+    lifecycle.deadline(ws, timeout, expire_pong)
+  else
+    lifecycle.abort(ws, "timeout")
   end
-  lifecycle.deadline(ws, ws.settings.ping_timeout, ws.blocked and expire_stuck or expire_pong)
 end
 
 -- The sign of life may be the pong alone: the next ping is due an interval after the one before, not after this.

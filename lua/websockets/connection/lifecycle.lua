@@ -2,7 +2,9 @@
 -- whether reading is paused, and whether its messages may take the fast path.
 -- @module websockets.connection.lifecycle
 local descriptor = require("websockets.connection.descriptor")
+local membership = require("websockets.connection.membership")
 local session = require("websockets.protocol.session")
+local timers = require("websockets.connection.timers")
 local transitions = require("websockets.connection.transitions")
 
 local lifecycle = {}
@@ -13,51 +15,17 @@ local CLOSE, NO_CLOSE_FRAME = 8, 1006
 local GIVEN_UP = { slow = true, timeout = true, destroyed = true }
 
 --- Sets the one deadline of a connection, in place of the one before.
+-- @function lifecycle.deadline
 -- @tparam table ws
 -- @tparam ?number|table lane seconds, or a lane of `timers`; false or nil for none
 -- @tparam ?function fire `fire(ws, now)`
-function lifecycle.deadline(ws, lane, fire)
-  local timers = ws.context.timers
-  local old_lane, old_slot = ws.timer_lane, ws.timer_slot
-  -- The new one first: an error leaves the connection with the deadline that it has.
-  local slot = lane and timers:start(lane, ws.context.now, ws, fire)
-  ws.timer_slot = false
-  -- A timer that has fired is left alone by `stop`.
-  if old_slot then timers:stop(old_lane, old_slot) end
-  if slot then ws.timer_lane, ws.timer_slot = lane, slot end
-end
-
--- `ws.list` stays after a connection has left, and tells which group it belonged to; `ws.slot` is its place, false
--- outside.
-local function leave_group(ws)
-  local list, slot = ws.list, ws.slot
-  if not slot then return end
-  local members, wires, count = list.members, list.wires, list.count
-  -- Where an interrupted turn (Ctrl-C) had got so far, its place is that of another.
-  if members[slot] == ws then
-    local last = members[count]
-    members[slot], wires[slot] = last, wires[count]
-    last.slot = slot
-    members[count], wires[count] = nil, nil
-    list.count = count - 1
-  end
-  ws.slot = false
-end
-
-local function join_list(ws, list)
-  local slot = list.count + 1
-  -- First what may find no memory: the connection then stays where it is.
-  list.members[slot], list.wires[slot] = ws, ws.wire
-  leave_group(ws)
-  ws.list, ws.slot = list, slot
-  list.count = slot
-end
+lifecycle.deadline = timers.set_deadline
 
 --- Adds an open connection to a group: from now on it gets the group's broadcasts.
 -- @tparam table ws
 -- @tparam group group
 function lifecycle.join(ws, group)
-  join_list(ws, group:list_for(ws))
+  membership.join(ws, group:list_for(ws))
   if ws.settings.idle_timeout then group.counts_use = true end
 end
 
@@ -70,9 +38,11 @@ function lifecycle.refresh(ws)
     ws.wire:direct(is_fast)
     ws.fast = is_fast and ws.wire
   end
+  local subscriptions = ws.context.subscriptions
+  if subscriptions then subscriptions:follow_fragment(ws) end
   if ws.slot then
     local list = ws.list.group:list_for(ws)
-    if list ~= ws.list then join_list(ws, list) end
+    if list ~= ws.list then membership.join(ws, list) end
   end
 end
 
@@ -116,7 +86,7 @@ end
 local function stop_talking(ws)
   -- First, so that an error in what follows does not leave the connection without an end.
   lifecycle.progress(ws)
-  leave_group(ws)
+  membership.leave_all(ws)
   lifecycle.refresh(ws)
   lifecycle.pause(ws, false)
 end
@@ -126,6 +96,7 @@ local enter = {}
 
 -- The deadline of connecting goes on until the server has answered.
 function enter.http() end
+enter.dialling = enter.http
 
 -- `keepalive` sets the next deadline.
 function enter.open(ws)
@@ -152,7 +123,7 @@ end
 
 -- Each step may be done twice; the last tells that all of it is done.
 function enter.closed(ws)
-  leave_group(ws)
+  membership.leave_all(ws)
   lifecycle.refresh(ws)
   lifecycle.deadline(ws, nil)
   if ws.idle_slot then ws.context.timers:stop(ws.settings.idle_timeout, ws.idle_slot) end
@@ -163,14 +134,29 @@ function enter.closed(ws)
   ws.timer_lane = nil
 end
 
+-- Nothing of the old connection goes on in the next one.
+function enter.away(ws)
+  ws.phase, ws.outcome, ws.paused, ws.timer_lane = false, nil, false, false
+end
+
 local function go(ws, transition)
   local state = transitions[transition][ws.state]
   if not state then return false end
   -- Before everything else: whatever comes, the end of the turn reports and closes it.
   if state == "closed" then ws.context.agenda:retire(ws) end
+  if state == "open" or ws.state == "open" then ws.context.tally:follow(ws, state == "open") end
   ws.state = state
   enter[state](ws)
   return true
+end
+
+--- closed: does what an error on the way to the end has left undone.
+-- @tparam table ws with an outcome
+function lifecycle.complete(ws)
+  if ws.timer_lane ~= nil then
+    ws.state = "closed"
+    enter.closed(ws)
+  end
 end
 
 --- Begins a connection.
@@ -194,15 +180,34 @@ end
 
 --- dialling -> http: the socket is connected, the opening handshake follows.
 -- @tparam table ws
-function lifecycle.connected(ws)
-  go(ws, "connected")
+function lifecycle.connected(ws) go(ws, "connected") end
+
+--- http -> dialling: the TLS handshake follows.
+-- @tparam table ws
+function lifecycle.secure(ws) go(ws, "secure") end
+
+--- http -> dialling: this side connects anew, to the same server or to another.
+-- @tparam table ws
+function lifecycle.dial_again(ws) go(ws, "dial_again") end
+
+--- closed -> away: the connection is opened again later.
+-- @tparam table ws
+function lifecycle.depart(ws) go(ws, "depart") end
+
+--- away -> dialling: the connection is opened again.
+-- @tparam table ws
+-- @tparam table phase
+-- @tparam ?number lane of its deadline
+-- @tparam function fire
+function lifecycle.redial(ws, phase, lane, fire)
+  if not go(ws, "redial") then return end
+  ws.phase = phase
+  lifecycle.deadline(ws, lane, fire)
 end
 
 --- http -> open: the opening handshake is done.
 -- @tparam table ws
-function lifecycle.open(ws)
-  go(ws, "open")
-end
+function lifecycle.open(ws) go(ws, "open") end
 
 --- open -> closing: begins the closing handshake.
 -- @rfc 6455 7.1.2
@@ -211,6 +216,8 @@ end
 -- @tparam ?string reason
 function lifecycle.close(ws, code, reason)
   if ws.state ~= "open" then return end
+  local subscriptions = ws.context.subscriptions
+  if subscriptions then subscriptions.backlog:release(ws) end
   ws.wire:push(CLOSE, session.close_payload(code, reason))
   go(ws, "close")
 end
@@ -241,7 +248,7 @@ end
 -- @tparam table ws
 function lifecycle.finish(ws)
   -- A client has nothing to finish before its connection is open.
-  if ws.state == "dialling" or (ws.state == "http" and ws.role == "client") then
+  if ws.state == "away" or ws.state == "dialling" or (ws.state == "http" and ws.role == "client") then
     return lifecycle.abort(ws, "closed")
   end
   if ws.state ~= "http" then return end
@@ -265,6 +272,14 @@ function lifecycle.drained(ws)
   go(ws, "drained")
 end
 
+--- http: how the connection will end is known, but the peer has more to say before.
+-- @tparam table ws
+-- @tparam string why for `on_closed`, with 1006
+-- @tparam string reason for `on_closed`
+function lifecycle.decide(ws, why, reason)
+  ws.outcome = ws.outcome or { code = NO_CLOSE_FRAME, reason = reason, clean = false, why = why }
+end
+
 --- any state -> closed: ends at once, without a close frame.
 -- @tparam table ws
 -- @tparam string why for `on_closed`, with 1006, where no other end has begun
@@ -279,22 +294,6 @@ function lifecycle.abort(ws, why, reason)
   -- Only what waits in our queue is certainly not being taken: a slow reader may be reading what the system has.
   if GIVEN_UP[why] and (outcome.why == "slow" or not has_all_left) then outcome.linger = 0 end
   go(ws, "abort")
-end
-
---- Tells the application that a connection has ended; its descriptor is still open.
--- @tparam table ws
-function lifecycle.tell_closed(ws)
-  local handler, outcome = ws.closed_handler, ws.outcome
-  -- An error has come on the way here.
-  if ws.timer_lane ~= nil then
-    ws.state = "closed"
-    enter.closed(ws)
-  end
-  ws.closed_handler = false
-  descriptor.announce(ws, false)
-  if handler then
-    ws.context.agenda:call(ws, handler, ws, outcome.code, outcome.reason, outcome.clean, outcome.why)
-  end
 end
 
 return lifecycle

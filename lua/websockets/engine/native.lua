@@ -4,6 +4,15 @@ local base64 = require("websockets.engine.pure.base64")
 local new_budget = require("websockets.engine.budget").new
 local core = require("websockets_native")
 
+-- What this library calls in the accelerator: `INTERFACE` in native/calls/mod.rs is the same number.
+local INTERFACE = 2
+
+local built = core.interface and core.interface() or "none"
+if built ~= INTERFACE then
+  error(("the accelerator was built from other sources (interface %s, this library needs %d): run `make native` again, "
+    .. "or install the rock again"):format(built, INTERFACE), 0)
+end
+
 local byte, sub = string.byte, string.sub
 local encode, utf8_next = core.encode, core.utf8_next
 local feed, unfinished, release = core.feed, core.unfinished, core.release
@@ -213,6 +222,13 @@ function native.link_facts(path)
   return { kind = kind, target = kind == "link" and core.link_target(path) or nil }
 end
 
+--- Sets the permissions of a file.
+-- @function native.set_mode
+-- @tparam string path
+-- @tparam integer mode
+-- @treturn boolean whether that was done
+native.set_mode = core.set_mode
+
 --- Gives up root: group with its supplementary groups, then user.
 -- @function native.drop_privileges
 -- @tparam integer gid -1 leaves it
@@ -241,5 +257,12 @@ native.set_flags = core.set_flags
 -- @tparam integer fd
 -- @treturn ?integer nil where the system does not tell
 native.unsent = core.unsent
+
+--- Watches a call of another library with a socket: where it takes the processor too long, because the peer goes on
+-- sending, the connection is ended, and so is the call. `watch(-1)` follows each call.
+-- @function native.watch
+-- @tparam integer fd below 0: the call has ended
+-- @treturn boolean true
+native.watch = core.watch
 
 return native

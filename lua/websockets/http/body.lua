@@ -1,4 +1,4 @@
---- The body of a request, with Content-Length or chunked, read piece by piece.
+--- The body of a message, with Content-Length or chunked, read piece by piece.
 -- @classmod websockets.http.body
 local fields = require("websockets.http.fields")
 
@@ -14,7 +14,7 @@ local MAX_PIECES = 256
 -- What a piece costs beside its bytes.
 local PIECE_BYTES = 128
 
---- Begins to read the body of a request.
+--- Begins to read the body of a request, or of an answer.
 -- @rfc 9112 6, 7.1
 -- @tparam table request as `http.parse` gave it
 -- @tparam number max_bytes
@@ -86,6 +86,18 @@ end
 -- @treturn integer bytes, with what each piece costs beside its bytes
 function body:held()
   return self.size + PIECE_BYTES * self.count
+end
+
+--- Tells how much of the body has come.
+-- @treturn integer bytes
+function body:received()
+  return self.size
+end
+
+--- Gives what has come of the body.
+-- @treturn string
+function body:so_far()
+  return concat(self.blocks) .. concat(self.pieces)
 end
 
 --- Takes the next bytes of the body.

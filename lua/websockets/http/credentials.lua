@@ -1,4 +1,4 @@
---- Basic credentials, and a comparison of secrets in constant time.
+--- Credentials of the schemes Basic and Bearer, and a comparison of secrets in constant time.
 -- @module websockets.http.credentials
 local errors = require("websockets.errors")
 
@@ -38,6 +38,25 @@ function credentials.basic(value, unbase64)
   local colon = text and find(text, ":", 1, true)
   if not colon or find(text, "[%z\1-\31\127]") then return nil end
   return sub(text, 1, colon - 1), sub(text, colon + 1)
+end
+
+--- Reads the token of the Bearer scheme.
+-- @rfc 6750 2.1
+-- @tparam ?string value of Authorization
+-- @treturn ?string token; nil for none, or a malformed one
+function credentials.bearer(value)
+  local scheme, token = (value or ""):match("^(%a+) +([a-zA-Z0-9%-._~+/]+=*)$")
+  if scheme and scheme:lower() == "bearer" then return token end
+end
+
+--- Writes the value of Authorization or Proxy-Authorization for the Basic scheme.
+-- @rfc 7617 2
+-- @tparam string user without a colon
+-- @tparam string password
+-- @tparam function base64 encodes Base64, as `base64` of the engine
+-- @treturn string
+function credentials.write_basic(user, password, base64)
+  return "Basic " .. base64(user .. ":" .. password)
 end
 
 return credentials

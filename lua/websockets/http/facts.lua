@@ -1,5 +1,7 @@
 --- Facts about files, from the accelerator or from lua-filesystem.
 -- @module websockets.http.facts
+local optional = require("websockets.loading").optional
+
 local facts = {}
 
 local lfs
@@ -7,8 +9,8 @@ local lfs
 -- Kept, because a `require` that fails searches the disk each time.
 local function filesystem()
   if lfs == nil then
-    local found, module = pcall(require, "lfs")
-    lfs = found and type(module) == "table" and module or false
+    local module = optional("lfs")
+    lfs = type(module) == "table" and module or false
   end
   return lfs
 end

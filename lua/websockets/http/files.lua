@@ -3,8 +3,8 @@
 -- @rfc 9110 13, 14
 local facts = require("websockets.http.facts")
 local http = require("websockets.http.head")
-local luasocket = require("websockets.transport.luasocket")
 local mime = require("websockets.http.mime")
+local sockets = require("websockets.transport.sockets")
 local validators = require("websockets.http.validators")
 
 local files = {}
@@ -29,15 +29,17 @@ local function open_file(engine, path)
   if known and known.kind ~= "file" then return nil, 404 end
   local file, _, number = io.open(path, "rb")
   if not file then return nil, SHORTAGES[number] and 503 or 404 end
+  return file, known
+end
+
+-- The length of an open file, nil where it cannot be read, and what is known of it.
+local function measure(engine, path, file, known)
   local first, why = file:read(1)
   local length = file:seek("end")
-  if (not first and why) or not length then
-    file:close()
-    return nil, 404
-  end
+  if (not first and why) or not length then return nil end
   -- The file was changed or another took its place: no entity tag can name what is open.
   if known and (known.size ~= length or not is_same(known, facts.of(engine, path))) then known = nil end
-  return file, length, known
+  return length, known
 end
 
 -- While the date of a file may still stand for two versions, a small file is named by its bytes, another not at all.
@@ -69,6 +71,23 @@ local function decide(request, headers, length, mtime, now)
   return { status = 206, headers = headers, from = first, length = last - first + 1 }
 end
 
+local function answer_with(file, engine, request, path, known, headers)
+  local length
+  length, known = measure(engine, path, file, known)
+  if not length then return http.plain_answer(404) end
+  local now = sockets.choose().time()
+  if known then
+    headers.ETag = tag_of(engine, file, length, known, now)
+    headers["Last-Modified"] = validators.last_modified(known, now)
+  end
+  local answer = decide(request, headers, length, known and known.mtime, now)
+  if not answer.body then
+    file:seek("set", answer.from)
+    answer.file = file
+  end
+  return answer
+end
+
 --- Refuses the methods for which there are no files.
 -- @rfc 9110 15.5.6
 -- @tparam table request `method`
@@ -92,22 +111,13 @@ end
 function files.answer(engine, request, path, content_type, more)
   local refusal = files.refuse_method(request)
   if refusal then return refusal end
-  local file, length, known = open_file(engine, path)
-  if not file then return http.plain_answer(length, length == 503 and { ["Retry-After"] = RETRY_SOON } or nil) end
   local headers = { ["Accept-Ranges"] = "bytes", ["Content-Type"] = content_type or mime.guess(path) }
   for name, value in pairs(more or {}) do headers[name] = value end
-  local now = luasocket.time()
-  if known then
-    headers.ETag = tag_of(engine, file, length, known, now)
-    headers["Last-Modified"] = validators.last_modified(known, now)
-  end
-  local answer = decide(request, headers, length, known and known.mtime, now)
-  if answer.body then
-    file:close()
-  else
-    file:seek("set", answer.from)
-    answer.file = file
-  end
+  local file, known = open_file(engine, path)
+  if not file then return http.plain_answer(known, known == 503 and { ["Retry-After"] = RETRY_SOON } or nil) end
+  local is_good, answer = pcall(answer_with, file, engine, request, path, known, headers)
+  if not (is_good and answer.file) then file:close() end
+  if not is_good then error(answer, 0) end
   return answer
 end
 

@@ -144,11 +144,21 @@ end
 -- RFC 3986 3.2; user information is not allowed.
 local NOT_IN_HOST = "[^a-zA-Z0-9%.%-_~:%[%]%%!$&'()*+,;=]"
 
+--- Tells whether a text has only characters of a host and a port.
+-- @rfc 3986 3.2
+-- @tparam string text of a peer
+-- @treturn boolean
+function http.is_host(text)
+  return not find(text, NOT_IN_HOST)
+end
+
+local is_host = http.is_host
+
 -- RFC 9112 3.2: HTTP/1.1 needs one Host; 3.2.2: the host of an absolute target takes precedence.
 local function check_host(request)
   local host, authority = request.headers.host, request.authority
   if not host and request.minor == 1 then return 400 end
-  if host and find(host, NOT_IN_HOST) or authority and find(authority, NOT_IN_HOST) then return 400 end
+  if host and not is_host(host) or authority and not is_host(authority) then return 400 end
   if authority then request.headers.host = authority end
 end
 

@@ -1,5 +1,6 @@
 --- Conditional requests and range requests: dates, entity tags, preconditions, ranges.
 -- @module websockets.http.validators
+local calendar = require("websockets.calendar")
 local fields = require("websockets.http.fields")
 
 local validators = {}
@@ -7,11 +8,7 @@ local validators = {}
 local find, floor, sub = string.find, math.floor, string.sub
 
 local DAYS = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
-local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
-local MONTH_NUMBERS = {}
-for number, name in ipairs(MONTHS) do MONTH_NUMBERS[name] = number end
-
-local DAY_SECONDS = 86400
+local MONTHS = calendar.MONTHS
 -- A file that was changed this recently may change again without getting another date: dates follow the ticks of the
 -- system's clock, and where they are whole seconds, some file systems count in twos.
 local TICK_SECONDS, WHOLE_SECONDS = 0.05, 2.05
@@ -24,13 +21,6 @@ function validators.format_date(seconds)
   local date = os.date("!*t", floor(seconds))
   return ("%s, %02d %s %04d %02d:%02d:%02d GMT"):format(DAYS[date.wday], date.day, MONTHS[date.month], date.year,
     date.hour, date.min, date.sec)
-end
-
--- Days since 1970 of the Gregorian calendar; the year is counted from March, so that the leap day comes last.
-local function days_of(year, month, day)
-  if month <= 2 then year, month = year - 1, month + 12 end
-  return 365 * year + floor(year / 4) - floor(year / 100) + floor(year / 400) + floor((153 * month - 457) / 5) + day
-    - 719469
 end
 
 local function full_year(year)
@@ -52,11 +42,11 @@ function validators.parse_date(text)
   if not day then
     month, day, hour, minute, second, year = text:match("^%a%a%a (%a%a%a) ([ %d]%d) (%d%d):(%d%d):(%d%d) (%d%d%d%d)$")
   end
-  month = MONTH_NUMBERS[month or ""]
+  month = MONTHS[month or ""]
   if not month or (#year ~= 4 and #year ~= 2) then return nil end
   day, hour, minute, second = tonumber(day), tonumber(hour), tonumber(minute), tonumber(second)
   if not day or day < 1 or day > 31 or hour > 23 or minute > 59 or second > 60 then return nil end
-  return days_of(full_year(year), month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second
+  return calendar.seconds(full_year(year), month, day, hour, minute, second)
 end
 
 local function is_fresh(mtime, now)

@@ -18,7 +18,7 @@ end)
 
 local FIELDS = {
   level = definition.new(6, function(value) return is_integer(value, 1, 9) end),
-  threshold = definition.number(32, 0, "bytes"),
+  threshold = definition.count(32, 0, "bytes"),
   server_no_context_takeover = FLAG, client_no_context_takeover = FLAG,
   server_max_window_bits = WINDOW_BITS, client_max_window_bits = WINDOW_BITS,
 }

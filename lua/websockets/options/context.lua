@@ -3,14 +3,22 @@
 local compression = require("websockets.options.compression")
 local definition = require("websockets.options.definition")
 local errors = require("websockets.errors")
+local forwarded = require("websockets.protocol.forwarded")
 local handshake = require("websockets.protocol.handshake")
+local inherited = require("websockets.server.inherited")
+local load = require("websockets.loading").load
+local luasocket = require("websockets.transport.luasocket")
 local origin = require("websockets.protocol.origin")
 local routes = require("websockets.options.routes")
+local sockets = require("websockets.transport.sockets")
+local tls = require("websockets.options.tls")
+local topics = require("websockets.options.topics")
+local url = require("websockets.protocol.url")
 
 local options = {}
 
 local define, is_integer, copy = definition.new, definition.is_integer, definition.copy
-local callback, number, seconds = definition.callback, definition.number, definition.seconds
+local callback, count, seconds = definition.callback, definition.count, definition.seconds
 
 local MIB = 1024 * 1024
 
@@ -22,11 +30,6 @@ options.ALIASES = {
   ssl_cert_path = "ssl_cert_filepath",
   ssl_private_key_path = "ssl_private_key_filepath",
   ssl_ca_path = "ssl_ca_filepath",
-}
-
---- Options that this version does not support yet: giving one raises.
-options.UNAVAILABLE = {
-  ssl_cert_filepath = true, ssl_private_key_filepath = true, ssl_ca_filepath = true,
 }
 
 local function is_callable(value)
@@ -68,6 +71,23 @@ local function normal_origins(value)
   return made
 end
 
+local function is_proxies(value)
+  if type(value) ~= "table" then return false end
+  for i, one in pairs(value) do
+    local network, hint = forwarded.network(one)
+    if type(i) ~= "number" or not network then
+      return false, errors.entry(value, i) .. (hint and ": " .. hint or "")
+    end
+  end
+  return #value > 0
+end
+
+local function networks(value)
+  local made = {}
+  for i, one in ipairs(value) do made[i] = forwarded.network(one) end
+  return made
+end
+
 local function is_routes(value)
   if type(value) ~= "table" then return false end
   for pattern, route in pairs(value) do
@@ -76,26 +96,37 @@ local function is_routes(value)
   return true
 end
 
-local function method_of(value, name) return value[name] end
-
--- Protected, because indexing a userdata without a metatable raises.
-local function has_method(value, name)
-  local found, method = pcall(method_of, value, name)
-  return found and type(method) == "function"
-end
-
 local function is_listener(value)
-  local kind = type(value)
-  return (kind == "userdata" or kind == "table") and has_method(value, "accept") and has_method(value, "settimeout")
+  return inherited.is_name(value) or luasocket.is_object(value, { "accept", "settimeout" })
 end
 
-local SLOW_CONSUMER = { close = true, drop_new = true, drop_old = true, conflate = true }
+-- False is none, as in 2012.
+local function path()
+  return define(nil, function(v) return v == false or (type(v) == "string" and v ~= "") end, "path of a file, or false")
+end
+
+local function is_socket_path(value)
+  return type(value) == "string" and value ~= "" and #value <= url.MAX_SOCKET_PATH_BYTES
+    and not value:find("\0", 1, true)
+end
+
+-- Octal, also where a number is given: Lua has no octal numbers that 660 could be confused with.
+local function read_mode(value)
+  local digits = type(value) == "string" and value or is_integer(value, 0, 777) and ("%d"):format(value) or ""
+  digits = digits:match("^0*([0-7]?[0-7]?[0-7])$")
+  return digits and tonumber(digits, 8)
+end
 
 --- The options, by name: `default`, `check(value)`, `expected`.
 options.KNOWN = {
   port = define(nil, function(v) return v == "any" or is_integer(v, 0, 65535) end, 'port number 0 to 65535 or "any"'),
   interf = define(nil, function(v) return type(v) == "string" and v ~= "" end, "IP address or interface name"),
-  socket = define(nil, is_listener, "listening LuaSocket object"),
+  socket = define(nil, is_listener, 'listening LuaSocket object, "systemd", "systemd:NAME" or "worker"'),
+  reuseport = define(nil, function(v) return type(v) == "boolean" end, "boolean"),
+  notify = define(nil, function(v) return type(v) == "boolean" end, "boolean"),
+  sockets = define(nil, function(v) return v == "luasocket" or v == "uv" end, '"luasocket" or "uv"'),
+  unix = define(nil, is_socket_path, ("path of 1 to %d bytes"):format(url.MAX_SOCKET_PATH_BYTES)),
+  unix_mode = define(nil, read_mode, 'permissions like "660", in octal', read_mode),
   protocols = define(nil, is_protocols, "table of subprotocol name -> function"),
   default = callback(),
   origins = define(nil, is_origins, '"*", list of origins like "https://example.com", or function', normal_origins),
@@ -110,46 +141,67 @@ options.KNOWN = {
   log = callback(),
   gid = define(-1, function(v) return is_integer(v, -1, MAX_ID) end, "group id, or -1"),
   uid = define(-1, function(v) return is_integer(v, -1, MAX_ID) end, "user id, or -1"),
+  ssl_cert_filepath = path(),
+  ssl_private_key_filepath = path(),
+  ssl_ca_filepath = path(),
+  tls = define(false, function(v) return v == false or type(v) == "table" end, "table, or false"),
   options = define(0, function(v) return is_integer(v, 0, 7) end, "sum of SERVER_OPTION numbers 0 to 7"),
-  max_message_bytes = number(MIB, 1, "bytes above 0"),
-  max_fragments = number(1024, 1, "fragments above 0"),
-  max_unfinished_total_bytes = number(64 * MIB, 1, "bytes above 0"),
+  trusted_proxies = define(nil, is_proxies, 'list of IP addresses, networks like "10.0.0.0/8", or "unix"', networks),
+  proxy_protocol = define(false, function(v) return type(v) == "boolean" end, "boolean"),
+  max_message_bytes = count(MIB, 1, "bytes above 0"),
+  max_fragments = count(1024, 1, "fragments above 0"),
+  max_unfinished_total_bytes = count(64 * MIB, 1, "bytes above 0"),
   message_timeout = seconds(60),
-  max_header_bytes = number(8192, 64, "bytes from 64"),
-  max_header_lines = number(64, 1, "lines above 0"),
-  max_request_line_bytes = number(8192, 16, "bytes from 16"),
-  max_body_bytes = number(MIB, 0, "bytes"),
+  max_header_bytes = count(8192, 64, "bytes from 64"),
+  max_header_lines = count(64, 1, "lines above 0"),
+  max_request_line_bytes = count(8192, 16, "bytes from 16"),
+  max_body_bytes = count(MIB, 0, "bytes"),
   handshake_timeout = seconds(10),
-  max_half_open = number(1024, 1, "connections above 0"),
+  max_half_open = count(1024, 1, "connections above 0"),
   keepalive_timeout = seconds(15),
   body_timeout = seconds(30),
   response_timeout = seconds(30),
-  max_connections = number(math.huge, 1, "connections above 0"),
+  max_connections = count(math.huge, 1, "connections above 0"),
   ping_interval = seconds(20),
   ping_timeout = seconds(20),
   close_timeout = define(5, definition.is_seconds, "number of seconds above 0"),
   idle_timeout = seconds(false),
-  high_water_bytes = number(64 * 1024, 1, "bytes above 0"),
-  max_buffered_bytes = number(16 * MIB, 1, "bytes above 0"),
-  max_buffered_total_bytes = number(256 * MIB, 1, "bytes above 0"),
+  high_water_bytes = count(64 * 1024, 1, "bytes above 0"),
+  max_buffered_bytes = count(16 * MIB, 1, "bytes above 0"),
+  max_buffered_total_bytes = count(256 * MIB, 1, "bytes above 0"),
+  max_topics = count(1000, 0, "topics"),
+  max_topic_bytes = count(256, 1, "bytes above 0"),
+  backplane = define(false, function(v) return v == false or type(v) == "table" end,
+    "table such as { url = \"redis://localhost\" }, or false"),
   compression = define(false, compression.check, compression.EXPECTED),
-  slow_consumer = define("close", function(v) return SLOW_CONSUMER[v] or false end,
-    '"close", "drop_new", "drop_old" or "conflate"'),
+  slow_consumer = topics.slow_consumer,
+  topics = define(nil, topics.check, "table of topic -> table of options, or function"),
+  on_drop = callback(),
 }
 
-local function check(name, value, level)
-  if not options.UNAVAILABLE[name] then
-    -- No tail call: the level of an error counts this function.
-    local kept = definition.check(options.KNOWN, name, value, level + 1)
-    return kept
+local OF_LUASOCKET = {
+  "socket", "unix", "tls", "reuseport", "notify", "on_add_fd", "on_del_fd", "on_set_mode_fd", "on_clear_mode_fd",
+}
+
+--- Checks what can only be done with one of the libraries of sockets.
+-- @tparam table settings as `read` gives them
+-- @tparam table chosen of `websockets.transport.sockets`
+-- @tparam integer level of the caller, as for `error`
+-- @treturn table chosen
+-- @raise for an option that this library cannot serve
+function options.check_sockets(settings, chosen, level)
+  for _, name in ipairs(OF_LUASOCKET) do
+    local why = settings[name] and sockets.lack(chosen, ("option '%s'"):format(name))
+    if why then error(why, level) end
   end
-  if value then error(("option '%s' is not available in this version"):format(name), level) end
+  return chosen
 end
 
 --- Checks the options and fills in the defaults.
 -- @tparam table given option name -> value
 -- @tparam integer level of the caller, as for `error`
--- @treturn table option name -> value, for every option; `router` if there are routes
+-- @treturn table option name -> value, for every option; `router` if there are routes, `topic_options(name)` if
+-- there are `topics`
 -- @raise for an unknown name or a wrong value
 function options.read(given, level)
   local settings = definition.defaults(options.KNOWN)
@@ -158,15 +210,27 @@ function options.read(given, level)
     if real ~= name and given[real] ~= nil and given[real] ~= value then
       error(("options '%s' and '%s' are the same thing"):format(name, real), level)
     end
-    settings[real] = check(real, value, level + 1)
+    settings[real] = definition.check(options.KNOWN, real, value, level + 1)
+  end
+  if settings.notify == nil and inherited.is_name(settings.socket) and settings.socket ~= "worker" then
+    settings.notify = true
   end
   -- A copy, because the groups of a context are made once, from these names.
   if settings.protocols then settings.protocols = copy(settings.protocols) end
-  if settings.options % 4 >= 2 then
-    error("option 'options' 2 (client certificates) is not available in this version", level)
-  end
+  settings.topic_options = topics.read(settings.topics, level + 1)
+  settings.tls = tls.server(settings, level + 1)
   if settings.socket and (settings.port or settings.interf) then
     error("option 'socket' takes the place of 'port' and 'interf': give one or the other", level)
+  end
+  if settings.unix and (settings.port or settings.interf or settings.socket) then
+    error("option 'unix' takes the place of 'port', 'interf' and 'socket': give one or the other", level)
+  end
+  if settings.reuseport and (settings.socket or settings.unix) then
+    error("option 'reuseport' is for the listener of 'port'", level)
+  end
+  if settings.unix_mode and not settings.unix then error("option 'unix_mode' is for the file of 'unix'", level) end
+  if settings.backplane then
+    settings.backplane = load("websockets.options.backplane").settle(settings.backplane, level + 1)
   end
   if settings.routes then settings.router = routes.read(options, settings, level + 1) end
   return settings

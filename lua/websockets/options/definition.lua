@@ -24,14 +24,22 @@ function definition.new(default, check, expected, convert)
   return { default = default, check = check, expected = expected, convert = convert }
 end
 
---- Defines an option that is a number.
+--- Tells whether a value is an integer, or `math.huge`: no limit.
+-- @param value
+-- @tparam number low the smallest value allowed
+-- @treturn boolean
+function definition.is_count(value, low)
+  return value == math.huge or definition.is_integer(value, low, math.huge)
+end
+
+--- Defines an option that counts something.
 -- @tparam ?number default
 -- @tparam number low the smallest value allowed
 -- @tparam string unit with the limit in words: "bytes above 0"
 -- @treturn table `default`, `check`, `expected`
-function definition.number(default, low, unit)
-  return definition.new(default, function(value) return type(value) == "number" and value >= low end,
-    "number of " .. unit)
+function definition.count(default, low, unit)
+  return definition.new(default, function(value) return definition.is_count(value, low) end,
+    "whole number of " .. unit)
 end
 
 --- Tells whether a value is a finite number of seconds above 0.
@@ -77,7 +85,7 @@ end
 -- @tparam table definitions name -> definition
 -- @tparam string name
 -- @param value
--- @tparam integer level of the caller, as for `error`
+-- @tparam integer level of the caller, as for `error`; 0: the message has no position
 -- @tparam[opt=name] string label how the message names the option
 -- @return the value that is kept
 -- @raise for an unknown name or a wrong value
@@ -86,7 +94,7 @@ function definition.check(definitions, name, value, level, label)
   label = label or tostring(name)
   if not one then error(("unknown option '%s'"):format(label), level) end
   local is_good, culprit = one.check(value)
-  if not is_good then errors.option(label, one.expected, value, level + 1, culprit) end
+  if not is_good then errors.option(label, one.expected, value, level > 0 and level + 1 or 0, culprit) end
   if one.convert then return one.convert(value) end
   return value
 end

@@ -11,12 +11,10 @@ local copy = definition.copy
 local OF_ROUTES = {}
 for name in ([[protocols default on_http on_handshake origins max_message_bytes max_fragments max_body_bytes
   body_timeout response_timeout ping_interval ping_timeout close_timeout idle_timeout high_water_bytes
-  max_buffered_bytes slow_consumer]]):gmatch("%S+") do OF_ROUTES[name] = true end
+  max_buffered_bytes slow_consumer max_topics]]):gmatch("%S+") do OF_ROUTES[name] = true end
 
 local function check(options, label, name, value, level)
-  if options.UNAVAILABLE[name] then
-    error(("option '%s' is not available in this version"):format(label), level)
-  elseif options.KNOWN[name] and not OF_ROUTES[name] then
+  if options.KNOWN[name] and not OF_ROUTES[name] then
     error(("option '%s' is for the whole context: no route can have its own"):format(label), level)
   end
   -- No tail call: the level of an error counts this function.
@@ -36,7 +34,7 @@ local function read_route(options, settings, pattern, level)
 end
 
 --- Reads the option `routes`.
--- @tparam table options the module `websockets.options.context`: `KNOWN`, `UNAVAILABLE`
+-- @tparam table options the module `websockets.options.context`: `KNOWN`
 -- @tparam table settings of the context, for every option
 -- @tparam integer level of the caller, as for `error`
 -- @treturn router whose routes have settings for every option

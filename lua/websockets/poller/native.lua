@@ -32,12 +32,14 @@ end
 -- @param owner what `wait` reports
 -- @tparam boolean read
 -- @tparam boolean write
+-- @treturn ?boolean false where the system refuses, for want of memory
 function native_poller:watch(transport, owner, read, write)
   if type(transport) == "userdata" then return transport:watch(write) end
   local fd = transport:getfd()
   if fd < 0 then return end
   if read or write then self.owners[fd] = owner end
-  self.source:watch(fd, read, write)
+  local is_watched = self.source:watch(fd, read, write)
+  return is_watched or not (read or write)
 end
 
 --- Names a descriptor that is readable when anything that is watched is ready, or the alarm is due.
@@ -45,6 +47,12 @@ end
 function native_poller:get_fd()
   self.has_fd, self.wakes_at = true, math.huge
   return self.source:getfd(false)
+end
+
+--- Takes back what `get_fd` did.
+function native_poller:drop_fd()
+  self.has_fd = false
+  self.source:set_timer(nil, false)
 end
 
 --- Names a descriptor that is readable when a full socket takes bytes again, or the alarm is due.

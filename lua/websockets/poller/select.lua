@@ -10,7 +10,7 @@ select_poller.__index = select_poller
 
 -- LuaSocket goes on waiting after a signal, and Lua notices a Ctrl-C only between its waits.
 local WAIT_SECONDS = 0.5
-local min, HUGE = math.min, math.huge
+local HUGE = math.huge
 
 --- Makes a poller that watches nothing.
 -- @treturn select_poller `source` is what its `wait` is called with
@@ -77,9 +77,10 @@ function select_poller:wait(seconds, _, readable, writable)
   local rest = seconds or HUGE
   local can_read, can_write
   repeat
-    can_read, can_write = self.select(self.reading, self.writing, min(rest, WAIT_SECONDS))
+    can_read, can_write = self.select(self.reading, self.writing, rest < WAIT_SECONDS and rest or WAIT_SECONDS)
+    if can_read[1] or can_write[1] then break end
     rest = rest - WAIT_SECONDS
-  until rest <= 0 or can_read[1] or can_write[1] or self.is_interrupted
+  until rest <= 0 or self.is_interrupted
   self.is_interrupted = false
   local owner, reads, writes = self.owner, 0, 0
   for i = 1, #can_read do

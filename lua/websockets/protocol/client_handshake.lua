@@ -28,10 +28,12 @@ end
 -- @tparam string key
 -- @tparam table asked `protocols` (list), `origin`, `headers` (name -> value or list of values); each may be false
 -- @tparam ?string extensions value of Sec-WebSocket-Extensions
+-- @tparam ?string authorization value of Authorization
 -- @treturn string bytes of the head
-function client.request(place, key, asked, extensions)
+function client.request(place, key, asked, extensions, authorization)
   local lines = {
-    "GET " .. place.target .. " HTTP/1.1", "Host: " .. place.authority, "Upgrade: websocket", "Connection: Upgrade",
+    "GET " .. place.target .. " HTTP/1.1", "Host: " .. (place.virtual_host or place).authority,
+    "Upgrade: websocket", "Connection: Upgrade",
     "Sec-WebSocket-Key: " .. key, "Sec-WebSocket-Version: 13",
   }
   if asked.protocols and asked.protocols[1] then
@@ -39,37 +41,10 @@ function client.request(place, key, asked, extensions)
   end
   if extensions then lines[#lines + 1] = "Sec-WebSocket-Extensions: " .. extensions end
   if asked.origin then lines[#lines + 1] = "Origin: " .. asked.origin end
+  if authorization then lines[#lines + 1] = "Authorization: " .. authorization end
   fields.write(lines, asked.headers)
   lines[#lines + 1] = "\r\n"
   return concat(lines, "\r\n")
-end
-
---- Tells whether an answer is an interim one, which another follows.
--- @rfc 9110 15.2
--- @tparam string head as `http.scan` gave it
--- @treturn boolean
-function client.is_interim(head)
-  local status = head:match("^HTTP/1%.%d (1%d%d)[ \r]")
-  return status ~= nil and status ~= "101"
-end
-
--- RFC 9112 4
-local function read_status(head)
-  local minor, status, phrase = head:match("^HTTP/1%.(%d) (%d%d%d)([^\r]*)\r\n")
-  if not minor or (phrase ~= "" and phrase:byte() ~= 32) then return nil, "the server's answer is not HTTP" end
-  if status ~= "101" then
-    phrase = phrase:gsub("[^\32-\126]", "?")
-    return nil, "the server answered " .. status .. phrase, "status"
-  end
-  if minor == "0" then return nil, "the server answered 101 in HTTP/1.0" end
-  return true
-end
-
--- RFC 9112 5.2: an old server may fold a field line; a line end with blanks after it stands for a space.
-local function read_fields(head)
-  local headers, lines = {}, head:sub(head:find("\r\n", 1, true) + 2)
-  if fields.read(lines:gsub("\r\n[ \t]+", " "), 1, headers) then return nil end
-  return headers
 end
 
 local function check_subprotocol(value, protocols)
@@ -90,24 +65,20 @@ local function check_upgrade(headers, accept_key)
   return true
 end
 
---- Reads and checks the answer.
+--- Checks the answer that opens a WebSocket.
 -- @rfc 6455 4.1
--- @tparam string head as `http.scan` gave it
+-- @tparam table answer with status 101, as `websockets.http.answer` read it
 -- @tparam string accept_key the value that Sec-WebSocket-Accept must have
 -- @tparam ?{string,...} protocols that were offered
--- @treturn[1] table answer: `headers`, lower-case name -> value
+-- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] string message
--- @treturn[2] string `status` if the server refused, else `handshake`
-function client.check(head, accept_key, protocols)
-  local is_good, why, word = read_status(head)
-  if not is_good then return nil, why, word or "handshake" end
-  local answer = { headers = read_fields(head) }
-  if not answer.headers then return nil, "a header line of the answer is not HTTP", "handshake" end
-  is_good, why = check_upgrade(answer.headers, accept_key)
-  if is_good then is_good, why = check_subprotocol(answer.headers["sec-websocket-protocol"], protocols) end
-  if not is_good then return nil, why, "handshake" end
-  return answer
+function client.check(answer, accept_key, protocols)
+  if answer.minor == 0 then return nil, "the server answered 101 in HTTP/1.0" end
+  if answer.is_malformed then return nil, "a header line of the answer is not HTTP" end
+  local is_good, why = check_upgrade(answer.headers, accept_key)
+  if not is_good then return nil, why end
+  return check_subprotocol(answer.headers["sec-websocket-protocol"], protocols)
 end
 
 return client

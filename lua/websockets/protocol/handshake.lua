@@ -1,5 +1,6 @@
 --- The server's side of the opening handshake: what a request must have, and the answer.
 -- @module websockets.protocol.handshake
+local errors = require("websockets.errors")
 local fields = require("websockets.http.fields")
 local http = require("websockets.http.head")
 
@@ -54,6 +55,15 @@ function handshake.lost_on_the_way(request)
 end
 
 local NONE = {}
+
+--- Says for the log why a client is refused that offers no subprotocol of the server's.
+-- @tparam {string,...} offered
+-- @treturn string
+function handshake.unserved(offered)
+  local offer = "no subprotocol"
+  if #offered > 0 then offer = errors.describe(table.concat(offered, ", ")) .. ", none of 'protocols'" end
+  return ("refused a client that offers %s; 'default' would take it"):format(offer)
+end
 
 --- Says what is wrong with the name of a subprotocol.
 -- @rfc 6455 4.1

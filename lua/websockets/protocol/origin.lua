@@ -1,11 +1,13 @@
 --- Origins of pages: how they are written, and which of them may connect.
 -- @module websockets.protocol.origin
 -- @rfc 6454 4, 6.2
+local address = require("websockets.protocol.address")
 local errors = require("websockets.errors")
 local url = require("websockets.protocol.url")
 
 local origin = {}
 
+local quote = errors.quote
 local concat, find, lower = table.concat, string.find, string.lower
 
 local DEFAULT_PORTS = { http = 80, https = 443 }
@@ -13,36 +15,11 @@ local DEFAULT_PORTS = { http = 80, https = 443 }
 local NO_PAGE = { ws = true, wss = true }
 local MAX_LOGGED_BYTES = 200
 
--- RFC 5952 4, as browsers write addresses: no zeros in front of a group, "::" for the longest run of zero groups.
-local function shorten(address)
-  address = address:gsub("(%d+)%.(%d+)%.(%d+)%.(%d+)$", function(a, b, c, d)
-    return ("%x:%x"):format(a * 256 + b, c * 256 + d)
-  end)
-  local groups, before, after = {}, address:match("^(.-)::(.*)$")
-  if after and find(after, "::", 1, true) then return nil end
-  for group in (before or address):gmatch("[^:]+") do groups[#groups + 1] = group end
-  local _, after_count = (after or ""):gsub("[^:]+", "")
-  for _ = 1, before and 8 - #groups - after_count or 0 do groups[#groups + 1] = "0" end
-  for group in (after or ""):gmatch("[^:]+") do groups[#groups + 1] = group end
-  if #groups ~= 8 then return nil end
-  for i, group in ipairs(groups) do
-    if #group > 4 or find(group, "%X") then return nil end
-    groups[i] = ("%x"):format(tonumber(group, 16))
-  end
-  local text = ":" .. concat(groups, ":") .. ":"
-  for count = 8, 2, -1 do
-    local first, last = find(text, (":0"):rep(count) .. ":", 1, true)
-    if first then return text:sub(2, first - 1) .. "::" .. text:sub(last + 1, -2) end
-  end
-  return text:sub(2, -2)
-end
-
 local function read_host(scheme, text)
   if not DEFAULT_PORTS[scheme] then return find(text, "^[a-z0-9._-]+$") and text end
   local host, kind = url.host(text)
   if kind ~= "ipv6" then return host or nil end
-  host = host and shorten(host)
-  return host and "[" .. host .. "]"
+  return "[" .. address.format(address.pack(host)) .. "]"
 end
 
 --- Writes an origin as a browser does: in lower case, without the default port.
@@ -93,25 +70,26 @@ end
 -- @tparam ?string|table|function origins the option: nil (the host of the request only), `"*"`, list of origins as
 -- `normal` writes them, or `function(origin, request)`
 -- @tparam table request
+-- @tparam[opt] string own host of the request, where a proxy has told it; else that of its Host field
 -- @treturn boolean
-function origin.allows(origins, request)
+function origin.allows(origins, request, own)
   local name = request.headers.origin
   if origins == "*" then return true end
   if type(origins) == "function" then return origins(name, request) and true or false end
   if not name then return true end
   if origins then return is_in(origins, name) end
   local authority = name:match("^%a[%w+.-]*://([^/]*)$")
-  local host = host_of(request.headers.host or "")
+  local host = host_of(own or request.headers.host or "")
   return host ~= nil and authority ~= nil and host == host_of(authority)
 end
 
 local function line_for(origins, name)
   local normal = origin.normal(name)
   -- A list cannot allow what no page of its own can have, such as "null".
-  if not normal then return ("origins = function(origin) return origin == %q end"):format(name) end
+  if not normal then return ("origins = function(origin) return origin == %s end"):format(quote(name)) end
   local entries = {}
-  for i, allowed in ipairs(origins or {}) do entries[i] = ("%q"):format(allowed) end
-  entries[#entries + 1] = ("%q"):format(normal)
+  for i, allowed in ipairs(origins or {}) do entries[i] = quote(allowed) end
+  entries[#entries + 1] = quote(normal)
   return ("origins = { %s }"):format(concat(entries, ", "))
 end
 
@@ -121,7 +99,7 @@ end
 -- @treturn string
 function origin.refusal(origins, name)
   if not name then return "the function 'origins' refused a client without Origin" end
-  local shown = #name <= MAX_LOGGED_BYTES and ("%q"):format(name) or ("of %d bytes"):format(#name)
+  local shown = #name <= MAX_LOGGED_BYTES and quote(name) or ("of %d bytes"):format(#name)
   if type(origins) == "function" then return "the function 'origins' refused a page of the origin " .. shown end
   local text = "refused a page of the origin " .. shown
   if #name > MAX_LOGGED_BYTES then return text end

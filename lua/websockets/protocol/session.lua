@@ -13,7 +13,7 @@ local NO_STATUS = 1005
 local MAX_REASON_BYTES = 123
 
 -- The code words of the faults that a reader finds, by close code.
-local FAULTS = { [1002] = "protocol", [1007] = "utf8", [1009] = "too_big" }
+local FAULTS = { [1011] = "error", [1002] = "protocol", [1007] = "utf8", [1009] = "too_big" }
 
 --- Writes the payload of a close frame.
 -- @rfc 6455 5.5.1

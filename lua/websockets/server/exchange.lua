@@ -1,6 +1,8 @@
 --- The HTTP phase of a connection to us: requests in, one answer each, until it ends or becomes a WebSocket.
 -- @module websockets.server.exchange
 local body_reader = require("websockets.http.body")
+local connection = require("websockets.connection.connection")
+local forwarded = require("websockets.protocol.forwarded")
 local http = require("websockets.http.head")
 local lifecycle = require("websockets.connection.lifecycle")
 local response = require("websockets.server.response")
@@ -122,6 +124,10 @@ local function begin_request(self, ws, head)
   local request, status = http.parse(head)
   if not request then return response.refuse(ws, status) end
   self.request, self.head = request, head
+  local draining = ws.context.draining
+  if draining and not draining:admits(self.number == 1) then return response.refuse_for_now(ws) end
+  local networks = ws.settings.trusted_proxies
+  if networks then ws.forwarded = forwarded.read(networks, connection.peer(ws), request.headers) end
   if not find_route(ws, request) then return response.refuse(ws, 400) end
   local has_body = request.length > 0 or request.chunked
   -- A request for a WebSocket is refused where it has a body.
@@ -209,6 +215,14 @@ function exchange:feed(ws, bytes)
   step_on(self, ws)
   self.stepping = false
   if self.body or self.scanner or self.held > 0 or self.rest ~= "" then self:account(ws) end
+end
+
+--- Takes note that the connection broke.
+-- @tparam table _ the exchange
+-- @tparam table ws
+-- @tparam string why of the transport
+function exchange.failed(_, ws, why)
+  lifecycle.abort(ws, why)
 end
 
 --- Takes note that the peer sends nothing more: it may still wait for answers to what it sent.

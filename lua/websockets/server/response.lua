@@ -11,9 +11,16 @@ local lower, min = string.lower, math.min
 
 local PIECE_BYTES = 65536
 local PIECES_A_TURN = 1
+local RETRY_SOON = { ["Retry-After"] = "1" }
 
 local function expire(ws)
   lifecycle.abort(ws, "timeout")
+end
+
+-- Whether the connection goes on after the answer, and what the answer says of that.
+local function persistence(ws)
+  local exchange = ws.phase
+  return http.persistence(exchange.request, exchange.last or ws.context.draining ~= false)
 end
 
 --- Closes the file that is being sent.
@@ -29,7 +36,7 @@ end
 -- @tparam table ws
 function response.done(ws)
   local exchange, context = ws.phase, ws.context
-  local goes_on = http.persistence(exchange.request, exchange.last)
+  local goes_on = persistence(ws)
   response.release(exchange)
   exchange.request, exchange.body, exchange.stage, exchange.head, exchange.shown = false, false, "head", false, false
   -- The settings of a route end with its request.
@@ -56,9 +63,8 @@ local function date_for(context, headers)
 end
 
 local function queue_head(ws, status, headers, length)
-  local exchange = ws.phase
-  local _, persistence = http.persistence(exchange.request, exchange.last)
-  ws.wire:raw(http.response_head(status, headers, length, persistence, date_for(ws.context, headers)))
+  local _, connection_field = persistence(ws)
+  ws.wire:raw(http.response_head(status, headers, length, connection_field, date_for(ws.context, headers)))
 end
 
 local function queue_answer(ws, status, headers, text)
@@ -98,6 +104,8 @@ end
 function response.refuse(ws, status, headers, text)
   local exchange = ws.phase
   exchange.last, exchange.rest, exchange.position = true, "", 1
+  local request = exchange.request
+  if request and http.asks_for(request, "websocket") then ws.context.tally:answered("server", status) end
   local plain = http.plain_answer(status)
   for name, value in pairs(headers or {}) do
     if lower(name) == "content-type" then plain.headers["Content-Type"] = nil end
@@ -106,6 +114,13 @@ function response.refuse(ws, status, headers, text)
   queue_answer(ws, status, plain.headers, text or plain.body)
   exchange:release(ws)
   lifecycle.finish(ws)
+end
+
+--- Refuses a request that may succeed if it is made again soon.
+-- @rfc 9110 15.6.4
+-- @tparam table ws
+function response.refuse_for_now(ws)
+  response.refuse(ws, 503, RETRY_SOON)
 end
 
 local function expire_answer(ws)
@@ -184,8 +199,9 @@ end
 -- @treturn integer 0
 function response.respond_file(ws, status, headers, file, length)
   local exchange = ws.phase
-  queue_head(ws, status, headers, length)
+  -- First: whatever comes, the end of the exchange closes it.
   exchange.file = file
+  queue_head(ws, status, headers, length)
   if exchange.request.method == "HEAD" or length == 0 then
     response.done(ws)
   else

@@ -13,7 +13,7 @@ local upgrade = {}
 
 local NOTHING = {}
 local LOSS_LOG_SECONDS = 60
-local RETRY_SOON = { ["Retry-After"] = "1" }
+local UNSERVED = "400 Bad Request: the client offers no subprotocol that is served here\n"
 local ANSWER_FIELDS = { protocol = true, headers = true, user = true }
 
 -- Which handler an accepted client gets. The application's choice has been checked: nil leaves it to the client's
@@ -129,13 +129,9 @@ function upgrade.refuse(ws, status, headers, body)
   decide(ws, { status = status or 403, headers = headers, body = body })
 end
 
-local function expire(ws)
-  response.refuse(ws, 503, RETRY_SOON)
-end
-
 -- The time for a handshake begins anew, and the connection counts towards `max_half_open`.
 local function await_decision(ws)
-  lifecycle.deadline(ws, ws.context.half_open, expire)
+  lifecycle.deadline(ws, ws.context.half_open, response.refuse_for_now)
 end
 
 local function take_verdict(ws, verdict, ...)
@@ -177,7 +173,7 @@ local function check_origin(ws)
     called, allowed = context.agenda:call(ws, origin.allows, origins, context.request_of(ws))
     if not called then return nil, 500 end
   else
-    allowed = origin.allows(origins, request)
+    allowed = origin.allows(origins, request, ws.forwarded and ws.forwarded.host or nil)
   end
   if allowed then return true end
   context.agenda:log("warning", origin.refusal(origins, request.headers.origin))
@@ -208,7 +204,10 @@ function upgrade.run(ws)
   if not is_good then return response.refuse(ws, status, headers) end
   exchange.offered, status = handshake.subprotocols(exchange.request)
   if not exchange.offered then return response.refuse(ws, status) end
-  if not choose(ws, exchange.offered) then return response.refuse(ws, 400) end
+  if not choose(ws, exchange.offered) then
+    context.agenda:log("info", handshake.unserved(exchange.offered))
+    return response.refuse(ws, 400, nil, UNSERVED)
+  end
   exchange.deflate, exchange.extensions = compression.answer(context.settings.compression,
     exchange.request.headers["sec-websocket-extensions"], settings.slow_consumer == "close")
   if exchange.deflate == nil then return response.refuse(ws, 400) end

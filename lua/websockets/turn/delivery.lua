@@ -1,5 +1,7 @@
 --- Reading, and delivering what came to the application: one way for every connection, with one recovery from errors.
 -- @module websockets.turn.delivery
+local bytes = require("websockets.turn.bytes")
+local descriptor = require("websockets.connection.descriptor")
 local hub_of = require("websockets.wire.hub")
 local lifecycle = require("websockets.connection.lifecycle")
 local outbox = require("websockets.connection.outbox")
@@ -9,8 +11,7 @@ local unfinished = require("websockets.connection.unfinished")
 
 local delivery = {}
 
-local OTHER = hub_of.OTHER
-local LAST_READS, MAX_ERRORS = 64, 2
+local OTHER, LAST_READS, MAX_ERRORS = hub_of.OTHER, 64, 2
 -- In the place of `again`.
 local UNFINISHED = 0
 
@@ -54,6 +55,7 @@ end
 
 function effects.pong(ws, payload)
   local handler = ws.pong_handler
+  ws.context.tally:ponged(ws, payload)
   ws.context.agenda.current = false
   if handler then handler(ws, payload) end
 end
@@ -62,7 +64,7 @@ local function receive(ws, opcode, payload)
   local state = ws.state
   -- A callback may have ended the connection since this was read.
   if state ~= "open" and state ~= "closing" then return end
-  local effect, first, second, third = session.receive(state == "open", opcode, payload)
+  local effect, first, second, third = session.receive(state == "open" or ws.hears_on and opcode <= 2, opcode, payload)
   if effect then effects[effect](ws, first, second, third) end
 end
 
@@ -70,9 +72,8 @@ local serve
 
 -- An entry with the opcode OTHER is no message. Its payload is true where more of a connection may be here, 0 where its
 -- wire has something to be told by `unfinished`, a word where it has ended, or false for an owner that the hub does not
--- read.
+-- read. `ws` is `current` here.
 local function take_other(context, ws, opcode, payload)
-  context.agenda.current = ws
   if opcode == OTHER then
     -- Without the accelerator 0 stands in the place of true, too.
     if payload == true or payload == UNFINISHED then
@@ -93,16 +94,25 @@ local function take_other(context, ws, opcode, payload)
   context.agenda.current = false
 end
 
+local read_beside
+
 local function take(context, inbox)
   local takers, opcodes, payloads = inbox.takers, inbox.opcodes, inbox.payloads
   for at = inbox.first, inbox.count do
     local ws, opcode, payload = takers[at], opcodes[at], payloads[at]
-    payloads[at] = false
     if ws.fast and opcode <= 2 then
       local handler = ws.receive_handler
+      payloads[at] = false
       if handler then handler(ws, payload, opcode - 1) end
     else
-      take_other(context, ws, opcode, payload)
+      -- First: an error must not leave a connection without the end that this may be.
+      context.agenda.current = ws
+      payloads[at] = false
+      if payload == false and ws.fast and opcode == OTHER then
+        read_beside(context, ws, inbox, at)
+      else
+        take_other(context, ws, opcode, payload)
+      end
     end
     takers[at] = false
   end
@@ -118,6 +128,34 @@ local function take_batch(ws, batch, count)
   take(context, inbox)
 end
 
+-- What a read of its wire has brought a connection.
+local function take_read(context, ws, batch, count, again)
+  if count then
+    if again then context.agenda:again(ws) end
+    if count > 0 then take_batch(ws, batch, count) end
+    if again == UNFINISHED then unfinished.note(ws) end
+  elseif again == "timeout" then
+    descriptor.follow(ws)
+  else
+    lifecycle.abort(ws, again)
+  end
+end
+
+-- Reads a wire that is not the hub's. One message, as nearly always, takes the place of its entry in the inbox.
+function read_beside(context, ws, inbox, at)
+  local batch = context.delivery.batch
+  local count, again = ws.wire:read(batch)
+  local opcode, payload = batch[1], batch[2]
+  if count == 1 and not again and opcode <= 2 then
+    inbox.opcodes[at] = opcode
+    batch[2], context.agenda.current = false, false
+    if ws.receive_handler then ws.receive_handler(ws, payload, opcode - 1) end
+  else
+    take_read(context, ws, batch, count, again)
+    context.agenda.current = false
+  end
+end
+
 local function read_messages(ws)
   local context, held = ws.context, ws.held
   if held then
@@ -126,54 +164,16 @@ local function read_messages(ws)
     context.agenda:again(ws)
     return take_batch(ws, held, #held / 2)
   end
-  lifecycle.refresh(ws)
-  local batch = context.delivery.batch
-  local count, again = ws.wire:read(batch)
-  if count then
-    if again then context.agenda:again(ws) end
-    if count > 0 then take_batch(ws, batch, count) end
-    if again == UNFINISHED then unfinished.note(ws) end
-  elseif again ~= "timeout" then
-    lifecycle.abort(ws, again)
-  end
-end
-
-local function read_http(ws)
-  local phase = ws.phase
-  -- A file that is being sent, and requests that wait, go on without reading.
-  if ws.paused then return phase:feed(ws, "") end
-  local bytes, why = ws.wire:receive()
-  if bytes then
-    if why then ws.context.agenda:again(ws) end
-    phase:feed(ws, bytes)
-  elseif why == "timeout" then
-    phase:feed(ws, "")
-  elseif why == "closed" then
-    phase:ended(ws)
-  else
-    lifecycle.abort(ws, why)
-  end
-end
-
-local function discard(ws)
-  local bytes, why = ws.wire:receive()
-  if bytes then
-    if why then ws.context.agenda:again(ws) end
-  elseif why == "closed" and ws.wire:buffered() > 0 then
-    lifecycle.half_closed(ws)
-  elseif why ~= "timeout" then
-    lifecycle.abort(ws, why)
-  end
+  -- Messages that were held have been delivered now.
+  if not ws.fast then lifecycle.refresh(ws) end
+  take_read(context, ws, context.delivery.batch, ws.wire:read(context.delivery.batch))
 end
 
 -- How a connection is read in each state.
 local readers = {
-  http = read_http, open = read_messages, closing = read_messages, draining = discard, lingering = discard,
+  dialling = bytes.advance, http = bytes.read, open = read_messages, closing = read_messages,
+  draining = bytes.discard, lingering = bytes.discard,
 }
-
-function readers.dialling(ws)
-  ws.phase:advance(ws)
-end
 
 -- Reads once from whatever is ready: a connection, or a listener.
 function serve(owner)

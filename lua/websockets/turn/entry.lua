@@ -1,9 +1,9 @@
 --- Entering a context: whatever is done there is done inside a turn, and the turn is brought to its end whatever
 -- happens.
 -- @module websockets.turn.entry
+local driver = require("websockets.turn.driver")
 local guard = require("websockets.turn.guard")
 local lifecycle = require("websockets.connection.lifecycle")
-local luasocket = require("websockets.transport.luasocket")
 local outside = require("websockets.turn.outside")
 local repair = require("websockets.turn.repair")
 local turn = require("websockets.turn.turn")
@@ -24,11 +24,15 @@ end
 
 local function close_all(context)
   local agenda = context.agenda
+  -- First: its last words go with a connection of this context.
+  if context.subscriptions then context.subscriptions:close() end
   for _, owner in pairs(context.owners) do
-    if owner ~= context.listener and owner ~= context.outside.side and not agenda:call(nil, end_at_once, owner) then
+    -- What else is watched has no wire.
+    if owner.wire and not agenda:call(nil, end_at_once, owner) then
       lifecycle.abort(owner, "destroyed")
     end
   end
+  for ws in pairs(context.away) do agenda:call(nil, end_at_once, ws) end
   if context.listener then context.listener:close() end
   outside.close(context)
 end
@@ -39,9 +43,12 @@ local function destroy(context)
   agenda:call(nil, close_all, context)
   -- What an error has kept from its end is brought there now.
   if not agenda:call(nil, finish, context) then agenda:call(nil, finish, context) end
+  agenda:call(nil, context.timers.give_up, context.timers)
+  driver.close(context)
   context.destroyed = true
   context.poller:close()
   context.busy = false
+  outside.settle(context)
 end
 
 local function raise_failure(agenda)
@@ -67,13 +74,15 @@ local function follow_fault(context)
   poller.fault_turn, poller.faults = context.turn, is_next and poller.faults + 1 or 1
   if poller.faults == 1 then context.agenda:log("error", fault .. ": it is tried again") end
   if poller.faults >= MAX_FAULTS then context.agenda:fail(fault) end
-  luasocket.library().sleep(FAULT_SECONDS)
+  context.sockets.sleep(FAULT_SECONDS)
 end
 
 -- The first turn after one that could not be mended.
 local function repaired(context, work, ...)
   context.busy = true
   repair.run(context)
+  -- What has ended is told and closed before the turn waits.
+  finish(context)
   return turn.whole(context, work, ...)
 end
 
@@ -104,6 +113,13 @@ local function give_up(context, protected, err)
   context.agenda:keep(err)
 end
 
+-- What stands for a context in an outside loop follows what is planned.
+local function tell_loop(context)
+  outside.set_alarm(context)
+  if context.outside.driver then driver.follow(context, turn.is_idle(context)) end
+  outside.settle(context)
+end
+
 -- Whatever `work` does, the turn is brought to its end and the context can be used again. Returns what `work` returned.
 local function run(context, work, ...)
   local protected, agenda = guard.choose(), context.agenda
@@ -122,7 +138,7 @@ local function run(context, work, ...)
       give_up(context, protected, err)
     end
   end
-  if context.outside.is_used then outside.set_alarm(context) end
+  if context.outside.is_used then tell_loop(context) end
   raise_failure(agenda)
   return first, second, third
 end
@@ -137,23 +153,41 @@ local function refuse_inside(context, name)
   if context.busy then error(name .. " may not be called inside a callback", 4) end
 end
 
+local function refuse_waiting(context, name)
+  if outside.can_wait(context) then return end
+  error(name .. " cannot wait inside a callback of the event loop, which serves this context by itself", 4)
+end
+
 --- Waits for the sockets and serves those that are ready.
 -- @tparam table context
 -- @tparam ?number seconds at most; nil without end
 function entry.service(context, seconds)
-  refuse_inside(context, "service")
+  -- Asked here first: this is called for each turn.
+  if context.busy then refuse_inside(context, "service") end
   context.stopping = false
   run(context, turn.serve, seconds)
 end
 
---- Serves until it is told to stop or to destroy the context.
+local function service_or_refuse(context, seconds)
+  if context.busy then refuse_inside(context, "service") end
+  if seconds ~= 0 then refuse_waiting(context, "service") end
+  entry.service(context, seconds)
+end
+
+--- Gives the `service` of contexts with a poller: not everywhere can all of them wait, and most need not ask.
+-- @tparam table poller
+-- @treturn function `service(context, seconds)`
+function entry.service_with(poller)
+  return poller.can_wait and service_or_refuse or entry.service
+end
+
+--- Serves until it is told to stop or to destroy the context, or nothing is left to be served.
 -- @tparam table context
 function entry.run(context)
   refuse_inside(context, "run")
+  refuse_waiting(context, "run")
   context.stopping = false
-  repeat
-    run(context, turn.serve_on)
-  until context.stopping or context.destroyed
+  while not (context.stopping or context.destroyed or turn.is_idle(context)) do run(context, turn.serve_on) end
 end
 
 --- Serves one descriptor that an outside loop found ready.
@@ -174,6 +208,55 @@ end
 -- @tparam table context
 function entry.settle(context)
   if not context.busy and not context.destroyed then run(context, turn.settle) end
+end
+
+--- Has an outside loop follow what was planned or taken back outside of a turn.
+-- @tparam table context
+-- @param ...
+-- @return what came after the context
+function entry.follow_plans(context, ...)
+  if not context.busy and context.outside.is_used then tell_loop(context) end
+  return ...
+end
+
+-- Nothing is served in it.
+local function as_turn(context, work, ...)
+  if context.busy then work(context, ...) else run(context, work, ...) end
+end
+
+--- Attaches a driver to a context.
+-- @tparam table context
+-- @tparam table given the driver
+-- @treturn table what stands for it in `is_attached`
+-- @raise what the driver raises, where there is no `on_error`; then it is not attached
+function entry.attach(context, given)
+  local is_good, err = pcall(as_turn, context, driver.attach, given)
+  if is_good then return context.outside.driver end
+  if context.outside.driver then pcall(as_turn, context, driver.detach) end
+  error(err, 0)
+end
+
+--- Detaches the driver from a context.
+-- @tparam table context
+function entry.detach(context)
+  as_turn(context, driver.detach)
+end
+
+--- Serves an attached context. An error that leaves the turn goes to the log, so that the loop goes on.
+-- @tparam table context
+-- @tparam ?integer fd what is ready; nil: the alarm is due
+function entry.serve_attached(context, fd)
+  -- A loop that tells of an alarm forgets it.
+  if not fd then outside.renew_alarm(context) end
+  -- It is served after the callback: a descriptor stays ready, and the alarm is set anew.
+  if context.busy then return fd and driver.rest(context, fd) end
+  local is_good, err
+  if context.poller.get_fd then
+    is_good, err = pcall(run, context, turn.serve, 0)
+  else
+    is_good, err = pcall(run, context, turn.serve_fd, fd and context.owners[fd])
+  end
+  if not is_good then context.agenda:log_error(err) end
 end
 
 --- Has `run` return after this turn, which no longer waits.

@@ -21,12 +21,15 @@ local function is_lost(ws)
 end
 
 local function check_connections(context)
-  local agenda, count = context.agenda, 0
+  local agenda, tally, count = context.agenda, context.tally, 0
   local is_retired = {}
   for i = 1, agenda.retired_count do is_retired[agenda.retired[i]] = true end
-  for _, owner in pairs(context.owners) do
-    if owner.wire then
-      count = count + 1
+  tally.open = 0
+  for fd, owner in pairs(context.owners) do
+    -- A connection that connects to several addresses at once has several.
+    if owner.wire and owner.fd == fd then
+      if not owner.settings.is_aside then count = count + 1 end
+      if owner.state == "open" then tally.open = tally.open + 1 end
       if owner.state == "closed" then
         if not is_retired[owner] then agenda:retire(owner) end
       elseif is_lost(owner) then
@@ -37,6 +40,17 @@ local function check_connections(context)
   context.connection_count = count
 end
 
+-- Connections that have ended, or have begun their next try, and do not wait for one.
+local function check_away(context)
+  for ws in pairs(context.away) do
+    if ws.state == "closed" then
+      context.agenda:retire(ws)
+    elseif ws.state ~= "away" or not ws.comeback.place then
+      lifecycle.abort(ws, "error")
+    end
+  end
+end
+
 --- Repairs a context.
 -- @tparam table context
 function repair.run(context)
@@ -44,7 +58,9 @@ function repair.run(context)
   recovery.end_current(context.agenda)
   end_firing(context.timers)
   turn.resume(context)
+  if context.subscriptions then context.subscriptions:repair() end
   check_connections(context)
+  check_away(context)
 end
 
 return repair

@@ -2,17 +2,22 @@
 -- and reading from many at once.
 -- @module websockets.wire.hub
 local budget = require("websockets.engine.budget")
+local histogram = require("websockets.histogram")
 local queue_of = require("websockets.wire.queue")
+
+local TURN_SECONDS = { 0.00025, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5 }
 
 local hub_of = {
   --- Stands for what is no message; no peer can send this opcode.
   OTHER = 3,
+  --- By which lengths turns are told apart, in seconds.
+  TURN_SECONDS = TURN_SECONDS,
 }
 
 local weigh = queue_of.weight
 
 -- A hub of the accelerator has one of these beside it, for connections on other transports.
-local NO_STREAMS = { count = 0, reports = {} }
+local NO_STREAMS = { count = 0, reports = {}, is_used = false }
 
 -- Sends what was queued since the last time.
 local function flush_hub(hub, reports)
@@ -56,6 +61,18 @@ end
 
 local spread = hub_of.spread
 
+-- Adds why a read has brought nothing more, where the owner has to know, and gives the new count.
+local function put_other(owner, wire, again, count, takers, opcodes, payloads)
+  if again == "timeout" then
+    -- A transport that waits for room to send is the connection's to follow.
+    if not wire.transport.is_stalled then return count end
+    again = false
+  end
+  opcodes[count + 1], payloads[count + 1] = hub_of.OTHER, again
+  takers[count + 1] = owner
+  return count + 1
+end
+
 -- One token a call, which is an owner here.
 local function read_hub(hub, readable, place, _, _, takers, opcodes, payloads)
   local owner, batch, count, again = readable[place], hub.batch, 0, false
@@ -64,12 +81,16 @@ local function read_hub(hub, readable, place, _, _, takers, opcodes, payloads)
   if not owner then return 0, place + 1 end
   local wire = hub.direct[owner]
   if wire then count, again = wire:read(batch) end
-  count = count or 0
-  spread(batch, count, owner, takers, opcodes, payloads)
-  if not wire or (again and again ~= "timeout") then
-    count = count + 1
-    opcodes[count], payloads[count] = hub_of.OTHER, again
-    takers[count] = owner
+  if count == 1 then
+    -- As nearly always.
+    opcodes[1], payloads[1] = batch[1], batch[2]
+    takers[1] = owner
+    batch[2] = false
+  elseif count then
+    spread(batch, count, owner, takers, opcodes, payloads)
+  end
+  if again or not wire then
+    count = put_other(owner, wire, again, count or 0, takers, opcodes, payloads)
   end
   -- An error before this has the connection ended: nobody can tell how far it was read.
   readable[place] = false
@@ -91,12 +112,16 @@ end
 -- come, or false for an owner without a wire that is `direct`.
 -- Returns how many; the place of the next. From then on `stream.write` queues, until the flush.
 --
--- `hub.streams` is the hub of wires on other transports, which is flushed by itself while its `count` is above 0.
--- @treturn table hub: `buffered` bytes and `pieces` that wait in all
+-- `hub.streams` is the hub of wires on other transports, which is flushed by itself while its `count` is above 0;
+-- `is_used` tells whether there have been any.
+--
+-- `hub.turns` counts turns by their length; false where the accelerator does so.
+-- @treturn table hub: `buffered` bytes and `pieces` that wait in all; what `traffic` tells
 function hub_of.new()
   local hub = {
     count = 0, buffered = 0, pieces = 0, batch = {}, reports = {}, direct = {}, is_in_turn = false,
-    streams = NO_STREAMS, flush = flush_hub, read = read_hub,
+    streams = NO_STREAMS, flush = flush_hub, read = read_hub, turns = histogram.new(TURN_SECONDS),
+    received_messages = 0, received_bytes = 0, sent_messages = 0, sent_bytes = 0,
   }
   hub.source = hub
   return hub
@@ -115,6 +140,23 @@ end
 -- @treturn number bytes
 function hub_of.buffered_total(hub)
   return hub.buffered
+end
+
+--- Tells what has come and gone since the hub was made.
+-- @tparam table hub
+-- @treturn number whole text and binary messages that have come
+-- @treturn number bytes that sockets gave
+-- @treturn number messages that were queued
+-- @treturn number bytes that sockets took
+function hub_of.traffic(hub)
+  return hub.received_messages, hub.received_bytes, hub.sent_messages, hub.sent_bytes
+end
+
+--- Tells how long turns took.
+-- @tparam table hub
+-- @treturn histogram
+function hub_of.durations(hub)
+  return hub.turns
 end
 
 --- Makes the account of what unfinished messages hold.

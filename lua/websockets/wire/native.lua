@@ -3,6 +3,8 @@
 -- @module websockets.wire.native
 local core = require("websockets_native")
 local engine = require("websockets.engine.native")
+local histogram = require("websockets.histogram")
+local hub_of = require("websockets.wire.hub")
 local new_budget = require("websockets.engine.budget").new
 local stream = require("websockets.wire.stream")
 
@@ -40,6 +42,17 @@ local native = {
   write = choose_write(),
 }
 
+--- Queues a whole message on a wire that is not the accelerator's; only within a turn, which sends it at its end.
+-- @tparam table|userdata wire
+-- @tparam string payload
+-- @tparam ?integer kind `WRITE_TEXT` or `WRITE_BINARY`; nil is text
+-- @treturn ?boolean whether it was queued; what is not needs a closer look
+function native.write_other(wire, payload, kind)
+  if type(wire) ~= "table" then return false end
+  local opcode = (kind == 0 or kind == nil) and 1 or kind == 1 and 2
+  return opcode and wire:push(opcode, payload)
+end
+
 --- From now on the connection speaks WebSocket.
 -- @tparam table settings `role`, `max_message_bytes`, `max_fragments`, `limits`, `deflate`
 -- @tparam string leftover bytes after the handshake
@@ -55,13 +68,35 @@ function methods:start(settings, leftover)
   start.leftover, start.codec = nil, nil
 end
 
+-- A wire for others that take its descriptor over. It belongs to the wire until then: an error may come at any time.
+local bare = {}
+bare.__index = bare
+
+function bare:getfd() return self.wire:getfd() end
+
+function bare:setfd(fd)
+  if fd < 0 then self.wire:take_fd() end
+end
+
+--- Gives the socket, for another transport. A caller that takes its descriptor says so by `setfd(-1)`; the wire is
+-- closed then.
+-- @treturn table with `getfd()`, `setfd(-1)`, as a LuaSocket object
+function methods:detach()
+  return setmetatable({ wire = self }, bare)
+end
+
 --- Makes what the wires of one context share.
 -- @tparam table settings `high_water_bytes`, `max_buffered_bytes`, `max_unfinished_total_bytes`
--- @treturn table hub: `source` is the accelerator's; `hub.flush` and `hub.read` are as in `websockets.wire.hub`, but
+-- @treturn[1] table hub: `source` is the accelerator's; `hub.flush` and `hub.read` are as in `websockets.wire.hub`, but
 -- find owners by descriptor. `streams` is what the connections on other transports share
+-- @treturn[2] nil
+-- @treturn[2] string what the system lacks
 function native.hub(settings)
   local own = core.websockets_hub
-  return { source = core.hub(settings), read = own.read, flush = own.flush, streams = stream.hub() }
+  local source, why = core.hub(settings)
+  if not source then return nil, why end
+  source:time_turns(hub_of.TURN_SECONDS, #hub_of.TURN_SECONDS)
+  return { source = source, read = own.read, flush = own.flush, streams = stream.hub(), turns = false }
 end
 
 --- Tells how much waits to be sent, over wires of both kinds.
@@ -77,6 +112,28 @@ end
 -- @treturn number bytes too much, 0 or less when there is room
 function native.excess(hub, limit)
   return hub.source:totals() + stream.excess(hub.streams, limit)
+end
+
+--- Tells what has come and gone, over wires of both kinds; see `websockets.wire.hub`.
+-- @tparam table hub
+-- @treturn number messages that have come
+-- @treturn number bytes that have come
+-- @treturn number messages that were queued
+-- @treturn number bytes that have gone
+function native.traffic(hub)
+  local received_messages, received_bytes, sent_messages, sent_bytes = hub.source:traffic()
+  local streams = hub.streams
+  return received_messages + streams.received_messages, received_bytes + streams.received_bytes,
+    sent_messages + streams.sent_messages, sent_bytes + streams.sent_bytes
+end
+
+--- Tells how long turns took.
+-- @tparam table hub
+-- @treturn histogram
+function native.durations(hub)
+  local counts = {}
+  local seconds = hub.source:turns(counts)
+  return histogram.new(hub_of.TURN_SECONDS, counts, seconds)
 end
 
 --- Makes the budget of what unfinished messages hold, over wires of both kinds.
@@ -100,6 +157,7 @@ end
 -- @treturn table|userdata
 function native.new(hub, transport, chosen, limits, owner)
   if type(transport) == "userdata" then return transport end
+  hub.streams.is_used = true
   return stream.new(hub.streams, transport, chosen, limits, owner)
 end
 
@@ -151,6 +209,31 @@ function native.accept(hub, fd, wires, is_foreign, most)
     end
   end
   return count, count == 0 and "no connection could be accepted" or nil
+end
+
+--- Begins to connect. Not in `websockets.wire.stream`.
+-- @tparam table hub
+-- @tparam table address `{ kind, address }`, see `websockets.client.resolver`
+-- @tparam ?integer port nil for a unix socket
+-- @treturn[1] userdata wire with `connected()`, see `websockets.transport.luasocket`
+-- @treturn[1] ?string why it failed, where that is known at once
+-- @treturn[2] nil
+-- @treturn[2] string why there is no socket
+function native.connect(hub, address, port)
+  local kind, host = address[1], address[2]
+  if kind == "unix" then return hub.source:connect(host, true) end
+  return hub.source:connect((kind == "tcp6" and "[%s]:%d" or "%s:%d"):format(host, port), false)
+end
+
+--- Listens at a path, where no file may be. Not in `websockets.wire.stream`.
+-- @tparam table hub
+-- @tparam string path
+-- @tparam ?integer mode permissions of the file; nil: the system decides
+-- @treturn[1] userdata with `getfd()`, `close()`; connections come by `accept`
+-- @treturn[2] nil
+-- @treturn[2] string why not
+function native.listen(hub, path, mode)
+  return hub.source:listen(path, mode)
 end
 
 --- Looks up a host name in a thread, while the loop goes on. Not in `websockets.wire.stream`.

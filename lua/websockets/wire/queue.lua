@@ -5,7 +5,7 @@ local queue_of = {}
 
 local concat, max, sub = table.concat, math.max, string.sub
 
--- Small frames that wait together leave in one send of at most about this size.
+-- Small frames that wait together leave in one send of at most about this size, or the transport's `join_bytes`.
 local JOIN_BYTES = 65536
 
 -- Control frames that wait are joined up to this size: a peer that sends pings and reads nothing must not make us keep
@@ -33,12 +33,13 @@ end
 function queue_of.append(self, bytes, is_fixed)
   -- A socket never takes what is empty: it would stay for ever.
   if bytes == "" then return end
-  local queue, fixed, last = self.queue, self.fixed, self.last
+  local queue, last = self.queue, self.last
   if not queue then
     queue = {}
     self.queue = queue
   end
   if is_fixed then
+    local fixed = self.fixed
     if last >= self.first and fixed and fixed[last] and #queue[last] + #bytes <= JOIN_FIXED_BYTES then
       queue[last] = queue[last] .. bytes
       return
@@ -50,8 +51,8 @@ function queue_of.append(self, bytes, is_fixed)
     fixed[last + 1] = true
   end
   queue[last + 1] = bytes
-  self.last = last + 1
-  self.hub.pieces = self.hub.pieces + 1
+  local hub = self.hub
+  self.last, hub.pieces = last + 1, hub.pieces + 1
 end
 
 --- Joins frames from the front into what is offered to the socket; they stay queued until they are taken.
@@ -63,9 +64,9 @@ function queue_of.next_offer(self)
   local queue, first, last = self.queue, self.first, self.last
   if first > last then return nil end
   local bytes, upto = queue[first], first
-  if first < last and #bytes < JOIN_BYTES then
-    local size = #bytes
-    while upto < last and size + #queue[upto + 1] <= JOIN_BYTES do
+  if first < last then
+    local size, most = #bytes, self.transport.join_bytes or JOIN_BYTES
+    while upto < last and size + #queue[upto + 1] <= most do
       upto = upto + 1
       size = size + #queue[upto]
     end
@@ -83,7 +84,7 @@ function queue_of.take_off(self, sent, upto)
   while at <= upto and sent > 0 do
     local frame = queue[at]
     queue[at] = nil
-    if fixed then fixed[at] = nil end
+    if fixed and fixed[at] then fixed[at] = nil end
     at = at + 1
     sent = sent - #frame
     if sent < 0 then self.sending, self.sent = frame, #frame + sent end
@@ -96,14 +97,58 @@ function queue_of.take_off(self, sent, upto)
   end
 end
 
+-- Takes note of what a send has taken of frames that had not begun to leave.
+local function note_sent(self, offer, upto, done, sent)
+  if not done and self.transport.keeps_offer then
+    -- TLS wants the same bytes again: all of them have begun to leave.
+    queue_of.take_off(self, #offer, upto)
+    self.sending, self.sent = offer, sent
+  else
+    queue_of.take_off(self, sent, upto)
+  end
+end
+
+-- Offers the rest of what has begun to leave.
+local function send_rest(self)
+  local offer, from = self.sending, self.sent
+  local done, why, next_position = self.transport:send(offer, from + 1)
+  local sent = (done or next_position) - 1
+  if done then self.sending, self.sent = false, 0 else self.sent = sent end
+  return sent - from, why
+end
+
+--- Sends once; something waits.
+-- @tparam stream self
+-- @treturn integer bytes that the socket took
+-- @treturn ?string why not all that was offered
+function queue_of.send(self)
+  if self.sending then return send_rest(self) end
+  local queue, upto = self.queue, self.last
+  local offer, is_only = queue[upto], self.first == upto
+  if not is_only then offer, upto = queue_of.next_offer(self) end
+  local done, why, next_position = self.transport:send(offer, 1)
+  if done and is_only and self.last == upto and queue[upto] == offer then
+    -- As nearly always: nothing was queued meanwhile.
+    local fixed, hub = self.fixed, self.hub
+    queue[upto] = nil
+    if fixed then fixed[upto] = nil end
+    self.first, self.last, hub.pieces = 1, 0, hub.pieces - 1
+    return done - 1
+  end
+  local sent = (done or next_position) - 1
+  note_sent(self, offer, upto, done, sent)
+  return sent, why
+end
+
 --- Drops messages that have not begun to leave, the oldest first; control frames and fragments stay.
 -- @tparam stream self
 -- @tparam number enough stop once so many bytes are dropped
 -- @treturn integer bytes dropped
+-- @treturn integer how many messages
 function queue_of.drop(self, enough)
   local queue, fixed = self.queue, self.fixed
-  if not queue then return 0 end
-  local at, last, dropped, kept = self.first, self.last, 0, {}
+  if not queue then return 0, 0 end
+  local at, last, dropped, messages, kept = self.first, self.last, 0, 0, {}
   while at <= last and dropped < enough do
     local frame = queue[at]
     queue[at] = nil
@@ -111,7 +156,7 @@ function queue_of.drop(self, enough)
       fixed[at] = nil
       kept[#kept + 1] = frame
     else
-      dropped = dropped + #frame
+      dropped, messages = dropped + #frame, messages + 1
       self.hub.pieces = self.hub.pieces - 1
     end
     at = at + 1
@@ -128,7 +173,7 @@ function queue_of.drop(self, enough)
   end
   self.pending = self.pending - dropped
   self.hub.buffered = self.hub.buffered - dropped
-  return dropped
+  return dropped, messages
 end
 
 --- Gives up the memory of what has been sent: a peer that stops reading must not keep a large string for its end.

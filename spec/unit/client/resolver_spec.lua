@@ -27,4 +27,19 @@ describe("websockets.client.resolver", function()
     assert.same({ nil, "no words" }, { resolver.read("no words") })
     assert.same({ nil, "no answer" }, { resolver.read("") })
   end)
+
+  it("alternates between the kinds of addresses, and begins with that of the first", function()
+    local function four(i) return { "tcp4", "192.0.2." .. i } end
+    local function six(i) return { "tcp6", "2001:db8::" .. i } end
+    assert.same({ six(1), four(1), six(2), four(2), six(3) },
+      resolver.alternate({ six(1), six(2), six(3), four(1), four(2) }))
+    assert.same({ four(1), six(1), four(2) }, resolver.alternate({ four(1), four(2), six(1) }))
+    assert.same({ four(1), four(2) }, resolver.alternate({ four(1), four(2) }))
+    local many = {}
+    for i = 1, 40 do many[i] = four(i) end
+    many[41] = six(1)
+    local made = resolver.alternate(many)
+    assert.equal(32, #made)
+    assert.same(six(1), made[2])
+  end)
 end)

@@ -1,6 +1,8 @@
 --- What a turn still has to do, and calls that cannot stop it.
 -- @module spec.unit.connection.agenda_spec
 
+local stderr = require "spec.support.stderr"
+
 local new_agenda = require("websockets.connection.agenda").new
 
 describe("websockets.connection.agenda", function()
@@ -27,6 +29,44 @@ describe("websockets.connection.agenda", function()
     agenda:log("info", "hello")
     settings.log = nil
     agenda:log("info", "hello")
+  end)
+
+  it("writes one line, whatever names are in it; an error that nobody hears as it is", function()
+    agenda:log("warning", "the topic a\nerror: forged\27[2J")
+    agenda:log_error("raised\nstack traceback:")
+    assert.same({ "warning: the topic a\\nerror: forged\\027[2J", "error: raised\nstack traceback:" }, logged)
+  end)
+
+  it("writes an error to stderr where there is no log, with its whole text", function()
+    settings.log = nil
+    assert.same({ "websockets: raised", "traceback", "websockets: 7", "websockets: wrong" }, stderr.of(function()
+      agenda:log_error("raised\ntraceback")
+      agenda:log_error(7)
+      agenda:log_error(setmetatable({}, { __tostring = function() error("wrong", 0) end }))
+      agenda:log("warning", "is not written")
+    end))
+    -- What cannot be written is not raised.
+    local real = io.stderr
+    -- luacheck: push ignore 122
+    io.stderr = nil
+    agenda:log_error("raised")
+    io.stderr = real
+    -- luacheck: pop
+  end)
+
+  it("notifies Neovim of it, where it may be called", function()
+    settings.log = nil
+    local noted, scheduled = {}, {}
+    rawset(_G, "vim", {
+      schedule = function(fn) scheduled[#scheduled + 1] = fn end, log = { levels = { ERROR = 4 } },
+      notify = function(text, level) noted[#noted + 1] = { text, level } end,
+    })
+    local lines = stderr.of(function() agenda:log_error("raised") end)
+    rawset(_G, "vim", nil)
+    assert.same({ {}, {}, 1 }, { lines, noted, #scheduled })
+    rawset(_G, "vim", { notify = function() end })
+    assert.same({ "websockets: raised" }, stderr.of(function() agenda:log_error("raised") end))
+    rawset(_G, "vim", nil)
   end)
 
   it("passes a function's arguments and results on, nil among them", function()

@@ -172,10 +172,17 @@ describe("a group", function()
     end
   end)
 
-  it("serves a wire of another kind by itself, and counts use where idle_timeout asks for it", function()
+  it("has lists of their own for wires of another kind, and counts use where idle_timeout asks for it", function()
     local ws, wire = fakes.connection(context)
     context.wire_class.is_own = function(one) return one ~= wire end
     lifecycle.join(ws, members)
+    assert.same({ ws }, members_of(members.streams[TEXT]))
+    ws.broadcast_mode = BINARY
+    lifecycle.refresh(ws)
+    assert.same({}, members_of(members.streams[TEXT]))
+    assert.same({ ws }, members_of(members.streams[BINARY]))
+    ws.fragment = {}
+    lifecycle.refresh(ws)
     assert.same({ ws }, members_of(members.single))
     assert.is_false(members.counts_use)
     local idle = fakes.connection(fakes.context({ idle_timeout = 60 }))

@@ -4,7 +4,7 @@ local fakes = require("spec.support.fakes")
 local lifecycle = require("websockets.connection.lifecycle")
 
 local CLOSE = 8
-local STATES = { "dialling", "http", "open", "closing", "draining", "lingering", "closed" }
+local STATES = { "dialling", "http", "open", "closing", "draining", "lingering", "closed", "away" }
 
 local function all_to(state)
   local to = {}
@@ -15,12 +15,15 @@ end
 -- Each function, and the state that it leads to, from the states in which it does something.
 local LEADS = {
   { "connected", { dialling = "http" } },
+  { "dial_again", { http = "dialling" } },
   { "open", { http = "open" } },
   { "close", { open = "closing" }, 1000 },
   { "answer_close", { open = "draining", closing = "draining" },
     { code = 1000, reason = "", clean = true, why = "closed" }, "" },
   { "fail", { open = "draining", closing = "draining" }, 1002, "what", "protocol" },
-  { "finish", { dialling = "closed", http = "draining" } },
+  { "depart", { closed = "away" } },
+  { "redial", { away = "dialling" }, fakes.phase(), 10, function() end },
+  { "finish", { dialling = "closed", away = "closed", http = "draining" } },
   { "drained", { draining = "lingering" } },
   { "abort", all_to("closed"), "timeout" },
 }
@@ -45,10 +48,36 @@ describe("lifecycle", function()
         local before = snapshot(ws, wire)
         lifecycle[name](ws, row[3], row[4], row[5])
         assert.equal(to[from] or from, ws.state)
-        if not to[from] or from == "closed" then assert.same(before, snapshot(ws, wire)) end
+        if not to[from] or to[from] == from then assert.same(before, snapshot(ws, wire)) end
       end)
     end
   end
+
+  it("depart leaves nothing of the old connection, redial begins with a deadline", function()
+    local context = fakes.context()
+    local ws = fakes.connection(context, "open", "client")
+    lifecycle.pause(ws, true)
+    lifecycle.abort(ws, "reset")
+    assert.equal("reset", ws.outcome.why)
+    lifecycle.depart(ws)
+    assert.same({ nil, false, false, false }, { ws.outcome, ws.paused, ws.fast, ws.phase })
+    local phase, fired = fakes.phase(), 0
+    lifecycle.redial(ws, phase, 10, function() fired = fired + 1 end)
+    assert.equal(phase, ws.phase)
+    context.timers:run(context.now + 10)
+    assert.equal(1, fired)
+  end)
+
+  it("complete brings to its end what an error has left on the way there", function()
+    local context = fakes.context()
+    local ws = fakes.connection(context, "open")
+    ws.outcome = { code = 1006, reason = "", clean = false, why = "error" }
+    lifecycle.complete(ws)
+    assert.equal("closed", ws.state)
+    assert.is_nil(context.timers:next_due())
+    lifecycle.complete(ws)
+    assert.equal(0, context.agenda.retired_count)
+  end)
 
   it("finish of a client ends it before its connection is open, and does nothing later", function()
     for state, expected in pairs({ dialling = "closed", http = "closed", open = "open", draining = "draining" }) do
@@ -158,10 +187,10 @@ describe("the outcome of a connection", function()
     lifecycle.abort(ws, "timeout")
     assert.is_nil(heard)
     assert.equal(ws, context.agenda.retired[1])
-    lifecycle.tell_closed(ws)
+    context.agenda:tell_closed(ws)
     assert.same({ ws, 1006, "", false, "timeout" }, heard)
     assert.same({ { "raised", ws } }, errors)
-    lifecycle.tell_closed(fakes.connection(context, "closed"))
+    context.agenda:tell_closed(fakes.connection(context, "closed"))
   end)
 end)
 

@@ -91,6 +91,66 @@ describe("a full queue", function()
   end)
 end)
 
+describe("a message of a topic to a slow connection", function()
+  local subscriptions = require("websockets.connection.subscriptions")
+
+  local function start_topic(pending)
+    local ws, wire = start("close", 0, 10)
+    ws.context.subscriptions = subscriptions.new({ forget = function() end, unsubscribe = function() end })
+    wire.pending = pending or 4000
+    return ws, wire, ws.context.subscriptions.backlog, ws.context.agenda.drops
+  end
+
+  it("close: fails the connection with 1013, whatever slow_consumer of the connection is", function()
+    local ws, wire, _, drops = start_topic()
+    ws.settings.slow_consumer = "drop_new"
+    outbox.publish_to_slow(ws, "close", "t", "", TEXT, "x")
+    assert.same({ { { CLOSE, TRY_AGAIN_LATER } }, { math.huge } }, { wire.pushed, wire.dropped })
+    assert.same({ "draining", 0 }, { ws.state, drops.total })
+  end)
+
+  it("drop_new: is dropped", function()
+    local ws, wire, waiting, drops = start_topic()
+    outbox.publish_to_slow(ws, "drop_new", "t", "", TEXT, "x")
+    assert.same({ {}, {}, 1, false }, { wire.pushed, wire.dropped, drops.total, waiting:has(ws) })
+  end)
+
+  it("drop_old: waits, whatever its key; the oldest go where that is too much with what is queued", function()
+    local ws, _, waiting, drops = start_topic(4000)
+    for _ = 1, 2 do outbox.publish_to_slow(ws, "drop_old", "t", "key", TEXT, ("x"):rep(300)) end
+    assert.same({ 856, 0 }, { waiting:size(ws), drops.total })
+    outbox.publish_to_slow(ws, "drop_old", "t", "key", TEXT, ("x"):rep(300))
+    assert.same({ 856, 1 }, { waiting:size(ws), drops.total })
+  end)
+
+  it("conflate: takes the place of the one with its key", function()
+    local ws, _, waiting, drops = start_topic()
+    for i = 1, 3 do outbox.publish_to_slow(ws, "conflate", "t", "key", TEXT, ("x"):rep(i)) end
+    outbox.publish_to_slow(ws, "conflate", "t", "other", TEXT, "x")
+    assert.same({ 3 + 1 + 256, 2 }, { waiting:size(ws), drops.total })
+  end)
+
+  it("is nothing for one that has begun to end meanwhile", function()
+    for _, policy in ipairs({ "close", "drop_new", "drop_old", "conflate" }) do
+      local ws, wire, waiting, drops = start_topic()
+      ws.state = "closing"
+      outbox.publish_to_slow(ws, policy, "t", "", TEXT, "x")
+      assert.same({ {}, 0, false }, { wire.pushed, drops.total, waiting:has(ws) })
+    end
+  end)
+
+  it("goes on when the queue is empty; only then nothing waits any more", function()
+    local ws, wire, waiting = start_topic(0)
+    assert.is_true(outbox.go_on(ws, true))
+    assert.is_false(outbox.go_on(ws, false))
+    outbox.publish_to_slow(ws, "drop_old", "t", "", TEXT, "x")
+    assert.is_false(outbox.go_on(ws, true))
+    assert.same({ { TEXT, "x", true } }, wire.pushed)
+    assert.is_true(outbox.go_on(ws, false))
+    assert.is_false(waiting:has(ws))
+  end)
+end)
+
 describe("outbox.send", function()
   it("refuses in every state but open, and says why", function()
     for state, why in pairs({

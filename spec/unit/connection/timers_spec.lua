@@ -96,7 +96,7 @@ describe("websockets.timers", function()
   it("takes a lane that never ends", function()
     local lane = { seconds = math.huge }
     set:start(lane, 0, "for ever", note)
-    assert.equal(math.huge, set:next_due())
+    assert.is_nil(set:next_due())
     assert.equal(0, set:run(1e15))
     assert.same({ 1, "for ever" }, { set:running(lane) })
   end)
@@ -143,6 +143,54 @@ describe("websockets.timers", function()
     assert.same({ "good" }, owners())
   end)
 
+  local function plan(name, due, then_due)
+    local entry = { name = name, fire = function(self, now)
+      if then_due then set:plan(self, then_due) else set:unplan(self) end
+      note(self.name, now)
+    end }
+    set:plan(entry, due)
+    return entry
+  end
+
+  it("fires what is planned for a time of its own, in the order of these times", function()
+    assert.is_false(set:has_plans())
+    plan("late", 30)
+    plan("early", 10)
+    plan("early too", 10)
+    assert.is_true(set:has_plans())
+    set:start(20, 0, "started", note)
+    assert.equal(10, set:next_due())
+    assert.equal(0, set:run(9.9))
+    assert.equal(2, set:run(10))
+    assert.equal(20, set:next_due())
+    assert.equal(2, set:run(30))
+    assert.same({ "early", "early too", "started", "late" }, owners())
+    assert.is_nil(set:next_due())
+    assert.is_false(set:has_plans())
+  end)
+
+  it("plans anew, sooner or later, and takes back", function()
+    local one, other = plan("one", 10), plan("other", 20)
+    set:plan(one, 30)
+    assert.equal(20, set:next_due())
+    set:plan(one, 15)
+    assert.equal(15, set:next_due())
+    set:unplan(one)
+    set:unplan(one)
+    assert.equal(20, set:next_due())
+    assert.equal(0, set:run(15))
+    set:run(20)
+    set:unplan(other)
+    assert.same({ "other" }, owners())
+  end)
+
+  it("fires what is planned while it fires in the next call only", function()
+    plan("again", 5, 5)
+    assert.equal(1, set:run(5))
+    assert.equal(1, set:run(5))
+    assert.same({ "again", "again" }, owners())
+  end)
+
   it("fires thousands, each once", function()
     local count, total = 20000, 0
     local function add(owner) total = total + owner end
@@ -168,5 +216,35 @@ describe("websockets.timers", function()
     set:start(lane, 30000, "next", note)
     set:stop(lane, 1)
     assert.same({ 1, "next" }, { set:running(lane) })
+  end)
+
+  it("keeps no queue for each duration that was used once, and none of their slots is another's", function()
+    local function count() local found = 0 for _ in pairs(set.queues) do found = found + 1 end return found end
+    local first = set:start(1000, 0, "first", note)
+    local old = set:start(3, 0, "old", note)
+    set:stop(3, old)
+    for i = 1, 5000 do
+      local seconds = 5 + i / 1000
+      set:stop(seconds, set:start(seconds, i / 1000, "short", note))
+      local lane = set:lane("a kind", seconds)
+      set:stop(lane, set:start(lane, i / 1000, "short", note))
+    end
+    assert.is_true(count() <= 64)
+    set:start(3, 10, "new", note)
+    set:stop(3, old)
+    assert.equal(1, set:run(13))
+    assert.same({ "new" }, owners())
+    assert.is_true(set:is_running(1000, first))
+    collectgarbage()
+    collectgarbage()
+    local lanes = 0
+    for _ in pairs(set.lanes["a kind"]) do lanes = lanes + 1 end
+    assert.is_true(lanes <= 64)
+  end)
+
+  it("keeps the queues of many durations that are in use", function()
+    for i = 1, 1000 do set:start(i, 0, i, note) end
+    for i = 1001, 1300 do set:stop(i, set:start(i, 0, i, note)) end
+    assert.equal(1000, set:run(2000))
   end)
 end)

@@ -49,3 +49,27 @@ describe("basic credentials", function()
     assert.is_nil(read(nil))
   end)
 end)
+
+describe("a bearer token", function()
+  it("is what the standard's syntax allows, in any case of the scheme", function()
+    assert.equal("mF_9.B5f-4.1JqM", credentials.bearer("Bearer mF_9.B5f-4.1JqM"))
+    assert.equal("a~+/b==", credentials.bearer("bEARER   a~+/b=="))
+  end)
+
+  it("is none where it is not well formed", function()
+    for _, value in ipairs({ "", "Bearer", "Bearer ", "Basic a", "Bearer a b", "Bearer =", "Bearer a=b", "Bearer a,b",
+      "Bearer \"a\"", "Bearer a\0", "Bearer \228", "Bearer a, Bearer b", " Bearer a", "Bearer a " }) do
+      assert.is_nil(credentials.bearer(value))
+    end
+    assert.is_nil(credentials.bearer(nil))
+  end)
+end)
+
+describe("written basic credentials", function()
+  it("are read as they were", function()
+    assert.equal("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+      credentials.write_basic("Aladdin", "open sesame", engine.base64))
+    local value = credentials.write_basic("", "a:\195\164", engine.base64)
+    assert.same({ "", "a:\195\164" }, { credentials.basic(value, engine.unbase64) })
+  end)
+end)

@@ -22,9 +22,21 @@ describe("what connect is given", function()
 
   it("must be a URL", function()
     assert.matches("bad argument #1 to 'connect' (ws:// URL expected, got no value)", refusal(), 1, true)
-    assert.matches("URL that begins with ws:// expected, got \"http://a/\"", refusal("http://a/"), 1, true)
+    assert.matches("URL that begins with ws://, wss:// or ws+unix: expected, got \"http://a/\"", refusal("http://a/"),
+      1, true)
     assert.matches("without '#'", refusal("ws://a/#x"), 1, true)
-    assert.matches("wss:// is not available in this version", refusal("wss://a/"))
+  end)
+
+  it("does not show a password that stands in the URL", function()
+    local message = refusal("ws://joe:secret@a:x/")
+    assert.matches('got "ws://***@a:x/"', message, 1, true)
+    assert.is_nil(message:find("secret", 1, true))
+  end)
+
+  it("has credentials in one place", function()
+    local message = refusal("ws://joe:secret@a/", { headers = { authorization = "Bearer x" } })
+    assert.matches("user information in the URL and a header 'Authorization': give one of them", message, 1, true)
+    assert.is_nil(message:find("secret", 1, true))
   end)
 
   it("raises for an unknown option, naming it", function()
@@ -33,7 +45,26 @@ describe("what connect is given", function()
     assert.matches("unknown option 'port'", refusal("ws://127.0.0.1/", { port = 1 }))
   end)
 
+  it("raises for a wrong field of tls, naming it", function()
+    for _, case in ipairs({
+      { { cafiles = "x" }, "unknown option 'tls.cafiles'" },
+      { { cafile = "" }, "bad option 'tls.cafile' (path of a file expected" },
+      { { verify = "off" }, "bad option 'tls.verify' (\"peer\" or \"none\" expected, got \"off\")" },
+      { { verify = { "peer", "none" } }, "bad option 'tls.verify'" },
+      { { mode = "server" }, "bad option 'tls.mode'" },
+      { { certificate = "x" }, "option 'tls' needs a key beside its certificate" },
+    }) do
+      assert.matches(case[2], refusal("wss://a/", { tls = case[1] }), 1, true)
+    end
+  end)
+
+  it("does not have the option tls of the context, which is for its listener", function()
+    local made = client_options.read(context(), nil, 1)
+    assert.is_false(made.tls)
+  end)
+
   for name, values in pairs({
+    tls = { true, "none" },
     protocols = { "a", { "a", "a" }, { "a b" }, { "" }, { 1 }, { a = "b" } },
     headers = {
       "x", { Host = "a" }, { host = "a" }, { ["Sec-WebSocket-Key"] = "x" }, { Upgrade = "x" }, { X = "a\r\nY: b" },
@@ -41,12 +72,17 @@ describe("what connect is given", function()
     },
     origin = { "", "a b", "a\n", 1, "a.example", "https://a.example/chat", "wss://a.example", "*" },
     timeout = { 0, -1, "1", math.huge },
+    host = { "", 1, true, "a b", "a/b", "joe@a", "a:0", "::1", "http://a", "a\r\nX: y" },
+    max_redirects = { -1, 0.5, "1", true },
+    proxy = { true, 1, "", "https://proxy", "socks4://proxy", "http://proxy/path", "http://joe:secret@proxy:x" },
     max_message_bytes = { 0, "1" },
     close_timeout = { false },
   }) do
     it("raises for a wrong " .. name, function()
       for _, value in ipairs(values) do
-        assert.matches(("bad option '%s' ("):format(name), refusal("ws://127.0.0.1/", { [name] = value }), 1, true)
+        local message = refusal("ws://127.0.0.1/", { [name] = value })
+        assert.matches(("bad option '%s' ("):format(name), message, 1, true)
+        assert.is_nil(message:find("secret", 1, true))
       end
     end)
   end
@@ -83,6 +119,14 @@ describe("what a connection has", function()
     local given = { ping_interval = 8, timeout = 2, protocols = { "a" }, origin = "http://a" }
     local made = read(given, { ping_interval = 7 })
     assert.same({ 8, 2, { "a" }, "http://a" }, { made.ping_interval, made.timeout, made.protocols, made.origin })
+  end)
+
+  it("has the proxy that it names, or none, or leaves it to the environment", function()
+    local made = read({ proxy = "socks5://joe:x@[::1]" }).proxy
+    assert.same({ "socks5", "::1", "ipv6", 1080, "joe", "x" },
+      { made.protocol, made.host, made.kind, made.port, made.user, made.password })
+    assert.is_false(read({ proxy = false }).proxy)
+    assert.is_nil(read({}).proxy)
   end)
 
   it("writes its origin as browsers do, and may tell none", function()

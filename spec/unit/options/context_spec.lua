@@ -9,13 +9,29 @@ local function nothing() end
 local listening = { accept = nothing, settimeout = nothing }
 
 -- name = { { good values }, { bad values } }
-local NUMBERS = { "x", true, {}, 0, -1, 0 / 0 }
+local NUMBERS = { "x", true, {}, 0, -1, 1.5, 0 / 0 }
 local SECONDS = { { 0.5, 30, false }, { "5", true, {}, 0, -1, math.huge, 0 / 0 } }
+local PATHS = { { false }, { 1, "", true, {}, print } }
 local CALLBACK = { { print, function() end }, { "print", 1, {}, true, false } }
 local CASES = {
   port = { { 0, 1, 65535, "any" }, { -1, 65536, 80.5, "80", "", true, {}, math.huge, 0 / 0 } },
+  unix = { { "/run/app.sock", "app.sock", ("x"):rep(107) }, { "", 1, true, {}, ("x"):rep(108), "a\0b" } },
+  -- What is right needs `unix` beside it: see below.
+  unix_mode = { {}, { "", "888", 888, "1777", 1777, "0x1ff", "rw-rw----", -1, 6.5, true, {} } },
+  sockets = { { "luasocket", "uv" }, { "", "tcp", 1, true, false, {} } },
   interf = { { "127.0.0.1", "lo" }, { "", 1, true, {} } },
-  socket = { { listening }, { 1, "x", {}, { accept = print }, io.stdout, print, false } },
+  socket = {
+    { listening, "systemd", "systemd:web", "worker" },
+    { 1, "x", "systemd:", "systemd:a:b", {}, { accept = print }, io.stdout, print, false }
+  },
+  reuseport = { { true, false }, { 1, "yes", {} } },
+  notify = { { true, false }, { 1, "yes", {} } },
+  trusted_proxies = {
+    -- What is right is kept as bytes: see below.
+    {}, { {}, "127.0.0.1", { "localhost" }, { "10.0.0.0/33" }, { 7 }, { a = "10.0.0.0/8" }, true, 7,
+      { "10.1.2.3/8" }, { "::ffff:10.0.0.0/8" } },
+  },
+  proxy_protocol = { { true, false }, { 1, "v2", {} } },
   protocols = {
     { {}, { echo = print }, { ["a.b-c"] = setmetatable({}, { __call = print }) } },
     { 1, "echo", print, { print }, { echo = 1 }, { echo = {} }, { ["a b"] = print }, { [""] = print },
@@ -35,10 +51,10 @@ local CASES = {
   max_message_bytes = { { 1, 10 * MIB }, NUMBERS },
   max_fragments = { { 1, 5 }, NUMBERS },
   max_unfinished_total_bytes = { { 1, math.huge }, NUMBERS }, message_timeout = SECONDS,
-  max_header_bytes = { { 64, 100000 }, { 63, 0, -1, "x", {}, 0 / 0 } },
+  max_header_bytes = { { 64, 100000 }, { 63, 64.5, 0, -1, "x", {}, 0 / 0 } },
   max_header_lines = { { 1, 5 }, NUMBERS },
-  max_request_line_bytes = { { 16 }, { 15, 0, "x", 0 / 0 } },
-  max_body_bytes = { { 0, 5 }, { -1, "x", true, 0 / 0 } },
+  max_request_line_bytes = { { 16 }, { 15, 16.5, 0, "x", 0 / 0 } },
+  max_body_bytes = { { 0, 5 }, { -1, 1.5, "x", true, 0 / 0 } },
   handshake_timeout = SECONDS, keepalive_timeout = SECONDS, body_timeout = SECONDS, response_timeout = SECONDS,
   ping_interval = SECONDS, ping_timeout = SECONDS, idle_timeout = SECONDS,
   close_timeout = { { 0.1, 5 }, { false, 0, -1, math.huge, "5", 0 / 0 } },
@@ -48,6 +64,16 @@ local CASES = {
   max_buffered_bytes = { { 1 }, NUMBERS },
   max_buffered_total_bytes = { { 1 }, NUMBERS },
   compression = { { true, {}, { level = 1 }, false }, { 1, "x", { level = 0 }, { window_bits = 9 } } },
+  tls = { { false }, { 1, "x", true } },
+  ssl_cert_filepath = PATHS, ssl_private_key_filepath = PATHS, ssl_ca_filepath = PATHS,
+  topics = {
+    { {}, { t = {} }, { t = { slow_consumer = "conflate" } }, print },
+    { 1, "t", true, { "t" }, { t = "close" }, { [1] = {} } },
+  },
+  on_drop = CALLBACK,
+  max_topics = { { 0, 1, math.huge }, { -1, 1.5, "x", true, false, 0 / 0 } },
+  max_topic_bytes = { { 1, 256 }, NUMBERS },
+  backplane = { { false, { url = "redis://localhost" } }, { 1, "redis://localhost", true } },
   slow_consumer = { { "close", "drop_new", "drop_old", "conflate" }, { "drop", "", 1, true, false, {} } },
 }
 
@@ -114,6 +140,16 @@ describe("websockets.options", function()
     assert.same({ "HTTPS://A.Example:443/", "http://b.example:8080" }, given)
   end)
 
+  it("keeps the networks of trusted_proxies as bytes", function()
+    assert.same({ { packed = "\10\0\0\0", bits = 8 }, { packed = "\127\0\0\1", bits = 32 }, { is_unix = true } },
+      read({ trusted_proxies = { "10.0.0.0/8", "127.0.0.1", "unix" } }).trusted_proxies)
+  end)
+
+  it("says what a wrong network of trusted_proxies may be meant to be", function()
+    assert.error_matches(function() read({ trusted_proxies = { "127.0.0.1", "10.1.2.3/8" } }) end,
+      '%[2%] = "10%.1%.2%.3/8": "10%.1%.2%.3" is one address, "10%.0%.0%.0/8" a network')
+  end)
+
   it("has the defaults of the documentation", function()
     local settings, expected = read({}), {
       gid = -1, uid = -1, options = 0, max_message_bytes = MIB, max_fragments = 1024,
@@ -122,6 +158,7 @@ describe("websockets.options", function()
       keepalive_timeout = 15, body_timeout = 30, response_timeout = 30, max_connections = math.huge,
       ping_interval = 20, ping_timeout = 20, close_timeout = 5, idle_timeout = false, high_water_bytes = 64 * 1024,
       max_buffered_bytes = 16 * MIB, max_buffered_total_bytes = 256 * MIB, slow_consumer = "close", compression = false,
+      max_topics = 1000, max_topic_bytes = 256, tls = false, backplane = false, proxy_protocol = false,
     }
     for name in pairs(options.KNOWN) do assert.equal(expected[name], settings[name], name) end
   end)
@@ -130,18 +167,6 @@ describe("websockets.options", function()
     assert.error_matches(function() read({ prot = 80 }) end, "unknown option 'prot'")
     assert.error_matches(function() read({ [1] = 80 }) end, "unknown option '1'")
     assert.error_matches(function() read({ [true] = 80 }) end, "unknown option 'true'")
-  end)
-
-  it("raises for what is not available in this version, under every name", function()
-    for name in pairs(options.UNAVAILABLE) do
-      assert.error_matches(function() read({ [name] = "x" }) end,
-        "option '" .. name .. "' is not available in this version")
-      assert.is_nil(read({ [name] = false })[name])
-    end
-    for alias, name in pairs(options.ALIASES) do
-      assert.error_matches(function() read({ [alias] = "x" }) end,
-        "option '" .. name .. "' is not available in this version")
-    end
   end)
 
   it("has the file names of 2012 as aliases", function()
@@ -160,10 +185,18 @@ describe("websockets.options", function()
       "options 'interface' and 'interf' are the same thing")
   end)
 
-  it("raises for client certificates, option 2", function()
-    for _, sum in ipairs({ 2, 3, 6, 7 }) do
-      assert.error_matches(function() read({ options = sum }) end, "client certificates.*not available in this version")
+  it("reads permissions in octal", function()
+    for given, expected in pairs({ ["660"] = 432, ["0600"] = 384, [660] = 432, ["7"] = 7, [0] = 0, ["0777"] = 511 }) do
+      assert.equal(expected, read({ unix = "x", unix_mode = given }).unix_mode)
     end
+  end)
+
+  it("raises for a unix socket together with another place, and for permissions without one", function()
+    for name, value in pairs({ port = 8002, interf = "lo", socket = listening }) do
+      assert.error_matches(function() read({ unix = "x", [name] = value }) end, "option 'unix' takes the place")
+    end
+    assert.error_matches(function() read({ port = 8002, unix_mode = "660" }) end,
+      "option 'unix_mode' is for the file of 'unix'")
   end)
 
   it("raises for a socket together with port or interf", function()

@@ -27,11 +27,11 @@ describe("websockets.options.definition", function()
     assert.is_false(definition.is_seconds(nil))
   end)
 
-  it("defines numbers by their smallest value, in their unit", function()
-    local one = definition.number(7, 1, "bytes above 0")
-    assert.same({ 7, "number of bytes above 0" }, { one.default, one.expected })
-    takes(one, 1, 1.5, HUGE)
-    refuses(one, 0, -1, NAN, "1", false)
+  it("defines whole numbers by their smallest value, in their unit", function()
+    local one = definition.count(7, 1, "bytes above 0")
+    assert.same({ 7, "whole number of bytes above 0" }, { one.default, one.expected })
+    takes(one, 1, 2.0, 2 ^ 53, HUGE)
+    refuses(one, 0, -1, 1.5, -HUGE, NAN, "1", false)
   end)
 
   it("defines times that can be switched off", function()
@@ -62,12 +62,12 @@ describe("websockets.options.definition", function()
 
   it("collects the defaults, false among them", function()
     assert.same({ a = 1, b = false }, definition.defaults({
-      a = definition.number(1, 0, "things"), b = definition.seconds(false), c = definition.callback(),
+      a = definition.count(1, 0, "things"), b = definition.seconds(false), c = definition.callback(),
     }))
   end)
 
   describe("checks", function()
-    local known = { size = definition.number(1, 1, "bytes above 0") }
+    local known = { size = definition.count(1, 1, "bytes above 0") }
 
     -- An option is checked for whoever called this function: two levels above `check`.
     local function option(name, value, label) definition.check(known, name, value, 3, label) end
@@ -77,7 +77,7 @@ describe("websockets.options.definition", function()
     it("what is wrong, and names option, expectation and value at the caller's line", function()
       local is_good, err = pcall(function() option("size", "many") end)
       assert.is_false(is_good)
-      assert.matches("definition_spec.lua:%d+: bad option 'size' %(number of bytes above 0 expected, ", err)
+      assert.matches("definition_spec.lua:%d+: bad option 'size' %(whole number of bytes above 0 expected, ", err)
       assert.matches("got \"many\"%)$", err)
       assert.matches("option 'limits.size'", select(2, pcall(function() option("size", 0, "limits.size") end)))
     end)

@@ -4,7 +4,7 @@
 local socket = require "socket"
 local select_poller = require "websockets.poller.select"
 local luasocket = require "websockets.transport.luasocket"
-local memory = require "spec.support.memory_transport"
+local memory = require "websockets.transport.memory"
 
 local DEADLINE_SECONDS = 20
 

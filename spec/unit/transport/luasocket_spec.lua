@@ -42,6 +42,40 @@ describe("websockets.transport.luasocket", function()
     for _, one in ipairs(open) do one:close() end
   end)
 
+  it("connects, and tells when it has", function()
+    local listener = assert(socket.bind("127.0.0.1", 0))
+    local _, port = listener:getsockname()
+    open[1] = listener
+    local function settled(transport, why)
+      local is_connected
+      repeat
+        if not why then
+          socket.select(nil, { transport.socket }, DEADLINE_SECONDS)
+          is_connected, why = transport:connected()
+        end
+      until is_connected or why
+      return is_connected, why
+    end
+    local transport, why = luasocket.connect({ "tcp4", "127.0.0.1" }, port)
+    open[2] = transport
+    assert.is_true(settled(transport, why))
+    listener:close()
+    transport, why = luasocket.connect({ "tcp4", "127.0.0.1" }, port)
+    open[3] = transport
+    assert.same({ nil, "connection refused" }, { settled(transport, why) })
+  end)
+
+  it("takes a socket that is connected to itself for refused", function()
+    local one = assert(socket.tcp4())
+    open[1] = one
+    assert(one:bind("127.0.0.1", 0))
+    local ip, port = one:getsockname()
+    assert(one:connect(ip, port))
+    one:send("x")
+    assert.equal("x", one:receive(1))
+    assert.same({ nil, "connection refused" }, { luasocket.new(one):connected() })
+  end)
+
   it("does not wait where nothing is there", function()
     local a = pair()
     assert.same({ nil, "timeout" }, { a:receive() })

@@ -4,6 +4,7 @@
 local delivery = require("websockets.turn.delivery")
 local fakes = require("spec.support.fakes")
 local lifecycle = require("websockets.connection.lifecycle")
+local stderr = require("spec.support.stderr")
 
 local TEXT, BINARY, OTHER, CLOSE, PING, PONG = 1, 2, 3, 8, 9, 10
 local TEXT_KIND, BINARY_KIND = 0, 1
@@ -114,9 +115,12 @@ describe("delivery", function()
   it("goes on where on_error raises too", function()
     function context.settings.on_error(err) error("again " .. err, 0) end
     listen(function() return true end)
-    hub_reads(six())
+    local lines = stderr.of(function() hub_reads(six()) end)
     assert.equal("1 2 3 4 5 6", texts())
     assert.same({ "again 1" }, context.agenda.failure)
+    -- There is no log.
+    for i = 2, 6 do assert.equal("websockets: again " .. i, lines[i - 1]) end
+    assert.is_nil(lines[6])
   end)
 
   for count = 0, 3 do
@@ -185,12 +189,12 @@ describe("delivery", function()
   end)
 
   it("reads a connection by itself amid the messages of many, and goes on with both after an error", function()
-    for _, raises in ipairs({ "b", "c", "1", "2" }) do
+    for _, raises in ipairs({ "b", "c", "1", "2", "one" }) do
       heard, errors = {}, {}
       listen(function(text) return text == raises end)
-      all[2].wire.reads = { { TEXT, "b", TEXT, "c" } }
+      all[2].wire.reads = raises == "one" and { { TEXT, "one" } } or { { TEXT, "b", TEXT, "c" } }
       hub_reads({ { all[1], TEXT, "1" }, { all[2], OTHER, false }, { all[3], TEXT, "2" } })
-      assert.equal("1 b c 2", texts())
+      assert.equal(raises == "one" and "1 one 2" or "1 b c 2", texts())
       local raiser = raises == "1" and all[1] or raises == "2" and all[3] or all[2]
       assert.same({ { raises, raiser } }, errors)
     end

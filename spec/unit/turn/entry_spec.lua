@@ -181,7 +181,28 @@ describe("entry", function()
     assert.same({ { "x", "y" }, { 5, false } }, { heard, context.poller.waits })
   end)
 
+  it("leaves run at once where nothing is left, and where the last of it has gone", function()
+    entry.run(context)
+    assert.same({}, context.poller.waits)
+    local ws = fakes.connection(context)
+    function context.poller.wait()
+      lifecycle.abort(ws, "closed")
+      return 0, 0
+    end
+    entry.run(context)
+    assert.equal(-1, ws.fd)
+    local planned = { fire = function(self) context.timers:unplan(self) end }
+    context.timers:plan(planned, context.now + 1)
+    function context.poller.wait()
+      context.now = context.now + 1
+      return 0, 0
+    end
+    entry.run(context)
+    assert.is_false(planned.place)
+  end)
+
   it("leaves run by stop, by an error of a callback, and by destroy", function()
+    fakes.connection(context)
     for _, way in ipairs({ "stop", "error", "destroy" }) do
       local turns = 0
       function context.poller.wait()

@@ -34,10 +34,28 @@ describe("repair", function()
     local ws = fakes.connection(context, "http")
     fakes.connection(context, "open")
     lifecycle.abort(ws, "closed")
-    context.agenda.retired_count, context.connection_count = 0, 7
+    context.agenda.retired_count, context.connection_count, context.tally.open = 0, 7, 9
     repair.run(context)
-    assert.same({ 1, 2 }, { context.agenda.retired_count, context.connection_count })
+    assert.same({ 1, 2, 1 }, { context.agenda.retired_count, context.connection_count, context.tally.open })
     assert.equal(ws, context.agenda.retired[1])
+  end)
+
+  it("tries again with a connection that is away and not planned, or amid its next try", function()
+    local waiting = fakes.connection(context, "away")
+    waiting.comeback = { place = 1 }
+    local lost, halfway = fakes.connection(context, "away"), fakes.connection(context, "away")
+    lost.comeback, halfway.comeback = { place = false }, { place = false }
+    lifecycle.redial(halfway, fakes.phase())
+    for _, ws in ipairs({ waiting, lost, halfway }) do
+      context.owners[ws.fd] = nil
+      context.away[ws] = true
+    end
+    local retired = context.agenda.retired_count
+    repair.run(context)
+    assert.same({ "away", "closed", "closed" }, { waiting.state, lost.state, halfway.state })
+    assert.same({ "error", "error" }, { lost.outcome.why, halfway.outcome.why })
+    assert.equal(retired + 2, context.agenda.retired_count)
+    assert.equal(true, context.away[waiting])
   end)
 
   it("ends the connection that was being served or whose timer fired; a listener goes on", function()

@@ -3,7 +3,7 @@
 
 local new_budget = require("websockets.engine.budget").new
 local engine = require("websockets.engine.loader").choose()
-local memory = require "spec.support.memory_transport"
+local memory = require "websockets.transport.memory"
 local stream = require "websockets.wire.stream"
 
 local TEXT, CLOSE = 1, 8
@@ -69,6 +69,12 @@ describe("wire/stream fanout", function()
     assert.equal(0, stream.fanout({ a, b }, 1, TEXT, "x", {}))
     assert.is_false(end_a:pending())
     assert.same({ 3, 0 }, { a:buffered(), b:buffered() })
+  end)
+
+  it("passes over the position that is left out, and false in the place of a wire", function()
+    local a, b, c = new_wire(), new_wire(), new_wire()
+    assert.equal(0, stream.fanout({ a, b, false, c }, 4, TEXT, "x", {}, false, 2))
+    assert.same({ 3, 0, 3 }, { a:buffered(), b:buffered(), c:buffered() })
   end)
 
   it("tells the positions of those that are full, and serves the others", function()

@@ -9,7 +9,7 @@ local MANY_PIECES = 8192
 local function wire(...)
   local made = {
     hub = { pieces = 0, buffered = 0 }, queue = false, fixed = false, first = 1, last = 0, pending = 0,
-    sending = false, sent = 0,
+    sending = false, sent = 0, transport = {},
   }
   for _, frame in ipairs({ ... }) do
     queue.append(made, frame, false)
@@ -31,6 +31,14 @@ describe("wire/queue", function()
     local one = wire("a", "b", ("c"):rep(65534), "d")
     assert.same({ "ab" .. ("c"):rep(65534), 3 }, { queue.next_offer(one) })
     assert.same({ ("x"):rep(70000), 1 }, { queue.next_offer(wire(("x"):rep(70000), "y")) })
+  end)
+
+  it("joins as much as the transport wants", function()
+    local one = wire("abc", "def", "g")
+    one.transport.join_bytes = 6
+    assert.same({ "abcdef", 2 }, { queue.next_offer(one) })
+    one.transport.join_bytes = 5
+    assert.same({ "abc", 1 }, { queue.next_offer(one) })
   end)
 
   it("takes off what was sent whole, and keeps apart what has begun to leave", function()

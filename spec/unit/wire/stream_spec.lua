@@ -2,7 +2,8 @@
 -- @module spec.unit.wire.stream_spec
 
 local engine = require("websockets.engine.loader").choose()
-local memory = require "spec.support.memory_transport"
+local interrupts = require "spec.support.interrupts"
+local memory = require "websockets.transport.memory"
 local stream = require "websockets.wire.stream"
 local wires = require "spec.support.wires"
 
@@ -48,6 +49,29 @@ describe("wire/stream", function()
         assert.equal(expected, got)
       end)
   end
+
+  it("sends on after a push that was interrupted at any step", function()
+    local met = interrupts.sweep(1, function(steps)
+      hub = stream.hub()
+      local server, client = pair()
+      server:push(TEXT, "before")
+      local function push()
+        interrupts.arm(steps, push)
+        server:push(TEXT, "interrupted")
+      end
+      pcall(push)
+      -- Not `carry`, which goes on until nothing is counted.
+      server:flush()
+      for i = 1, 3 do
+        server:push(TEXT, "after " .. i)
+        server:flush()
+        assert.equal(0, server:buffered())
+      end
+      local got = carry(server, client)
+      assert.equal("after 3", got[#got])
+    end)
+    assert.is_true(met > 10)
+  end)
 
   it("sends nothing before flush, and all small frames at once", function()
     local server, _, _, other = pair()

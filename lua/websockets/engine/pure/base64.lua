@@ -27,10 +27,12 @@ function base64.encode(bytes)
 end
 
 local function build_values()
-  values = {}
+  local built = {}
   for index = 1, #ALPHABET do
-    values[ALPHABET:sub(index, index)] = index - 1
+    built[ALPHABET:sub(index, index)] = index - 1
   end
+  -- Only now: memory may have been refused before the last of them.
+  values = built
   return values
 end
 

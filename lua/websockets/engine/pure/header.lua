@@ -12,6 +12,7 @@ local header = {}
 local PROTOCOL_ERROR, NOT_UTF8, TOO_BIG = 1002, 1007, 1009
 local MAX_CONTROL_BYTES = 125
 local PACKED = 64
+local LONG_FORM = "a length that is not in its shortest form"
 
 --- Judges the first byte of a frame.
 -- @tparam number first the byte
@@ -72,10 +73,8 @@ end
 -- @tparam number length the seven bits of the second byte
 -- @treturn[1] number payload length
 -- @treturn[1] number position after it
+-- @treturn[1] ?string what is wrong with its form
 -- @treturn[2] nil more bytes are needed
--- @treturn[3] nil
--- @treturn[3] nil
--- @treturn[3] string what is wrong
 -- @rfc 6455 5.2
 local function read_length(chunk, position, length)
   if length < 126 then return length, position + 2 end
@@ -84,17 +83,15 @@ local function read_length(chunk, position, length)
     if not b then return nil end
     length = a * 256 + b
     -- 5.2: the shortest form that holds the length must be used.
-    if length < 126 then return nil, nil, "a length that is not in its shortest form" end
-    return length, position + 4
+    return length, position + 4, length < 126 and LONG_FORM
   end
   local a, b, c, d, e, f, g, h = byte(chunk, position + 2, position + 9)
   if not h then return nil end
   -- 5.2: the top bit of a 64-bit length must be 0.
-  if a >= 128 then return nil, nil, "a length with its top bit set" end
+  if a >= 128 then return math.huge, position + 10, "a length with its top bit set" end
   local high = ((a * 256 + b) * 256 + c) * 256 + d
   local low = ((e * 256 + f) * 256 + g) * 256 + h
-  if high == 0 and low < 65536 then return nil, nil, "a length that is not in its shortest form" end
-  return high * 4294967296 + low, position + 10
+  return high * 4294967296 + low, position + 10, high == 0 and low < 65536 and LONG_FORM
 end
 
 --- Reads a frame header and judges it as far as its bytes have come, byte by byte in their order.
@@ -129,6 +126,24 @@ function header.read(reader, chunk, position)
     return false, TOO_BIG, "a message of more than " .. options.max_message_bytes .. " bytes"
   end
   return first, length, after, is_packed
+end
+
+--- Reads where the parts of a frame are, and judges none of them.
+-- @tparam string bytes
+-- @tparam number position of the frame's first byte
+-- @treturn[1] number first byte of the frame
+-- @treturn[1] boolean whether it is masked
+-- @treturn[1] number position of the masking key or the payload
+-- @treturn[1] number payload length
+-- @treturn[2] nil more bytes are needed
+-- @treturn[2] number how many bytes the frame has at least
+-- @rfc 6455 5.2
+function header.measure(bytes, position)
+  local first, second = byte(bytes, position, position + 1)
+  if not second then return nil, 2 end
+  local length, after = read_length(bytes, position, second % 128)
+  if not length then return nil, second % 128 == 126 and 4 or 10 end
+  return first, second >= 128, after, length
 end
 
 --- Judges the payload of a close frame.

@@ -182,6 +182,11 @@ local function is_full(count, total)
   return count >= BATCH_MESSAGES or total >= BATCH_BYTES
 end
 
+local function keep_rest(self, chunk, position, count)
+  self.rest, self.position = chunk, position
+  return count, true
+end
+
 -- Nearly every message is one small whole frame: those are taken here. Anything else, and whatever is wrong
 -- with a small one, is found by `step`.
 local function read_frames(self, chunk, position, batch)
@@ -207,24 +212,18 @@ local function read_frames(self, chunk, position, batch)
     if opcode then
       count = count + 1
       batch[2 * count - 1], batch[2 * count] = opcode, payload
-      if opcode == CLOSE or opcode >= FIRST_CLOSE_CODE then
+      if opcode >= CLOSE and (opcode == CLOSE or opcode >= FIRST_CLOSE_CODE) then
         finish(self)
         return count, false
       end
       total = total + #payload
-      if after <= size and is_full(count, total) then
-        self.rest, self.position = chunk, after
-        return count, true
-      end
+      if after <= size and is_full(count, total) then return keep_rest(self, chunk, after, count) end
     elseif after == position then
       self.rest, self.position = sub(chunk, position), 1
       break
     else
       total = total + FRAGMENT_BYTES
-      if after <= size and is_full(count, total) then
-        self.rest, self.position = chunk, after
-        return count, true
-      end
+      if after <= size and is_full(count, total) then return keep_rest(self, chunk, after, count) end
     end
     position = after
   end

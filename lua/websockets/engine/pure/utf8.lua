@@ -24,20 +24,22 @@ local RULES = {
 local nodes
 
 local function build_nodes()
-  nodes = {}
+  local built = {}
   for state = 0, REJECT do
-    nodes[state] = { state = state }
+    built[state] = { state = state }
   end
   for state = 0, REJECT do
     for value = 0, 255 do
-      nodes[state][value] = nodes[REJECT]
+      built[state][value] = built[REJECT]
     end
   end
   for _, rule in ipairs(RULES) do
     for value = rule[2], rule[3] do
-      nodes[rule[1]][value] = nodes[rule[4]]
+      built[rule[1]][value] = built[rule[4]]
     end
   end
+  -- Only now: memory may have been refused before the last of them.
+  nodes = built
   return nodes
 end
 
