@@ -5,52 +5,40 @@
 -- accelerator for a Lua, everything runs twice: without it and with it. The environment says more:
 -- `LUAS` interpreters; `ABSENT=skip` one of them may be absent; `SPEC` spec files, only these; `CHECKS` targets of the
 -- Makefile to run first; `JOBS` how many programs run at a time (two for each processor: most wait as long as they
--- work); `NO_NATIVE` why there is no accelerator. spec.support.plan says which files run where.
+-- work); `NO_NATIVE` why there is no accelerator. spec.support.plan says which files run where, spec.support.rerun
+-- what runs once more.
 -- `lua spec/run.lua names` only checks the names in `LUAS` and `SPEC`.
 
 package.path = "./?.lua;" .. package.path
 
+local child = require "spec.support.child"
 local contract_check = require "spec.support.contract_check"
+local interpreters = require "spec.support.interpreters"
 local needs = require "spec.support.needs"
 local plan = require "spec.support.plan"
 local queue = require "spec.support.queue"
+local rerun = require "spec.support.rerun"
 local results = require "spec.support.results"
+
+local quote = child.quote
 
 local CONTRACT = "spec/contract.lua"
 local JOB_LIMIT_SECONDS = 900
 -- Whole, for some specs start programs in other folders.
 local NATIVE_PATH = os.getenv("PWD") .. "/build/native/%s/"
 local NATIVE_MARK = " native"
--- Where .ci/lua5.5/build says why there is no Lua 5.5.
-local WHY_NO_LUA55 = "build/lua5.5/why"
 -- What a check needs: it is skipped where this command fails.
 local CHECK_NEEDS = {
   lint = "luacheck --version", docs = "command -v ldoc", ["rust-format"] = "cargo fmt --version",
   ["rust-lint"] = "cargo clippy --version", ["rust-test"] = "cargo --version",
 }
-local WHICH = [[io.write(jit and "luajit" or "lua" .. _VERSION:match("%d+%.%d+"))]]
 
 local function words(text)
-  local list = {}
-  for word in (text or ""):gmatch("%S+") do list[#list + 1] = word end
-  return list
-end
-
-local function set(list)
-  local made = {}
-  for _, value in ipairs(list) do made[value] = true end
-  return made
-end
-
-local function quote(word)
-  return "'" .. word:gsub("'", "'\\''") .. "'"
-end
-
-local function output_of(command)
-  local pipe = assert(io.popen(command, "r"))
-  local text = pipe:read("*a")
-  pipe:close()
-  return text
+  local list, set = {}, {}
+  for word in (text or ""):gmatch("%S+") do
+    list[#list + 1], set[word] = word, true
+  end
+  return list, set
 end
 
 local function read(path)
@@ -67,19 +55,13 @@ local function say(...)
 end
 
 local function succeeds(command)
-  return output_of(command .. " >/dev/null 2>&1 </dev/null; echo $?") == "0\n"
-end
-
-local function running_lua()
-  local first = -1
-  while arg[first - 1] do first = first - 1 end
-  return arg[first]
+  local _, code = child.run(command)
+  return code == 0
 end
 
 -- A run that hangs would take its results with it; not every system has a `timeout` that leaves Ctrl-C alone.
 local function limit_prefix()
-  local probe = output_of("timeout --foreground 5 echo yes 2>/dev/null")
-  return probe:find("yes") and ("timeout --foreground " .. JOB_LIMIT_SECONDS .. " ") or ""
+  return succeeds("timeout --foreground 5 true") and ("timeout --foreground " .. JOB_LIMIT_SECONDS .. " ") or ""
 end
 
 local function exists(path)
@@ -88,25 +70,10 @@ local function exists(path)
   return file ~= nil
 end
 
--- What a Lua calls itself; nil where there is none of that name.
-local function name_of(lua)
-  local name = output_of(quote(lua) .. " -e " .. quote(WHICH) .. " 2>/dev/null </dev/null")
-  return name ~= "" and name or nil
-end
-
-local function why_no_interpreter(lua)
-  return lua == "lua5.5" and read(WHY_NO_LUA55):match("^no Lua 5.5: ([^\n]+)") or "no such interpreter"
-end
-
 -- The first name in `LUAS` or `SPEC` that names nothing, and why; nil where there is none.
 local function wrong_name(luas, spec_list)
-  local is_any_here = false
-  for _, lua in ipairs(luas) do
-    local is_here = name_of(lua) ~= nil
-    is_any_here = is_any_here or is_here
-    if not is_here and os.getenv("ABSENT") ~= "skip" then return lua .. ": " .. why_no_interpreter(lua) end
-  end
-  if not is_any_here then return table.concat(luas, ", ") .. ": no such interpreters" end
+  local wrong = interpreters.wrong_name(luas)
+  if wrong then return wrong end
   for _, spec in ipairs(spec_list) do
     if not exists(spec) then return spec .. ": no such spec" end
   end
@@ -133,9 +100,9 @@ local function add_check(jobs, name, run)
 end
 
 local function add_pairs(pairs_here, lua, run)
-  local name = name_of(lua)
+  local name = interpreters.name_of(lua)
   if not name then
-    skip(run, "every spec under ", lua, " (", why_no_interpreter(lua), ")")
+    skip(run, "every spec under ", lua, " (", interpreters.why_absent(lua), ")")
     return
   end
   run.luas[name] = true
@@ -151,19 +118,25 @@ local function add_pairs(pairs_here, lua, run)
   end
 end
 
-local function lua_job(portion, run)
-  local pair, specs = portion.pair, {}
-  run.count, pair.left = run.count + 1, pair.left + 1
-  for _, spec in ipairs(portion.files) do specs[#specs + 1] = quote(spec) end
+-- The command that runs files of a pair, and where their results will be.
+local function busted_command(pair, files, run)
+  local specs = {}
+  run.count = run.count + 1
+  for _, spec in ipairs(files) do specs[#specs + 1] = quote(spec) end
   local tally = run.dir .. "/" .. run.count .. ".results"
   local engine = pair.is_native and "WEBSOCKETS_NATIVE=on LUA_CPATH=" .. quote(NATIVE_PATH:format(pair.lua) .. "?.so;;")
     or "WEBSOCKETS_NATIVE=off"
   -- No proxy of the environment: the servers of the specs are on this machine.
   engine = engine .. " http_proxy= https_proxy= HTTPS_PROXY= all_proxy= ALL_PROXY="
-  local command = ("%s TALLY_FILE=%s TALLY_NAME=%s %s%s %s --output=spec/support/tally.lua %s"):format(engine,
-    quote(tally), quote(pair.title), run.limit, quote(pair.command), "spec/support/busted_start.lua",
-    table.concat(specs, " "))
-  return { pair = pair, title = pair.title, tally = tally, command = command }
+  return ("%s TALLY_FILE=%s TALLY_NAME=%s %s%s %s --output=spec/support/tally.lua %s"):format(engine, quote(tally),
+    quote(pair.title), run.limit, quote(pair.command), "spec/support/busted_start.lua", table.concat(specs, " ")), tally
+end
+
+local function lua_job(portion, run)
+  local pair = portion.pair
+  pair.left = pair.left + 1
+  local command, tally = busted_command(pair, portion.files, run)
+  return { pair = pair, title = pair.title, files = portion.files, tally = tally, command = command }
 end
 
 local function finish_check(job, run, code)
@@ -183,10 +156,9 @@ local function finish_pair(pair, run)
   end
 end
 
-local function finish_lua(job, run, code)
-  io.stdout:write(read(job.log))
-  local pair, found, seconds = job.pair, results.read(job.tally)
-  local sum = results.count(found)
+-- Counts the results of a portion.
+local function count_portion(job, run, found, seconds, code)
+  local pair, sum = job.pair, results.count(found)
   for status, count in pairs(sum) do
     run.sum[status], pair.sum[status] = run.sum[status] + count, pair.sum[status] + count
   end
@@ -205,6 +177,17 @@ local function finish_lua(job, run, code)
   if pair.left == 0 then finish_pair(pair, run) end
 end
 
+local function finish_lua(job, run, code)
+  io.stdout:write(read(job.log))
+  local found, seconds = results.read(job.tally)
+  local again = not run.specs and rerun.files(job, found, seconds, code)
+  if again then
+    run.again[#run.again + 1] = { job = job, files = again, found = found, seconds = seconds, code = code }
+  else
+    count_portion(job, run, found, seconds, code)
+  end
+end
+
 local function run_jobs(jobs, run)
   local at_once = tonumber(os.getenv("JOBS")) or 2 * queue.processors()
   local lost = queue.run(jobs, at_once, run.dir, function(job, code)
@@ -213,10 +196,37 @@ local function run_jobs(jobs, run)
   for _, job in ipairs(lost) do fail(run, job.title, ": was not run to its end") end
 end
 
+local function finish_again(entry, run, code)
+  local job, second = entry.job, entry.second
+  io.stdout:write(read(second.log))
+  local found, seconds = results.read(second.tally)
+  local merged, unsteady = rerun.merge(entry.found, found, entry.files)
+  if not entry.seconds then say("unsteady: ", job.title, ": broke off at first (exit code ", entry.code, ")") end
+  for _, outcome in ipairs(unsteady) do say("unsteady: ", outcome.file, ": ", outcome.name, " [", job.title, "]") end
+  run.unsteady = run.unsteady + #unsteady + (entry.seconds and 0 or 1)
+  count_portion(job, run, merged, seconds, code)
+end
+
+local function run_again(run)
+  if #run.again > rerun.LIMIT then
+    for _, entry in ipairs(run.again) do count_portion(entry.job, run, entry.found, entry.seconds, entry.code) end
+    return
+  end
+  local jobs = {}
+  for _, entry in ipairs(run.again) do
+    say("once more, by itself: ", table.concat(entry.files, " "), " [", entry.job.title, "]")
+    local command, tally = busted_command(entry.job.pair, entry.files, run)
+    entry.second = { command = command, tally = tally, entry = entry, title = entry.job.title }
+    jobs[#jobs + 1] = entry.second
+  end
+  local lost = queue.run(jobs, 1, run.dir, function(job, code) finish_again(job.entry, run, code) end)
+  for _, job in ipairs(lost) do fail(run, job.title, ": was not run to its end") end
+end
+
 local function spec_files(spec_list)
   local places = {}
   for _, place in ipairs(spec_list) do places[#places + 1] = quote(place) end
-  local list = output_of("find " .. (places[1] and table.concat(places, " ") or "spec") .. " -type f -name "
+  local list = child.run("find " .. (places[1] and table.concat(places, " ") or "spec") .. " -type f -name "
     .. quote("*_spec.lua"))
   local files = words(list)
   table.sort(files)
@@ -252,23 +262,18 @@ local function check_contract(run)
     " not provable here, ", found.left_out, " not asked for in this run")
 end
 
-local function no_native_reason()
-  local reason = os.getenv("NO_NATIVE")
-  return reason ~= "" and reason or nil
-end
-
 local function main()
   local luas = words(os.getenv("LUAS"))
-  if #luas == 0 then luas = { running_lua() } end
-  local spec_list = words(os.getenv("SPEC"))
+  if #luas == 0 then luas = { child.this_lua() } end
+  local spec_list, spec_set = words(os.getenv("SPEC"))
   local wrong = wrong_name(luas, spec_list)
   if wrong then say(wrong) end
   if wrong or arg[1] == "names" then os.exit(wrong and 1 or 0) end
   local run = {
-    dir = output_of("mktemp -d"):match("[^\n]+"), limit = limit_prefix(), count = 0,
-    luas = {}, conditions = { native = false }, no_native = no_native_reason(), is_lacking = needs.is_lacking,
-    spec_list = spec_list, specs = spec_list[1] and set(spec_list) or nil,
-    outcomes = {}, sum = { passed = 0, failed = 0, skipped = 0 },
+    dir = child.make_folder(), limit = limit_prefix(), count = 0, luas = {}, conditions = { native = false },
+    no_native = (os.getenv("NO_NATIVE") or ""):match(".+"), is_lacking = needs.is_lacking,
+    specs = spec_list[1] and spec_set,
+    outcomes = {}, again = {}, unsteady = 0, sum = { passed = 0, failed = 0, skipped = 0 },
   }
   local jobs, pairs_here = {}, {}
   for _, name in ipairs(words(os.getenv("CHECKS"))) do add_check(jobs, name, run) end
@@ -278,11 +283,13 @@ local function main()
   end
   if run.no_native then skip(run, "every spec with the accelerator (", run.no_native, ")") end
   run_jobs(jobs, run)
-  os.execute("rm -rf " .. quote(run.dir))
+  run_again(run)
+  child.remove_folder(run.dir)
   -- Some spec files have tests under one Lua or one engine alone.
   if run.specs and not run.outcomes[1] then fail(run, "no test ran") end
   say_skipped(run.outcomes)
   check_contract(run)
+  if run.unsteady > 0 then say(run.unsteady, " unsteady: failed at first and passed by themselves, see above") end
   say(run.sum.passed, " passed, ", run.sum.failed, " failed, ", run.sum.skipped, " skipped")
   os.exit(run.sum.failed == 0 and 0 or 1)
 end
