@@ -3,6 +3,7 @@
 local child = require("spec.support.child")
 local engine = require("websockets.engine.pure")
 local peer = require("spec.support.peer")
+local ports = require("spec.support.ports")
 local server = require("spec.support.server")
 local tls = require("spec.support.tls")
 
@@ -230,14 +231,6 @@ describe("a proxy of the environment", function()
     context:destroy()
   ]]
 
-  -- Nobody listens there.
-  local function free_port()
-    local s = server.start({ protocols = {} })
-    local port = s.port
-    server.stop_all()
-    return port
-  end
-
   local function outcome(environment, option)
     local paths = ("LUA_PATH=%s LUA_CPATH=%s"):format(child.quote("lua/?.lua;lua/?/init.lua;" .. package.path),
       child.quote(package.cpath))
@@ -246,7 +239,7 @@ describe("a proxy of the environment", function()
   end
 
   it("is used, but not for what no_proxy names, and not where the option says otherwise", function()
-    local port = free_port()
+    local port = ports.refusing()
     local refused = ("proxy cannot connect to the proxy 127.0.0.1:%d: connection refused"):format(port)
     local url = "http://127.0.0.1:" .. port
     assert.equal("open", outcome(""))
