@@ -2,6 +2,7 @@
 -- @module spec.behaviour.reconnect_spec
 local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
+local ports = require("spec.support.ports")
 local reconnecting = require("spec.support.reconnecting")
 local server = require("spec.support.server")
 local testing = require("websockets.testing")
@@ -26,7 +27,7 @@ describe("reconnect", function()
         ws:on_receive(function(from, data) from:write("echo " .. data) end)
       end })
     end
-    local other = start("any")
+    local other = start(ports.closed())
     local port = other.port
     local ws, log = connect(s, port)
     function s:turn(ms)
@@ -61,9 +62,7 @@ describe("reconnect", function()
 
   it("tries from the first time on, and tells each wait and why", function()
     local s = server.start({})
-    local p = peer.listen(s)
-    local port = p.port
-    p:close()
+    local port = ports.refusing()
     local ws, log = connect(s, port, { min = 0.004, max = 0.004, jitter = 0.5 })
     await(s, log.waits, 3)
     for _, wait in ipairs(log.waits) do

@@ -3,6 +3,7 @@
 local certificates = require("spec.support.certificates")
 local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
+local ports = require("spec.support.ports")
 local reconnecting = require("spec.support.reconnecting")
 local server = require("spec.support.server")
 local tls = require("spec.support.tls")
@@ -25,7 +26,7 @@ describe("a connection that is opened again", function()
       self.context:service(ms)
       if not inside.is_destroyed(other.context) then other.context:service(0) end
     end
-    serve("any", "good")
+    serve(ports.closed(), "good")
     local port = other.port
     local ws, log = connect(s, ("wss://localhost:%d/"):format(port), nil, {
       tls = { cafile = certificates.path("ca.pem") },
