@@ -201,6 +201,35 @@ describe("a back plane in a cluster", function()
     assert.same({}, s.reported)
   end)
 
+  it("keeps channels for which memory is refused while they go to another node", function()
+    local s = start({})
+    await_up(s)
+    local topics = { topic_at(2, "a"), topic_at(2, "b"), topic_at(2, "c") }
+    for _, topic in ipairs(topics) do subscribe(s, topic) end
+    s:pump(function() return count(fakes[2], "SSUBSCRIBE") >= 3 end)
+    s:settle()
+    local cluster, refusals = s.plane.carrier, 0
+    local one = cluster.members["127.0.0.1:" .. fakes[3].port].carrier
+    function one.subscribe()
+      one.subscribe, refusals = nil, refusals + 1
+      error("not enough memory", 0)
+    end
+    fakes.ranges = { { 0, 16383, fakes[3].port } }
+    cluster:refresh()
+    s:pump(function()
+      s:advance(0.05)
+      return refusals == 1
+    end, "the refusal")
+    s:pump(function()
+      s:advance(0.05)
+      for _, topic in ipairs(topics) do
+        if not s.plane:hears(topic) then return false end
+      end
+      return true
+    end, "all channels")
+    assert.same({}, cluster.homeless)
+  end)
+
   it("asks again and again, but not often, where nodes refer to each other without end", function()
     local function refer(to, word)
       return function(words)

@@ -161,9 +161,13 @@ end
 -- A wanted channel goes to the node that has its slot, or waits until there is one.
 local function settle(self, channel)
   local one = carrier_at(self, self:slot_of(channel))
-  self.homeless[channel] = not one or nil
-  if one then return one:subscribe(channel) end
-  self:refresh()
+  if not one then
+    self.homeless[channel] = true
+    return self:refresh()
+  end
+  -- First: where memory is refused, the channel still waits.
+  one:subscribe(channel)
+  self.homeless[channel] = nil
 end
 
 --- Asks for the messages of a channel.
@@ -224,9 +228,7 @@ function cluster:charted(places)
   for name, place in pairs(places) do
     if not self.members[name] then add_member(self, name, place) end
   end
-  local waiting = self.homeless
-  self.homeless = {}
-  for channel in pairs(waiting) do settle(self, channel) end
+  for channel in pairs(self.homeless) do settle(self, channel) end
   self:member_ready()
 end
 
