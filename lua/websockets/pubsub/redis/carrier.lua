@@ -4,6 +4,7 @@
 -- a cluster has a carrier of its own, with sharded pub/sub, which `websockets.pubsub.redis.cluster` makes.
 -- @module websockets.pubsub.redis.carrier
 local dialects = require("websockets.pubsub.redis.dialects")
+local errors = require("websockets.errors")
 local link = require("websockets.pubsub.redis.link")
 local resp = require("websockets.pubsub.redis.resp")
 local slots = require("websockets.pubsub.redis.slots")
@@ -96,14 +97,22 @@ function carrier.slot_of() return false end
 function carrier:link_at() return self.link.state == "ready" and self.link or nil end
 
 --- Says why a message cannot be sent while the server cannot be reached.
--- @tparam string bytes
+-- @tparam ?string bytes of the message, where they may be too many
 -- @treturn nil
 -- @treturn string message
 -- @treturn string `too_big`, `unavailable`
 function carrier.refuse(bytes)
-  if #bytes > MAX_BYTES then return nil, ("a message has more than %d bytes"):format(MAX_BYTES), "too_big" end
-  return nil, "the back plane cannot be reached", "unavailable"
+  if bytes and #bytes > MAX_BYTES then
+    return nil, ("a message has more than %d bytes"):format(MAX_BYTES), "too_big"
+  end
+  return nil, errors.WORDS.unavailable, "unavailable"
 end
+
+--- Says why a message cannot be sent while too much waits for the server.
+-- @treturn nil
+-- @treturn string message
+-- @treturn string `full`
+function carrier.refuse_full() return nil, "the back plane does not take messages fast enough", "full" end
 
 --- Sends a message.
 -- @tparam string channel
@@ -116,7 +125,7 @@ function carrier:publish(channel, bytes)
   if #bytes > MAX_BYTES or self.link.state ~= "ready" then return carrier.refuse(bytes) end
   local command = self.dialect.head .. #channel .. "\r\n" .. channel .. "\r\n$" .. #bytes .. "\r\n" .. bytes .. "\r\n"
   if self.link:send(command, PUBLISHED) then return true end
-  return nil, "the back plane does not take messages fast enough", "full"
+  return carrier.refuse_full()
 end
 
 local function enqueue(self, channel)

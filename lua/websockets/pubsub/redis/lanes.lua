@@ -4,6 +4,7 @@
 -- answered, because the connection was lost, or because the slot has another node now, is sent again, in order: the
 -- server knows a message by its number, and takes one that comes after a later one for one that it has.
 -- @module websockets.pubsub.redis.lanes
+local carrier = require("websockets.pubsub.redis.carrier")
 local resp = require("websockets.pubsub.redis.resp")
 local slots = require("websockets.pubsub.redis.slots")
 
@@ -96,19 +97,19 @@ end
 -- the node that has got their keys already, one at a time, as each has to be asked for; or once it is known anew which
 -- node has the slot.
 local function follow(self, lane)
-  local carrier, fault = self.plane.carrier, lane.fault
-  local entry, its_link = lane.entries[lane.first], carrier:link_for(fault, lane.link)
+  local its_carrier, fault = self.plane.carrier, lane.fault
+  local entry, its_link = lane.entries[lane.first], its_carrier:link_for(fault, lane.link)
   lane.sent, lane.fault = lane.first - 1, false
   if entry.is_asked or not its_link then
     entry.is_asked, lane.is_held = false, true
-    return carrier:redirected(lane.link)
+    return its_carrier:redirected(lane.link)
   end
   entry.is_asked, lane.is_narrow, lane.link = true, true, its_link
   if its_link:send(ASKING) and its_link:send(entry.command, entry) then
     lane.sent, lane.flying = lane.first, 1
   else
     lane.is_held = true
-    carrier:redirected(its_link)
+    its_carrier:redirected(its_link)
   end
 end
 
@@ -157,8 +158,6 @@ local function lost(_, entry)
   if lane.flying == 0 and lane.first <= lane.last then rewind(self, lane) end
 end
 
-local function refuse_full() return nil, "the back plane does not take messages fast enough", "full" end
-
 --- Sends a message to the server.
 -- @tparam integer|boolean slot
 -- @tparam table entry `name` of the topic, `number` of the message, `command`; perhaps `on_stored(id)`, which may get
@@ -168,8 +167,8 @@ local function refuse_full() return nil, "the back plane does not take messages 
 -- @treturn[2] string message
 -- @treturn[2] string `unavailable`, `full`
 function lanes:add(slot, entry)
-  if not self.plane.carrier:link_at(slot) then return nil, "the back plane cannot be reached", "unavailable" end
-  if self.count > MAX_UNANSWERED or self.bytes >= MAX_UNANSWERED_BYTES then return refuse_full() end
+  if not self.plane.carrier:link_at(slot) then return carrier.refuse() end
+  if self.count > MAX_UNANSWERED or self.bytes >= MAX_UNANSWERED_BYTES then return carrier.refuse_full() end
   local lane = lane_of(self, slot)
   local at = lane.last + 1
   entry.lanes, entry.lane, entry.reply, entry.lost = self, lane, answered, lost
@@ -181,7 +180,7 @@ function lanes:add(slot, entry)
   if lane.sent == at or lane.flying > 0 or lane.is_held or lane.fault then return true end
   lane.entries[at] = nil
   lane.last, self.count, self.bytes = at - 1, self.count - 1, self.bytes - #entry.command
-  return refuse_full()
+  return carrier.refuse_full()
 end
 
 --- The server, or more of the cluster than before, can be reached: what waits is sent.
