@@ -4,6 +4,9 @@ local loading = {}
 
 local find = string.find
 
+--- What Lua raises where memory is refused.
+loading.OUT_OF_MEMORY = "not enough memory"
+
 -- Takes what Lua 5.1 and LuaJIT would take for a module that is being loaded, for ever. What stands there meanwhile is
 -- not the same in each Lua. All that the module loads may be in that state.
 local function forget(prefix)
@@ -17,7 +20,7 @@ end
 -- @param err what was raised
 -- @treturn boolean
 function loading.is_shortage(err)
-  return find(tostring(err), "not enough memory", 1, true) ~= nil
+  return find(tostring(err), loading.OUT_OF_MEMORY, 1, true) ~= nil
 end
 
 --- Loads a module; after an error, as for want of memory, it can be tried again.

@@ -4,6 +4,7 @@ local descriptor = require("websockets.connection.descriptor")
 local drops = require("websockets.connection.drops")
 local errors = require("websockets.errors")
 local lifecycle = require("websockets.connection.lifecycle")
+local loading = require("websockets.loading")
 
 local agenda = {}
 agenda.__index = agenda
@@ -20,9 +21,7 @@ agenda.RUNNING = { task = false, hidden = false }
 agenda.HIDDEN = {}
 
 local RUNNING, HIDDEN = agenda.RUNNING, agenda.HIDDEN
-
---- What Lua raises where memory is refused.
-agenda.OUT_OF_MEMORY = "not enough memory"
+local OUT_OF_MEMORY = loading.OUT_OF_MEMORY
 
 -- An error may come at any place, when memory is refused or when a hook raises (Ctrl-C). So each list gets its element
 -- before its count, and gives up an element only when that has been dealt with, or is named by `current`.
@@ -60,7 +59,7 @@ end
 -- @param err what was raised
 -- @tparam ?table ws the connection whose callback raised it
 function agenda:fail(err, ws)
-  if err == agenda.OUT_OF_MEMORY then
+  if err == OUT_OF_MEMORY then
     self.is_damaged = true
     self:leave()
     -- Lua 5.1 collects when so much is in use, not when no more can be had.

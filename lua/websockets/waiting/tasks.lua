@@ -4,6 +4,7 @@
 local agenda = require("websockets.connection.agenda")
 local drivers = require("websockets.turn.driver")
 local errors = require("websockets.errors")
+local loading = require("websockets.loading")
 local threads = require("websockets.waiting.threads")
 
 local tasks = {}
@@ -30,7 +31,7 @@ local INSIDE = "%s may not wait inside a callback"
 local OUTSIDE = "%s can wait only in a function of websockets.coroutine; elsewhere use on_receive, on_open or after"
 
 local function with_traceback(thread, err)
-  if type(err) ~= "string" or err == agenda.OUT_OF_MEMORY then return err end
+  if type(err) ~= "string" or err == loading.OUT_OF_MEMORY then return err end
   local is_good, text = pcall(debug.traceback, thread, err)
   return is_good and text or err
 end

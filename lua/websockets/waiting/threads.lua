@@ -1,8 +1,8 @@
 --- Tasks in threads of an event loop whose driver has some (see `context:attach`), so that calls of that loop wait
 -- inside of them, too. Such a task runs outside of turns.
 -- @module websockets.waiting.threads
-local agenda = require("websockets.connection.agenda")
 local entry = require("websockets.turn.entry")
+local loading = require("websockets.loading")
 
 local threads = {}
 
@@ -15,7 +15,7 @@ local by_thread = setmetatable({}, { __mode = "k" })
 -- The handler of a protected call. That of coxpcall, for Lua 5.1, gets a traceback and the error, any other the error.
 local function with_traceback(first, second)
   local err = second == nil and first or second
-  if type(err) ~= "string" or err == agenda.OUT_OF_MEMORY then return err end
+  if type(err) ~= "string" or err == loading.OUT_OF_MEMORY then return err end
   return second and first or debug.traceback(err, 2)
 end
 
