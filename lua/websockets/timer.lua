@@ -17,6 +17,8 @@ end
 local function fire(self, now)
   local context, fn, period = self.context, self.fn, self.period
   local timers = context.timers
+  -- Another one that was due in this turn has destroyed the context.
+  if context.destroying then return timers:unplan(self) end
   if period then
     timers:plan(self, next_due(self.due, period, now))
   else

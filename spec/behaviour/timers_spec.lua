@@ -229,13 +229,14 @@ describe("a timer", function()
 
   it("is not made in a destroyed context, and never called in one that is being destroyed", function()
     local s, calls, late = start({ port = "any" }), 0, nil
+    s:fake_time()
     local function count() calls = calls + 1 end
     local timer = s.context:every(0.001, count)
     s.context:after(0, function()
       s.context:destroy()
       late = s.context:after(0, count)
     end)
-    s:turns(1)
+    s:advance(1)
     timer:cancel()
     late:cancel()
     assert.matches("timers_spec.lua:%d+: websocket context destroyed",
