@@ -17,9 +17,10 @@ local WEAK = { __mode = "v" }
 -- @treturn timers `firing`: the owner of the timer that fires; an error leaves it there, and the timer fires again
 function timers.new()
   return setmetatable({
-    queues = {}, lanes = {}, planned = false, earliest = math.huge, firing = false,
-    -- How many queues there are about, at how many they are looked through, the last slot of those that were given up.
-    queue_count = 0, most_queues = MOST_QUEUES, last_slot = 0,
+    -- The queues by their lanes; all of them, and perhaps an empty one more that an error has left, in a list.
+    queues = {}, order = {}, lanes = {}, planned = false, earliest = math.huge, firing = false,
+    -- At how many queues those that are empty are given up, the last slot of those that were.
+    most_queues = MOST_QUEUES, last_slot = 0,
   }, timers)
 end
 
@@ -37,29 +38,31 @@ end
 
 -- Slots are not used again: an owner may still stop one that has fired.
 local function give_up_empty(self)
-  local kept = 0
-  for lane, queue in pairs(self.queues) do
-    if queue.live == 0 then
-      self.last_slot = max(self.last_slot, queue.last)
-      self.queues[lane] = nil
+  local queues, order, kept = self.queues, self.order, {}
+  for i = 1, #order do
+    local queue = order[i]
+    if queue.live > 0 then
+      kept[#kept + 1] = queue
     else
-      kept = kept + 1
+      self.last_slot = max(self.last_slot, queue.last)
+      if queues[queue.lane] == queue then queues[queue.lane] = nil end
     end
   end
-  self.queue_count, self.most_queues = kept, max(MOST_QUEUES, 2 * kept)
+  self.order, self.most_queues = kept, max(MOST_QUEUES, 2 * #kept)
 end
 
 local function new_queue(self, lane, fire)
-  if self.queue_count >= self.most_queues then give_up_empty(self) end
+  if #self.order >= self.most_queues then give_up_empty(self) end
   local before = self.last_slot
   local queue = {
-    seconds = type(lane) == "number" and lane or lane.seconds,
+    lane = lane, seconds = type(lane) == "number" and lane or lane.seconds,
     first = before + 1, last = before, live = 0, due = {}, owner = {}, until_slot = 0,
     -- Nearly all timers of a lane do the same: only those that do something else have a place of their own for it.
     usual = fire, fire = {},
   }
+  -- The list first: a queue that is only there has no timers, one that is not there would never fire.
+  self.order[#self.order + 1] = queue
   self.queues[lane] = queue
-  self.queue_count = self.queue_count + 1
   return queue
 end
 
@@ -176,7 +179,9 @@ end
 local function soonest(self)
   local first = self.planned and self.planned:first()
   local found = first and first.due or math.huge
-  for _, queue in pairs(self.queues) do
+  local order = self.order
+  for i = 1, #order do
+    local queue = order[i]
     if trim(queue) then found = min(found, queue.due[queue.first]) end
   end
   return found
@@ -200,8 +205,9 @@ local function fire_first(self, queue, now)
 end
 
 local function run_queues(self, now)
-  local due_queues, fired = nil, 0
-  for _, queue in pairs(self.queues) do
+  local order, due_queues, fired = self.order, nil, 0
+  for i = 1, #order do
+    local queue = order[i]
     if trim(queue) and queue.due[queue.first] <= now then
       due_queues = due_queues or {}
       due_queues[#due_queues + 1] = queue

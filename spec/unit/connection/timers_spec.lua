@@ -229,7 +229,7 @@ describe("websockets.timers", function()
       local lane = set:lane("a kind", seconds)
       set:stop(lane, set:start(lane, i / 1000, "short", note))
     end
-    assert.is_true(count() <= 64)
+    assert.is_true(count() <= 64 and #set.order <= 64)
     set:start(3, 10, "new", note)
     set:stop(3, old)
     assert.equal(1, set:run(13))
@@ -240,6 +240,28 @@ describe("websockets.timers", function()
     local lanes = 0
     for _ in pairs(set.lanes["a kind"]) do lanes = lanes + 1 end
     assert.is_true(lanes <= 64)
+  end)
+
+  it("fires the queues in the order in which they were begun", function()
+    for i = 20, 1, -1 do set:start(i, 0, i, note) end
+    set:start(20, 0, "20 again", note)
+    assert.equal(21, set:run(20))
+    assert.same({ 20, "20 again", 19, 18, 17 }, { owners()[1], owners()[2], owners()[3], owners()[4], owners()[5] })
+  end)
+
+  it("loses no timer where memory is refused while its queue is made", function()
+    set:start(1, 0, "first", note)
+    for _, field in ipairs({ "queues", "order" }) do
+      local list, lane = set[field], { seconds = 2 }
+      setmetatable(list, { __newindex = function() error("not enough memory", 0) end })
+      assert.same({ false, "not enough memory" }, { pcall(set.start, set, lane, 0, "refused", note) })
+      setmetatable(list, nil)
+      set:start(lane, 0, field, note)
+    end
+    for i = 1, 200 do set:stop(i + 10, set:start(i + 10, 0, "goes", note)) end
+    assert.equal(3, set:run(2))
+    assert.same({ "first", "queues", "order" }, owners())
+    assert.is_nil(set:next_due())
   end)
 
   it("keeps the queues of many durations that are in use", function()
