@@ -124,4 +124,6 @@ function accepting:close(keeps_clients)
   end_context(self)
 end
 
+require("websockets.loading").interpret(handlers, accepting.listen, accepting.broadcast, accepting.close)
+
 return accepting

@@ -67,4 +67,6 @@ function dialling.message(message, code)
   return MESSAGES[code] or message
 end
 
+require("websockets.loading").interpret(dialling.tls)
+
 return dialling

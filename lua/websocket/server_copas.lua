@@ -148,4 +148,6 @@ function server_copas.listen(options)
   return server
 end
 
+require("websockets.loading").interpret(opened)
+
 return server_copas

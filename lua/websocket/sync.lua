@@ -159,4 +159,6 @@ function sync.open(object, link)
   object.link, object.state = link, "OPEN"
 end
 
+require("websockets.loading").interpret(sync.extend)
+
 return sync

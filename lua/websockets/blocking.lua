@@ -259,4 +259,6 @@ function blocking.connect(url, given, level)
   return nil, message, code
 end
 
+require("websockets.loading").interpret(new_context)
+
 return blocking

@@ -295,4 +295,6 @@ function codec.sha1(bytes) return sha1(bytes) end
 -- @treturn string
 function codec.base64(bytes) return engine.base64(bytes) end
 
+require("websockets.loading").interpret(codec.session)
+
 return codec

@@ -84,4 +84,6 @@ function creation.state(settings, class, level, library)
   return hosted.begin(self)
 end
 
+require("websockets.loading").interpret(creation.state)
+
 return creation

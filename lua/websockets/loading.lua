@@ -61,4 +61,6 @@ function loading.interpret(...)
   for i = 1, select("#", ...) do jit.off((select(i, ...))) end
 end
 
+loading.interpret(forget)
+
 return loading

@@ -64,4 +64,6 @@ function metrics.read(context)
   }
 end
 
+require("websockets.loading").interpret(copy)
+
 return metrics

@@ -73,4 +73,6 @@ function operations.give_way(context, seconds)
   drain.begin(context, seconds, { batch = BATCH, on_drained = nil, serve_accepted = true })
 end
 
+require("websockets.loading").interpret(operations.drain)
+
 return operations

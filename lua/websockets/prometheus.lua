@@ -125,4 +125,6 @@ function prometheus.new(context)
   end
 end
 
+require("websockets.loading").interpret(sorted)
+
 return prometheus

@@ -231,4 +231,6 @@ function testing:settle()
   self.network:settle()
 end
 
+require("websockets.loading").interpret(read)
+
 return testing

@@ -211,4 +211,6 @@ function topics.dropped(context, topic)
   return context.pubsub and context.pubsub:dropped(topic) or 0
 end
 
+require("websockets.loading").interpret(options_of)
+
 return topics

@@ -155,4 +155,6 @@ function workers:get_port()
   return port and math.floor(port)
 end
 
+require("websockets.loading").interpret(is_words, is_signals, read)
+
 return workers

@@ -31,9 +31,10 @@ local API = {
 
 local LOWEST = { errors = true, loading = true, calendar = true, histogram = true }
 
--- The layers that modules above the library use, as any program: what users hold, and the words for errors.
+-- The layers that modules above the library use, as any program: what users hold, and the words for errors; and what
+-- LuaJIT may not compile.
 local ABOVE = { websocket = true, loop = true }
-local PUBLIC = { websocket = true, loop = true, websockets = true, api = true, errors = true }
+local PUBLIC = { websocket = true, loop = true, websockets = true, api = true, errors = true, loading = true }
 
 -- These know bytes, messages and descriptors. The object that owns a connection they hand on without looking into it.
 local BLIND = { wire = true, poller = true, transport = true, engine = true }

@@ -137,4 +137,6 @@ function redirect.follow(place, read, count, max_count)
   return made, is_same_origin(made, place)
 end
 
+require("websockets.loading").interpret(with_target, without)
+
 return redirect

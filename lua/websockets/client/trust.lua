@@ -82,4 +82,6 @@ function trust.context(context, given)
   return made
 end
 
+require("websockets.loading").interpret(text_of, settings_of, make_room)
+
 return trust

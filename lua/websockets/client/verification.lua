@@ -123,4 +123,6 @@ function verification.judge(connection, host, kind)
   return nil, "certificate", ("the certificate of %s was refused: %s"):format(host, why)
 end
 
+require("websockets.loading").interpret(explain)
+
 return verification

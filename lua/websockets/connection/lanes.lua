@@ -39,4 +39,6 @@ function lanes.oldest(context, least)
   return found and least and has_waited(context, found_since, least) and found or nil
 end
 
+require("websockets.loading").interpret(older)
+
 return lanes

@@ -22,4 +22,6 @@ function walk.each(context)
   end
 end
 
+require("websockets.loading").interpret(walk.each)
+
 return walk

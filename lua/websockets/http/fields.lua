@@ -120,17 +120,21 @@ function fields.read(head, from, headers, list)
   end
 end
 
---- Writes field lines; a list of values becomes one line for each.
--- @tparam {string,...} lines to which they are appended, without line ends
--- @tparam ?table headers name -> value or list of values, already checked
-function fields.write(lines, headers)
-  for name, value in pairs(headers or {}) do
+local function write_all(lines, headers)
+  for name, value in pairs(headers) do
     if type(value) == "table" then
       for _, one in ipairs(value) do lines[#lines + 1] = name .. ": " .. one end
     else
       lines[#lines + 1] = name .. ": " .. value
     end
   end
+end
+
+--- Writes field lines; a list of values becomes one line for each.
+-- @tparam {string,...} lines to which they are appended, without line ends
+-- @tparam ?table headers name -> value or list of values, already checked
+function fields.write(lines, headers)
+  if headers then write_all(lines, headers) end
 end
 
 -- How long a message is and whether the connection goes on is decided by this library.
@@ -181,5 +185,7 @@ function fields.may_request(given)
   end
   return true
 end
+
+require("websockets.loading").interpret(write_all, fields.check, fields.may_request)
 
 return fields

@@ -98,6 +98,10 @@ function files.refuse_method(request)
   end
 end
 
+local function add_all(headers, more)
+  for name, value in pairs(more) do headers[name] = value end
+end
+
 --- Decides the answer to a request for a file, and opens the file.
 -- @tparam table engine asked for facts about the file
 -- @tparam table request `method`, `headers`
@@ -112,7 +116,7 @@ function files.answer(engine, request, path, content_type, more)
   local refusal = files.refuse_method(request)
   if refusal then return refusal end
   local headers = { ["Accept-Ranges"] = "bytes", ["Content-Type"] = content_type or mime.guess(path) }
-  for name, value in pairs(more or {}) do headers[name] = value end
+  if more then add_all(headers, more) end
   local file, known = open_file(engine, path)
   if not file then return http.plain_answer(known, known == 503 and { ["Retry-After"] = RETRY_SOON } or nil) end
   local is_good, answer = pcall(answer_with, file, engine, request, path, known, headers)
@@ -120,5 +124,7 @@ function files.answer(engine, request, path, content_type, more)
   if not is_good then error(answer, 0) end
   return answer
 end
+
+require("websockets.loading").interpret(add_all)
 
 return files

@@ -62,13 +62,13 @@ local alarmed = {}
 local function wrap_step()
   local step = copas.step
   function copas.step(timeout)
-    for one in pairs(alarmed) do
+    for _, one in ipairs(alarmed) do
       local seconds = one.context:timeout()
       if seconds and (not timeout or seconds < timeout) then timeout = seconds end
     end
     local first, second = step(timeout)
     local due = {}
-    for one in pairs(alarmed) do
+    for _, one in ipairs(alarmed) do
       if one.context:timeout() == 0 then due[#due + 1] = one end
     end
     for _, one in ipairs(due) do one.attachment:due() end
@@ -79,7 +79,10 @@ end
 
 local function alarm_by_step(self, seconds)
   if wrap_step then wrap_step() end
-  alarmed[self] = seconds and true or nil
+  for i = #alarmed, 1, -1 do
+    if alarmed[i] == self then table.remove(alarmed, i) end
+  end
+  if seconds then alarmed[#alarmed + 1] = self end
 end
 
 local sleep = copas.pause or copas.sleep

@@ -109,4 +109,6 @@ function backplane.settle(given, level)
   return made
 end
 
+require("websockets.loading").interpret(with, read, settle_own)
+
 return backplane

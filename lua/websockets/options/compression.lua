@@ -61,4 +61,6 @@ function compression.settle(value, settings, engine, level)
   return made
 end
 
+require("websockets.loading").interpret(compression.check, compression.settle)
+
 return compression

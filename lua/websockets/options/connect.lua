@@ -138,4 +138,6 @@ function client_options.arguments(context, text, given, level)
   return place, settings
 end
 
+require("websockets.loading").interpret(is_protocols, client_options.read, has_authorization)
+
 return client_options

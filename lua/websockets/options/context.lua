@@ -236,4 +236,6 @@ function options.read(given, level)
   return settings
 end
 
+require("websockets.loading").interpret(is_protocols, is_origins, is_proxies, is_routes, options.read)
+
 return options

@@ -99,4 +99,6 @@ function definition.check(definitions, name, value, level, label)
   return value
 end
 
+require("websockets.loading").interpret(definition.copy, definition.defaults)
+
 return definition

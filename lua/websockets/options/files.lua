@@ -53,4 +53,6 @@ function options.read(given, level)
   return settings
 end
 
+require("websockets.loading").interpret(are_types, options.read)
+
 return options

@@ -56,4 +56,6 @@ function reconnect.settle(value, room, level)
   }
 end
 
+require("websockets.loading").interpret(reconnect.check)
+
 return reconnect

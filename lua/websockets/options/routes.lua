@@ -63,4 +63,6 @@ function routes.subprotocols(settings)
   return names
 end
 
+require("websockets.loading").interpret(read_route, routes.read, routes.subprotocols)
+
 return routes

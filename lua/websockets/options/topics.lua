@@ -90,4 +90,6 @@ function topics.read(given, level)
   return function(name) return made[name] end
 end
 
+require("websockets.loading").interpret(is_history, read_history, topics.check, read, topics.read)
+
 return topics

@@ -49,10 +49,15 @@ function response.done(ws)
 end
 
 -- RFC 9110 6.6.1
-local function date_for(context, headers)
-  for name in pairs(headers or {}) do
-    if lower(name) == "date" then return nil end
+local function has_date(headers)
+  for name in pairs(headers) do
+    if lower(name) == "date" then return true end
   end
+  return false
+end
+
+local function date_for(context, headers)
+  if headers and has_date(headers) then return nil end
   local now = os.time()
   local date = context.date
   if not date or date.at ~= now then
@@ -227,5 +232,7 @@ function response.respond_raw(ws, bytes)
   if not exchange.calling then response.done(ws) end
   return 0
 end
+
+require("websockets.loading").interpret(has_date, response.refuse)
 
 return response

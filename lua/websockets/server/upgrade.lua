@@ -215,4 +215,6 @@ function upgrade.run(ws)
   open(ws, NOTHING)
 end
 
+require("websockets.loading").interpret(upgrade.check_answer)
+
 return upgrade

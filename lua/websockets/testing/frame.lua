@@ -35,4 +35,6 @@ function frame.encode(given, is_masked, engine, level)
   return fields.first_bytes and sub(bytes, 1, fields.first_bytes) or bytes
 end
 
+require("websockets.loading").interpret(frame.encode)
+
 return frame

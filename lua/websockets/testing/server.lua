@@ -132,4 +132,6 @@ function server:close()
   self.network:settle()
 end
 
+require("websockets.loading").interpret(server.accept)
+
 return server

@@ -203,4 +203,6 @@ function tls_context.client(settings)
   return make(ssl, settings, "client", settings)
 end
 
+require("websockets.loading").interpret(make)
+
 return tls_context

@@ -146,4 +146,6 @@ function drain.begin(context, seconds, settings)
   if context.listener then context.listener:finish() end
 end
 
+require("websockets.loading").interpret(end_sweep, is_over)
+
 return drain

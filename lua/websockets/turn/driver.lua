@@ -154,4 +154,6 @@ function driver.close(context)
   if state then release(context, state) end
 end
 
+require("websockets.loading").interpret(driver.attach, wake, release, driver.detach)
+
 return driver

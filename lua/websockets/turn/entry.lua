@@ -286,4 +286,6 @@ function entry.within(context, work, ...)
   return run(context, work_and_settle, work, ...)
 end
 
+require("websockets.loading").interpret(close_all)
+
 return entry

@@ -63,4 +63,6 @@ function repair.run(context)
   check_away(context)
 end
 
+require("websockets.loading").interpret(check_connections, check_away)
+
 return repair

@@ -211,4 +211,6 @@ function launcher:list()
   return list
 end
 
+require("websockets.loading").interpret(launcher.stop)
+
 return launcher

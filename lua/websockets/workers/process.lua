@@ -116,4 +116,6 @@ function process:signal(name)
   if self.state ~= "ended" then self.handle:kill(name) end
 end
 
+require("websockets.loading").interpret(environment)
+
 return process

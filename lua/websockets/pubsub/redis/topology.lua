@@ -102,4 +102,6 @@ function topology:close()
   self.context.timers:unplan(self)
 end
 
+require("websockets.loading").interpret(take_answer)
+
 return topology
