@@ -12,6 +12,7 @@ package.cpath = ("build/native/%s/?.so;"):format(jit and "luajit" or "lua" .. _V
   .. package.cpath
 
 local child = require("spec.support.child")
+local median = require("bench.median")
 local redis = require("spec.support.redis")
 local socket = require("socket")
 local websockets = require("websockets")
@@ -71,11 +72,6 @@ local function cost(context, send)
   local used = (os.clock() - begun) / PUBLICATIONS * 1e6
   for _ = 1, 20 do context:service(1) end
   return used
-end
-
-local function median(list)
-  table.sort(list)
-  return list[math.ceil(#list / 2)]
 end
 
 local DATA = ("x"):rep(64)

@@ -2,11 +2,12 @@
 -- turns in one run, so that the ratio does not depend on the machine.
 -- Run from the root of the project: `lua bench/coroutines.lua [ROUNDS]`. Exits with 1 where a ratio of the first shape
 -- is above the goal; the second is the hardest one, because a message costs least there.
-package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
+package.path = "./?.lua;lua/?.lua;lua/?/init.lua;" .. package.path
 local jit = rawget(_G, "jit")
 local lua = jit and "luajit" or "lua" .. _VERSION:match("%d+%.%d+")
 package.cpath = ("build/native/%s/?.so;"):format(lua) .. package.cpath
 
+local median = require "bench.median"
 local socket = require "socket"
 local websockets = require "websockets"
 
@@ -88,11 +89,6 @@ local function exchange(clients, in_flight)
     end
     return true
   end)
-end
-
-local function median(list)
-  table.sort(list)
-  return list[math.ceil(#list / 2)]
 end
 
 -- Nanoseconds a message, for each kind.

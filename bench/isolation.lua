@@ -4,9 +4,10 @@
 -- @script isolation
 package.path = "lua/?.lua;lua/?/init.lua;./?.lua;" .. package.path
 
-local socket = require("socket")
-local server = require("spec.support.server")
 local client = require("spec.support.client")
+local median = require("bench.median")
+local server = require("spec.support.server")
+local socket = require("socket")
 
 local ROUNDS, WARM_UP = 2000, 200
 local FILE_BYTES = 100 * 1024 * 1024
@@ -20,11 +21,6 @@ local function sparse_file()
   file:write("\0")
   file:close()
   return path
-end
-
-local function median(values)
-  table.sort(values)
-  return values[math.floor(#values / 2) + 1]
 end
 
 local function kilobytes()

@@ -5,6 +5,8 @@
 -- hundredth and a tenth of the connections. These have no sockets: what is measured is the index. The last line is
 -- about 400 real connections on 127.0.0.1: each publication (400) is measured beside a broadcast, both with their turn
 -- and its system calls. The library and the accelerator are found by LUA_PATH and LUA_CPATH.
+package.path = "./?.lua;" .. package.path
+local median = require("bench.median")
 local socket = require("socket")
 local websocket = require("websockets.websocket")
 local websockets = require("websockets")
@@ -97,11 +99,6 @@ local function connect(context, count)
     clients[i] = client
   end
   return clients
-end
-
-local function median(list)
-  table.sort(list)
-  return list[math.ceil(#list / 2)]
 end
 
 local function measure_cost()

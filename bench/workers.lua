@@ -8,6 +8,7 @@ local lua = jit and "luajit" or "lua" .. _VERSION:match("%d+%.%d+")
 package.cpath = ("build/native/%s/?.so;"):format(lua) .. package.cpath
 
 local child = require("spec.support.child")
+local median = require("bench.median")
 local socket = require("socket")
 
 local ROUNDS = tonumber(arg[1]) or 15
@@ -111,11 +112,6 @@ local function round(one)
     for _, connection in ipairs(one.list) do assert(connection:receive(ANSWER_BYTES)) end
   end
   return (cpu(one.pids) - before) / (MESSAGES * #one.list) / 1000
-end
-
-local function median(list)
-  table.sort(list)
-  return list[math.ceil(#list / 2)]
 end
 
 -- This process has its core from here on; the workers are given another.
