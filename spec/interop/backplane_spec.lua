@@ -27,11 +27,7 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
   local lacking = needs.reason(kind)
 
   describe("a back plane of " .. kind, function()
-    local function test(name, body)
-      it(name, function()
-        if lacking then pending(lacking) else body() end
-      end)
-    end
+    local test = needs.test(it, pending, lacking)
 
     after_each(function()
       if fleet then fleet:stop() end

@@ -12,7 +12,7 @@ local texts, numbers = messages.texts, messages.numbers
 
 local it_is
 
--- Contexts that share topics; whoever waits for one serves all.
+-- Contexts that share topics.
 local function start(count, options)
   local list = {}
   for i = 1, count do
@@ -31,14 +31,8 @@ local function start(count, options)
     s.log, s.reported, s.gaps = log, reported, gaps
     list[i] = s
   end
-  for i, one in ipairs(list) do
-    local turn = one.turn
-    function one.turn(...)
-      for k, other in ipairs(list) do
-        if k ~= i and not other.is_still then other.context:service(0) end
-      end
-      return turn(...)
-    end
+  server.serve_together(list)
+  for _, one in ipairs(list) do
     function one.plane() return one.context.pubsub.plane end
     one:pump(function() return one.plane().carrier:is_ready() end, "the back plane")
   end
@@ -78,11 +72,12 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
   local lacking = needs.reason(kind)
 
   describe("a history in a server of faults, " .. kind, function()
+    local check = needs.test(it, pending, lacking)
+
     local function test(name, body)
-      it(name, function()
-        if lacking then pending(lacking) end
+      check(name, function()
         it_is = redis.new(kind, "client-output-buffer-limit pubsub 4mb 0 0"):start()
-        body()
+        return body()
       end)
     end
 

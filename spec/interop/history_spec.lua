@@ -38,16 +38,7 @@ local function start(kind, count, keep, lines, options)
     list[i] = server.start(given)
     list[i].log, list[i].reported = log, reported
   end
-  -- Whoever waits serves all of them.
-  for i, one in ipairs(list) do
-    local turn = one.turn
-    function one.turn(...)
-      for k, other in ipairs(list) do
-        if k ~= i then other.context:service(0) end
-      end
-      return turn(...)
-    end
-  end
+  server.serve_together(list)
   if kind then
     for _, one in ipairs(list) do
       one:pump(function() return one.context.pubsub.plane.carrier:is_ready() end, "the back plane")
@@ -366,19 +357,11 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
       if clusters[name] then clusters[name]:clear() end
     end)
 
-    tests(name, function(what, body)
-      it(what, function()
-        if lacking then pending(lacking) else body() end
-      end)
-    end)
+    tests(name, needs.test(it, pending, lacking))
   end)
 
   describe("a history in " .. kind, function()
-    local function test(name, body)
-      it(name, function()
-        if lacking then pending(lacking) else body() end
-      end)
-    end
+    local test = needs.test(it, pending, lacking)
 
     after_each(stop)
 

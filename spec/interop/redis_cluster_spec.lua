@@ -11,7 +11,7 @@ local RECONNECT = { min = 0.02, max = 0.2 }
 
 local list
 
--- Contexts that share the topics of a cluster; whoever waits serves all of them.
+-- Contexts that share the topics of a cluster.
 local function start(cluster, count, backplane)
   list = {}
   for i = 1, count do
@@ -29,15 +29,7 @@ local function start(cluster, count, backplane)
     list[i].log, list[i].reported = log, reported
     assert.same({}, list[i].context:presence("none"))
   end
-  for i, one in ipairs(list) do
-    local turn = one.turn
-    function one.turn(...)
-      for k, other in ipairs(list) do
-        if k ~= i then other.context:service(0) end
-      end
-      return turn(...)
-    end
-  end
+  server.serve_together(list)
   for _, one in ipairs(list) do
     one:pump(function() return one.context.pubsub.plane.is_up end, "the back plane")
   end
@@ -108,11 +100,7 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
 
     teardown(redis.stop_all)
 
-    local function test(name, body)
-      it(name, function()
-        if lacking then pending(lacking) else body() end
-      end)
-    end
+    local test = needs.test(it, pending, lacking)
 
     after_each(function()
       server.stop_all()
@@ -365,10 +353,11 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
 
     teardown(redis.stop_all)
 
+    local test = needs.test(it, pending, lacking)
+
     after_each(server.stop_all)
 
-    it("carries topics by any node, broadcasts and presence too, and refuses histories", function()
-      if lacking then return pending(lacking) end
+    test("carries topics by any node, broadcasts and presence too, and refuses histories", function()
       local s, other = start(cluster, 2, { sharded = false, broadcast = true })
       local one, ws = connect(s)
       local two = connect(other)
@@ -390,8 +379,7 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
       assert.is_truthy(s.reported[1]:find(refusal, 1, true))
     end)
 
-    it("carries broadcasts and presence by its nodes", function()
-      if lacking then return pending(lacking) end
+    test("carries broadcasts and presence by its nodes", function()
       local s, other = start(cluster, 2, { broadcast = true })
       local _, ws = connect(s)
       local two = connect(other)

@@ -48,12 +48,7 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
   local lacking = needs.reason(kind)
 
   describe("the connection to " .. kind, function()
-    local function test(name, body)
-      it(name, function()
-        local reason = lacking or body()
-        if reason then pending(reason) end
-      end)
-    end
+    local test = needs.test(it, pending, lacking)
 
     after_each(function()
       server.stop_all()

@@ -78,4 +78,18 @@ function needs.reason(...)
   return nil
 end
 
+--- Makes an `it` that skips what this machine cannot do.
+-- @tparam function it of busted
+-- @tparam function pending of busted
+-- @tparam ?string reason what `needs.reason` gave
+-- @treturn function `it(text, work)`; `work` may give a reason, too
+function needs.test(it, pending, reason)
+  return function(text, work)
+    it(text, function()
+      local why = reason or work()
+      if why then pending(why) end
+    end)
+  end
+end
+
 return needs

@@ -47,6 +47,23 @@ function server:turn(ms)
   self.context:service(ms)
 end
 
+--- Have servers serve each other: a turn of one is a turn of all, but for those with the field `is_still`, and those
+-- that were destroyed.
+-- @tparam {table,...} list
+function server.serve_together(list)
+  for _, one in ipairs(list) do
+    local turn = one.turn
+    function one.turn(...)
+      for _, other in ipairs(list) do
+        if other ~= one and not other.is_still and not inside.is_destroyed(other.context) then
+          other.context:service(0)
+        end
+      end
+      return turn(...)
+    end
+  end
+end
+
 --- Serve so many turns without waiting.
 -- @tparam[opt=1] number count
 function server:turns(count)
