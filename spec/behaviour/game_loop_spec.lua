@@ -1,6 +1,7 @@
 --- A loop that serves a client sixty times a second, seen by strace: no call of it waits.
 -- @module spec.behaviour.game_loop_spec
 local child = require("spec.support.child")
+local file = require("spec.support.file")
 local needs = require("spec.support.needs")
 
 local LIMIT_SECONDS = 60
@@ -78,9 +79,7 @@ describe("a game loop", function()
     local output, code = child.run(("env %s timeout %d strace -f -o %s %s client %d"):format(child.library_path(),
       LIMIT_SECONDS, child.quote(trace), program, port))
     assert.equal(0, code, output)
-    local file = assert(io.open(trace))
-    local blocking, counts = judge(file:read("*a"))
-    file:close()
+    local blocking, counts = judge(file.read(trace))
     assert.same({}, blocking)
     local waits = 0
     for name in pairs(AT_ONCE) do waits = waits + (counts[name] or 0) end

@@ -3,6 +3,7 @@
 local child = require("spec.support.child")
 local socket = require("socket")
 local client = require("spec.support.client")
+local file = require("spec.support.file")
 local server = require("spec.support.server")
 
 local BINARY = 2
@@ -151,9 +152,7 @@ describe("the accelerator", function()
     local text = pipe:read("*a")
     pipe:close()
     assert.matches("^native/lib.rs:%d+:#%[allow%(unsafe_code%)%]\nnative/lib.rs%-%d+%-mod lua;\n$", text)
-    local manifest = assert(io.open("Cargo.toml"))
-    assert.matches('unsafe_code = "deny"', manifest:read("*a"), 1, true)
-    manifest:close()
+    assert.matches('unsafe_code = "deny"', file.read("Cargo.toml"), 1, true)
   end)
 
   it_native("tells facts of the system", function()

@@ -4,6 +4,7 @@
 local child = require "spec.support.child"
 local client = require "spec.support.client"
 local facts = require "websockets.http.facts"
+local file = require "spec.support.file"
 local needs = require "spec.support.needs"
 local server = require "spec.support.server"
 local socket = require "socket"
@@ -26,9 +27,9 @@ describe("curl", function()
   after_each(server.stop_all)
 
   local function write(name, text)
-    local file = assert(io.open(folder .. "/" .. name, "wb"))
-    file:write(text)
-    file:close()
+    local handle = assert(io.open(folder .. "/" .. name, "wb"))
+    handle:write(text)
+    handle:close()
     return folder .. "/" .. name
   end
 
@@ -49,9 +50,7 @@ describe("curl", function()
     end
     local code = done:read("*a"):match("%d+")
     done:close()
-    local file = assert(io.open(out, "rb"))
-    local text = file:read("*a")
-    file:close()
+    local text = file.read(out)
     assert.equal("0", code, text)
     return text
   end
@@ -89,9 +88,7 @@ describe("curl", function()
     write("partly", text:sub(1, 70001))
     local s = server.start({ on_http = function(ws) ws:serve_http_file(path) end })
     curl(s, "-C - -o partly URL/")
-    local file = assert(io.open(folder .. "/partly", "rb"))
-    assert.is_true(file:read("*a") == text)
-    file:close()
+    assert.is_true(file.read(folder .. "/partly") == text)
   end)
 
   it("uploads with a length and in chunks, and asks before sending much", function()

@@ -1,6 +1,7 @@
 --- The dashboard for Grafana names metrics that are there, and leaves out none.
 -- @module spec.packaging.dashboard_spec
 local bus = require("spec.support.bus")
+local file = require("spec.support.file")
 local json = require("spec.support.json")
 local prometheus = require("websockets.prometheus")
 local reader = require("spec.support.exposition")
@@ -11,9 +12,7 @@ local PATH = "examples/grafana/websockets.json"
 local SOMETIMES = { websockets_backplane_up = "gauge" }
 
 local function dashboard()
-  local file = assert(io.open(PATH))
-  local text = file:read("*a")
-  file:close()
+  local text = file.read(PATH)
   return json.read(text), text
 end
 

@@ -2,6 +2,7 @@
 -- @module spec.packaging.docs_spec
 
 local doc_scan = require "spec.support.doc_scan"
+local read = require("spec.support.file").read
 
 -- The files of the public API, and how many functions of its own each has at least.
 local FILES = {
@@ -32,13 +33,6 @@ local FILES = {
   { "lua/websocket/sync.lua", 3 },
   { "lua/websocket/tools.lua", 4 },
 }
-
-local function read(path)
-  local file = assert(io.open(path, "r"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
 
 local function lacks(...)
   local problems = doc_scan.scan(table.concat({ ... }, "\n"))

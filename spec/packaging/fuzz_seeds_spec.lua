@@ -3,12 +3,7 @@
 
 package.path = "./?.lua;" .. package.path
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local data = file:read("*a")
-  file:close()
-  return data
-end
+local read = require("spec.support.file").read
 
 local function paths(folder)
   local pipe = assert(io.popen("find " .. folder .. " -type f | LC_ALL=C sort"))

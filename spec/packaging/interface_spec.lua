@@ -2,6 +2,7 @@
 -- @module spec.packaging.interface_spec
 local child = require "spec.support.child"
 local encode = require("websockets.engine.pure.base64").encode
+local read = require("spec.support.file").read
 local sha1 = require "websockets.engine.pure.sha1"
 
 -- The number, and a digest of the names and signatures that it stands for. Where they have changed, an accelerator that
@@ -9,13 +10,6 @@ local sha1 = require "websockets.engine.pure.sha1"
 local RECORDED = "2 +mQVHPkpTpxp"
 
 local RUST, LUA = "native/calls/mod.rs", "lua/websockets/engine/native.lua"
-
-local function read(path)
-  local file = assert(io.open(path, "r"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
 
 -- How a function looks in Lua: what stands between the first backquotes of its documentation.
 local function signature(text, name)

@@ -2,13 +2,7 @@
 -- @module spec.packaging.layers_spec
 
 local layers = require "spec.support.layers"
-
-local function read(path)
-  local file = assert(io.open(path, "r"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local read = require("spec.support.file").read
 
 local function paths(command)
   local pipe = assert(io.popen(command, "r"))

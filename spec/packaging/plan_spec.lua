@@ -4,6 +4,7 @@
 local child = require "spec.support.child"
 local plan = require "spec.support.plan"
 local queue = require "spec.support.queue"
+local read = require("spec.support.file").read
 
 local SELECTED, LONG, SHORT = "spec/interop/front_spec.lua", "spec/behaviour/allocation_spec.lua", "spec/short_spec.lua"
 
@@ -72,9 +73,7 @@ describe("the queue of a run", function()
   it("tells of each job as it ends, with its exit code and what it printed", function()
     local jobs, ended = { { command = "echo one; echo two >&2" }, { command = "(exit 7)" } }, {}
     assert.same({}, queue.run(jobs, 2, folder, function(job, code)
-      local log = assert(io.open(job.log))
-      ended[job] = { code, log:read("*a") }
-      log:close()
+      ended[job] = { code, read(job.log) }
     end))
     assert.same({ 0, "one\ntwo\n" }, ended[jobs[1]])
     assert.same({ 7, "" }, ended[jobs[2]])

@@ -17,6 +17,7 @@
 -- certificate.
 
 local child = require "spec.support.child"
+local file = require "spec.support.file"
 
 local certificates = {}
 
@@ -155,10 +156,7 @@ end
 -- @tparam string name
 -- @treturn string
 function certificates.read(name)
-  local file = assert(io.open(certificates.path(name), "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
+  return file.read(certificates.path(name))
 end
 
 --- Names certificate and key as LuaSec's options do.

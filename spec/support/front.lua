@@ -1,6 +1,7 @@
 --- nginx and HAProxy in front of a server, as docs/deployment.md has them; with other ports, files and times.
 -- @module spec.support.front
 local child = require("spec.support.child")
+local file = require("spec.support.file")
 local ports = require("spec.support.ports")
 local socket = require("socket")
 
@@ -30,10 +31,7 @@ local running = {}
 
 -- The configuration of a language in the page, the first or the one that has some words.
 local function read(language, words)
-  local file = assert(io.open(PAGE))
-  local page = file:read("*a")
-  file:close()
-  for block in page:gmatch("\n```" .. language .. "\n(.-)\n```") do
+  for block in file.read(PAGE):gmatch("\n```" .. language .. "\n(.-)\n```") do
     if block:find(words, 1, true) then return block end
   end
   error(PAGE .. " has no configuration with " .. words)
@@ -50,9 +48,9 @@ local function replace(text, changes)
 end
 
 local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
+  local handle = assert(io.open(path, "w"))
+  handle:write(text)
+  handle:close()
   return path
 end
 

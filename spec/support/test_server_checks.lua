@@ -2,13 +2,7 @@
 -- @module spec.support.test_server_checks
 
 local plain_client = require "spec.support.plain_client"
-
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read("*a")
-  file:close()
-  return bytes
-end
+local read = require("spec.support.file").read
 
 local function next_number(client)
   return assert(tonumber((client:read_message())))
@@ -16,7 +10,7 @@ end
 
 local checks = {
   { "serves the page and the icon, and nothing else", function(connect)
-    local page, icon = read_file("test-server/test.html"), read_file("test-server/favicon.ico")
+    local page, icon = read("test-server/test.html"), read("test-server/favicon.ico")
     for target, expected in pairs({
       ["/"] = page, ["/test.html"] = page, ["/?a=b"] = page, ["/favicon.ico"] = icon,
     }) do
