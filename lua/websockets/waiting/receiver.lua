@@ -145,17 +145,23 @@ local function deliver(ws, payload, kind)
   run(task, payload, kind)
 end
 
--- Whether the next message may take the shorter way: it is one that the function will wait for, and not the end.
-local function may_shorten(ws, timeout)
+-- The task to which the next message may go the shorter way: its function will wait for one, and it is not the end.
+local function next_reader(ws, timeout)
   local box = ws.mailbox
-  return ws.state == "open" and box and mailbox.is_empty(box) and not box.is_full and timeout ~= HUGE
+  local may_shorten = ws.state == "open" and box and mailbox.is_empty(box) and not box.is_full and timeout ~= HUGE
+  return may_shorten and RUNNING.task or nil
+end
+
+-- The function waits no more, and no message has come: its time is over, or another coroutine has resumed it.
+local function check_due(task, now, level)
+  if not task.deadline or task.deadline > now then tasks.refuse_other(NAME, level + 1) end
 end
 
 -- Nearly every message goes a shorter way: to a function that has received from this connection before and waits anew,
--- as long as before. Its state is in upvalues, because each field and each call more costs each message.
+-- as long as before. Its state is in upvalues, and the deadline is set as `tasks.set_deadline` sets it, because each
+-- field and each call more costs each message. `reader` is nil where the shorter way cannot be taken.
 local function make_methods(ws)
   local self, clock = ws.receiver, ws.context.clock
-  -- `reader` is nil where the shorter way cannot be taken.
   local waiting, reader, thread, usual = false, nil, nil, nil
 
   function self.deliver(_, payload, kind)
@@ -182,10 +188,8 @@ local function make_methods(ws)
   end
 
   local function received(timeout, ...)
-    local task = RUNNING.task
-    if task and may_shorten(ws, timeout) then
-      reader, thread, usual = task, task.thread, timeout
-    end
+    local task = next_reader(ws, timeout)
+    if task then reader, thread, usual = task, task.thread, timeout end
     return ...
   end
 
@@ -194,7 +198,6 @@ local function make_methods(ws)
     if task == reader and timeout == usual and given == ws then
       if timeout then
         local deadline = clock() + timeout
-        -- As `tasks.set_deadline`.
         task.deadline = deadline
         if task.due > deadline then set_deadline(task, deadline) end
       end
@@ -206,8 +209,7 @@ local function make_methods(ws)
       end
       if waiting then
         waiting = false
-        local due = task.deadline and task.deadline <= clock()
-        if not due then tasks.refuse_other(NAME, 2) end
+        check_due(task, clock(), 2)
         if timeout then return nil, "timeout" end
       end
     end
