@@ -1,5 +1,6 @@
---- A context that is attached to an event loop: what `context:attach` gives to the driver of that loop. The modules in
--- `websockets.loop` are such drivers; docs/event-loops.md shows how to write another.
+--- A context that is attached to an event loop. `context:attach` takes a driver, which knows the loop, and gives an
+-- attachment, by which the driver says what is ready. The modules in `websockets.loop` have such drivers;
+-- docs/event-loops.md shows how to write another.
 -- @classmod websockets.attachment
 local driver = require("websockets.turn.driver")
 local entry = require("websockets.turn.entry")
@@ -12,7 +13,7 @@ attachment.__index = attachment
 
 local HUGE = math.huge
 
--- A loop has threads, or none.
+-- A driver has all four functions for threads, or none of them.
 local function check_threads(given)
   local missing, found
   for _, name in ipairs({ "start", "running", "wait", "wake" }) do
@@ -46,7 +47,7 @@ local function check(context, given)
   end
 end
 
--- A context on the sockets of libuv is served by that loop already.
+-- A context on the sockets of libuv is served by the loop of libuv already: there is nothing to attach.
 local function is_served(context, given)
   if not context.poller.host then return false end
   if not given.is_libuv then error("the loop of libuv serves this context: another cannot be attached", 3) end
@@ -54,19 +55,19 @@ local function is_served(context, given)
   return true
 end
 
---- Has an event loop serve a context, by a driver: a table that tells the loop what to wait for. Everything that is
--- there already is told at once. Its functions are called as methods:
+--- Has an event loop serve a context. The driver is a table with these functions, which are called as methods; for
+-- descriptors that are open already they are called at once:
 --
--- * `driver:watch(fd, read, write)`: watch this descriptor for reading, for writing, for both; or, both false, no more.
---   That comes before the descriptor is closed. When it is ready, call `attachment:ready(fd)`.
--- * `driver:alarm(seconds)`: call `attachment:due()` after so many seconds, in place of the time before; nil: never.
+-- * `driver:watch(fd, read, write)`: watch this descriptor for reading, for writing, or for both; both false: stop
+--   watching it, which is always told before the descriptor is closed. When it is ready, call `attachment:ready(fd)`.
+-- * `driver:alarm(seconds)`: call `attachment:due()` after so many seconds. This replaces the alarm before; nil: none.
 -- * `driver:closed()`, optional: the last call, after `detach` or because the context is destroyed. Nothing is watched
 --   any more.
--- * `driver:start(fn)`, `driver:running()`, `driver:wait()`, `driver:wake(thread)`, optional, all four: for loops that
---   have threads. Functions of `websockets.coroutine` then run in those, so that calls of the loop wait inside of them.
---   `start` has a function, which raises nothing, called in a new thread, not before it returns; `running` names the
---   thread that calls, nil for none; `wait` suspends that thread until `wake` is called with it. `driver.xpcall`: a
---   protected call inside of which a thread can wait, where Lua's own is none.
+-- * `driver:start(fn)`, `driver:running()`, `driver:wait()`, `driver:wake(thread)`, optional, but all four or none: for
+--   loops that have threads. Functions of `websockets.coroutine` then run in such threads, and may call functions of
+--   the loop that wait. `start` begins a new thread, which calls `fn` after `start` has returned; `fn` raises nothing.
+--   `running` gives the thread that calls it, or nil. `wait` suspends that thread until `wake` is called with it.
+--   `driver.xpcall`: a protected call inside of which a thread can wait, where Lua's own `xpcall` does not allow that.
 -- * `driver.limit`, optional: descriptors from this number on cannot be watched, as with `select`. Connections that
 --   would get one are turned away.
 --
@@ -85,8 +86,8 @@ function attachment.attach(context, given)
   return self
 end
 
---- Gives what a loop over LuaSocket's `select` has to wait for: after it, `context:service(0)` serves what is ready.
--- Ask anew before each `select`, and wait no longer than `context:timeout()`.
+--- Gives what a loop that uses LuaSocket's `select` has to wait for. Call it before each `select`, wait no longer than
+-- `context:timeout()`, and call `context:service(0)` afterwards, which serves what is ready.
 -- @function context:selectable
 -- @tparam table context
 -- @treturn {table|userdata,...} objects to wait for until they can be read: a new list, to which others may be added
@@ -108,7 +109,7 @@ local function serve(self, name, fd)
 end
 
 --- Serves a descriptor that is ready. What callbacks raise goes to `on_error`, or to `log` where there is none: nothing
--- is raised. Does nothing inside a callback, where a loop is running inside of it, and after `detach`.
+-- is raised. It does nothing after `detach`, nor inside a callback (which may run a loop): there it is served later.
 -- @tparam integer fd as `driver:watch` got it
 -- @treturn nil
 function attachment:ready(fd)
@@ -121,8 +122,8 @@ function attachment:due()
   serve(self, "due", nil)
 end
 
---- Takes the context from the loop, which watches nothing of it any more. The context goes on by `service`, `run` or
--- another `attach`. A second call does nothing, nor does one after `destroy`.
+--- Takes the context from the loop, which stops watching its descriptors. From then on `service`, `run` or another
+-- `attach` serves the context. A second call does nothing, nor does one after `destroy`.
 -- @treturn nil
 function attachment:detach()
   errors.check_object(self, "driver", "attachment:detach")

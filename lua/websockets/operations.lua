@@ -22,9 +22,9 @@ local function check(context, name)
   if context.destroyed then error("websocket context destroyed", 3) end
 end
 
---- Iterates over the open WebSockets of a context: `for ws in context:connections() do … end`. It goes through
--- connections to this server and those that `connect` has opened, in no certain order, each once. The loop may do
--- anything: a connection that ends meanwhile is left out, one that opens meanwhile may be.
+--- Iterates over the open WebSockets of a context: `for ws in context:connections() do … end`. It gives connections to
+-- this server and those that `connect` has opened, in no particular order, each once. The loop may open and close
+-- connections: one that ends before its turn is left out, one that opens meanwhile may be left out.
 -- @function context:connections
 -- @tparam table context
 -- @treturn function iterator
@@ -40,17 +40,18 @@ function operations.connections(context)
 end
 
 --- Brings a context to its end without losing a message. It returns at once; the context then stops accepting, answers
--- requests that begin from now on with 503 and `Retry-After`, and sends close code 1001 in batches. Messages that peers
--- have sent before they heard of that are delivered, queues and closing handshakes have their time. When no connection
--- is left, or the time is over, it is destroyed, and `run` returns. A second call sets the time anew.
+-- requests that begin from now on with 503 and `Retry-After`, and sends close code 1001 in batches. Messages that a
+-- peer sent before it read the close frame are delivered; queued messages and closing handshakes have as much time as
+-- always. When no connection is left, or the time is over, it is destroyed, and `run` returns. A second call sets the
+-- time anew.
 -- @function context:drain
 -- @tparam table context
--- @tparam number seconds above 0: what is left then ends at once
--- @tparam[opt] table given `batch`: how many connections get 1001 at a time (100). The batches come within half of
--- the time, and not faster than twenty a second if that is enough. `on_drained`: `fn(left)` is called before the
--- context is destroyed, with the number of connections that are ended by force; one that has sent everything, and waits
--- for its peer to end, is none. `serve_accepted`: the first request of a connection that has been accepted already is
--- served, not answered 503; for a server whose place another process takes
+-- @tparam number seconds above 0: connections that are left then are ended by force
+-- @tparam[opt] table given `batch`: how many connections get 1001 at a time (100). The batches come twenty times a
+-- second, or faster if they would otherwise take more than half of the time. `on_drained`: `fn(left)` is called before
+-- the context is destroyed, with the number of connections that are ended by force; a connection that has sent
+-- everything and only waits for its peer to end it is not counted. `serve_accepted`: the first request of a connection
+-- that was accepted before is served, not answered 503; for a server that another process replaces
 -- @treturn nil
 -- @raise for a wrong argument or option; `websocket context destroyed`
 function operations.drain(context, seconds, given)

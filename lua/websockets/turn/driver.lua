@@ -1,4 +1,5 @@
---- A driver: what an event loop of the application attaches to a context, to be told what to wait for.
+--- Drivers. A driver is a table of functions that an event loop of the application attaches to a context: by these the
+-- context tells the loop which descriptors to watch, and when to wake.
 -- @module websockets.turn.driver
 local descriptor = require("websockets.connection.descriptor")
 local outside = require("websockets.turn.outside")
@@ -7,7 +8,7 @@ local driver = {}
 
 local POLLIN = 1
 
--- What a driver does may raise, as any function of the application.
+-- A driver is code of the application: it may raise.
 local function tell(context, given, name, ...)
   if given[name] then context.agenda:call(nil, given[name], given, ...) end
 end
@@ -35,8 +36,8 @@ local function change(context, state, fd, name, is_on)
   if not rests(state, fd) then tell(context, state.given, "watch", fd, mode.read, mode.write) end
 end
 
--- What stands in the place of the options for loops, `context.hooks`: without the accelerator a context tells of each
--- descriptor.
+-- Makes `context.hooks`, in place of the options `on_add_fd` …: without the accelerator the loop has to watch each
+-- descriptor by itself.
 local function hooks_for(context, state)
   local function changing(is_on)
     return function(fd, mask) change(context, state, fd, mask == POLLIN and "read" or "write", is_on) end
@@ -50,13 +51,14 @@ local function hooks_for(context, state)
   }
 end
 
---- Attaches a driver, which hears at once of all that is there.
+--- Attaches a driver. It is told at once of all descriptors that are there already.
 -- @tparam table context
 -- @tparam table given `watch`, `alarm`, `closed`, `limit`: see `context:attach`
 function driver.attach(context, given)
   local poller = context.poller
-  -- What is watched for, by descriptor; the one that stands for the whole context, and whether it is ours alone; those
-  -- that are ready but cannot be served yet.
+  -- `modes`: for each descriptor what it is watched for. `fd`: with the accelerator, the descriptor that stands for the
+  -- whole context; `is_own`: nobody has asked for it before. `resting`: descriptors that are ready, but are served only
+  -- after the callback that runs.
   local state = { given = given, modes = {}, fd = false, is_own = not poller.has_fd, resting = false }
   context.outside.driver = state
   if poller.get_fd then
@@ -70,8 +72,8 @@ function driver.attach(context, given)
   end
 end
 
---- Has a loop that runs inside of a callback not watch a descriptor, which is served after the callback: else it would
--- be ready again at once.
+--- Has a loop that runs inside of a callback stop watching a descriptor for the moment. It is served after the
+-- callback; until then the loop would find it ready again and again.
 -- @tparam table context
 -- @tparam integer fd
 function driver.rest(context, fd)
@@ -92,10 +94,10 @@ local function wake(context, state)
   end
 end
 
---- Follows a turn. The descriptor that stands for the whole context is watched as long as anything may come: a loop
--- that waits for nothing else then ends by itself.
+--- Called after each turn. The descriptor that stands for the whole context is watched only while the context has
+-- anything left to serve; so a loop that has nothing else to watch ends by itself.
 -- @tparam table context
--- @tparam boolean is_idle whether nothing is left that could ever be served
+-- @tparam boolean is_idle whether nothing is left to serve: no listener, connection or timer
 function driver.follow(context, is_idle)
   local state = context.outside.driver
   if state.resting then wake(context, state) end
@@ -131,7 +133,7 @@ function driver.with_threads(context)
   return state and state.given.start and state.given or nil
 end
 
---- Takes back what `attach` did: the driver watches nothing, and hears no more.
+--- Takes back what `attach` did: the driver is told to watch nothing any more, and is not called again.
 -- @tparam table context
 function driver.detach(context)
   local state = context.outside.driver
@@ -147,7 +149,7 @@ function driver.detach(context)
   end
 end
 
---- Tells the driver that the context is destroyed. Descriptors that it still watches are open.
+--- Tells the driver that the context is destroyed. What it still watches is open until after this call.
 -- @tparam table context
 function driver.close(context)
   local state = context.outside.driver

@@ -1,4 +1,4 @@
---- The slots of a Redis cluster: which one a name belongs to, and which node has which.
+--- The slots of a Redis cluster: the slot of a key or channel, and the node that has each slot.
 -- @module websockets.pubsub.redis.slots
 local resp = require("websockets.pubsub.redis.resp")
 local url = require("websockets.protocol.url")
@@ -10,11 +10,11 @@ local slots = {
 
 local byte, find, sub = string.byte, string.find, string.sub
 
--- Of masters. Redis advises against more than 1,000 nodes in a cluster.
+-- The most masters. Redis advises against more than 1,000 nodes in a cluster.
 local MAX_NODES = 1000
 local DEFAULT_PORT = 6379
 
--- What two numbers below 16 are, exclusive-or: Lua 5.1 has no operator.
+-- Makes a table of the exclusive-or of all numbers below 16, because Lua 5.1 has no operator for it.
 local function make_xor()
   local xor = {}
   for a = 0, 15 do
@@ -33,7 +33,8 @@ end
 
 local xor
 
--- The CRC-16 of XMODEM (polynomial 0x1021), four bits at a time; its own bits are in four numbers, `d` the highest.
+-- The CRC-16 of XMODEM (polynomial 0x1021), four bits of the text at a time. The sixteen bits of the sum are in four
+-- numbers of four bits each, from `a`, the lowest, to `d`, the highest.
 local function crc_of(text)
   xor = xor or make_xor()
   local a, b, c, d = 0, 0, 0, 0
@@ -48,7 +49,7 @@ local function crc_of(text)
   return ((d * 16 + c) * 16 + b) * 16 + a
 end
 
---- Gives the slot of a key or of a channel: where it has something in braces, the first such alone decides.
+--- Gives the slot of a key or of a channel. If it has something in braces, only the text in the first pair counts.
 -- @tparam string name
 -- @treturn integer from 0
 function slots.of(name)
@@ -59,9 +60,9 @@ function slots.of(name)
 end
 
 --- Gives the place of a node.
--- @param host name or address; "" or false where it is that of the server that was asked
+-- @param host name or address; "" or false: the same host as that of the server that was asked
 -- @param port
--- @tparam table asked place of that server
+-- @tparam table asked place of the server that was asked
 -- @treturn[1] table as `websockets.pubsub.redis.place` gives it
 -- @treturn[2] nil
 function slots.place(host, port, asked)
@@ -78,7 +79,7 @@ local function is_slot(value)
   return type(value) == "number" and value % 1 == 0 and value >= 0 and value < slots.COUNT
 end
 
--- What one range of an answer says: first and last slot, the place of their master. Nil where it is none.
+-- Reads one range of an answer: first and last slot, and the place of their master. Nil if it is no range.
 local function read_range(range, asked)
   if type(range) ~= "table" then return nil end
   local first, last, node = range[1], range[2], range[3]
@@ -99,13 +100,13 @@ function slots.read(value, asked)
   for _, range in ipairs(value) do
     local first, last, place = read_range(range, asked)
     if not first then return nil, "no range of slots" end
-    -- A node whose name is not known yet: its slots have none until it is.
+    -- A node may not know its own name yet. Its slots have no node until it does.
     if place then
       local name = place.authority
       if not places[name] then places[name], nodes = place, nodes + 1 end
       if nodes > MAX_NODES then return nil, ("more than %d nodes"):format(MAX_NODES) end
       for slot = first, last do
-        -- So no answer takes more steps than there are slots.
+        -- This also bounds the work: an answer cannot name more slots than there are.
         if owners[slot] then return nil, "a slot twice" end
         owners[slot] = name
       end
@@ -116,12 +117,12 @@ end
 
 local PASSING = { MOVED = true, ASK = true, TRYAGAIN = true, CLUSTERDOWN = true }
 
---- Tells whether an error of a node means that another one has to be asked, or the same one later.
+--- Tells whether an error of a node means that another node has to be asked, or the same node later.
 -- @tparam string fault
 -- @treturn boolean
 function slots.is_redirection(fault) return PASSING[fault:match("^%S*")] or false end
 
---- Reads which node is to be asked, once.
+--- Reads from an error `ASK` which node is to be asked this one time.
 -- @tparam string fault
 -- @tparam table asked place of the server that gave it
 -- @treturn ?table its place; nil for any other error
