@@ -1,4 +1,5 @@
-//! What the connections of one context share: descriptors, budget, the turn's log, waiting.
+//! What the connections of one context share: the table of connections, the memory budget, what they queue in a turn,
+//! and the poller.
 
 use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,33 +16,33 @@ use crate::output::{Limits, Output, Report, Wire};
 use crate::poll::{Poll, Ready, READ};
 use crate::segment::Copies;
 
-// How many connections are read before what they queued is sent.
+// After so many connections have been read, what they queued is sent.
 const ANSWERS_AT_ONCE: usize = 64;
 
-/// Everything that a context knows of sockets.
+/// The sockets of a context, and what they share.
 #[derive(Default)]
 pub struct Hub {
-    // By descriptor.
+    // The connections; the index is the descriptor.
     wires: Vec<Option<Box<Wire>>>,
-    // Those of connections that do not speak WebSocket yet.
+    // The limits of connections that do not speak WebSocket yet.
     limits: Limits,
-    /// What unfinished messages hold.
+    /// How many bytes unfinished messages hold, and may hold.
     pub budget: Budget,
-    /// What connections send.
+    /// What connections have queued in this turn, and what they have sent.
     pub output: Output,
-    /// What they have received.
+    /// How much connections have received.
     pub received: Traffic,
     /// How long turns take.
     pub turns: Turns,
-    // The connections of which Lua has messages at the moment, in the order in which they were read.
+    // The connections whose messages were handed to Lua in this batch, in the order in which they were read.
     reading: Vec<i32>,
-    // Whether Lua has all messages of those connections.
+    // Whether Lua has got all messages of those connections.
     is_delivered: bool,
-    // How many connections at the front of `output.touched` were sent what they had, and are listed for a report.
+    // So many connections at the front of `output.touched` have sent already, and stay listed only for their report.
     kept: usize,
-    /// Which descriptors are ready; `None` once closed.
+    /// What waits for descriptors; `None` once the hub is closed.
     pub poll: Option<Poll>,
-    // What the last flush has to tell, in reverse order.
+    // The reports of the last flush, the first one last.
     reports: Vec<(i32, Report)>,
     /// A connection that has been accepted, until Lua has an object for it.
     pub accepted: Option<OwnedFd>,
@@ -59,8 +60,8 @@ impl Hub {
         Ok(Hub { limits, budget, poll: Some(Poll::new()?), ..Hub::default() })
     }
 
-    /// Makes room for one more connection, with this number: then nothing that grows with the number of connections
-    /// needs memory later.
+    /// Makes room for one more connection, with this descriptor. After that, the lists that grow with the number of
+    /// connections need no memory for it any more.
     ///
     /// # Errors
     /// There is no memory.
@@ -74,9 +75,9 @@ impl Hub {
         memory::reach(&mut self.output.touched, count)
     }
 
-    /// Takes a connected, non-blocking socket; its number names the connection from now on. `bytes` were received
-    /// elsewhere. `is_foreign` tells that it may have Nagle's delay: on Linux, sockets that a listening socket of
-    /// ours accepts have none. `None` where `make_room` has not been asked.
+    /// Takes a connected, non-blocking socket; its descriptor names the connection from now on. `bytes` have been
+    /// received from it already. `is_foreign`: Nagle's delay may be on; it is off, on Linux, for sockets that a
+    /// listening socket of ours accepts. `None` if `make_room` was not called for it.
     pub fn adopt(&mut self, fd: OwnedFd, bytes: &[u8], is_foreign: bool) -> Option<i32> {
         if is_foreign || !cfg!(target_os = "linux") {
             // Other kinds of sockets have no such delay, and refuse.
@@ -94,13 +95,13 @@ impl Hub {
         Some((wire, &mut self.output, &mut self.budget))
     }
 
-    /// Does something with a connection; gives the default where it is closed.
+    /// Does something with a connection. Gives the default if it is closed.
     pub fn with<R: Default>(&mut self, fd: i32, work: impl FnOnce(&mut Wire, &mut Output) -> R) -> R {
         self.at(fd).map_or_else(R::default, |(wire, output, _)| work(wire, output))
     }
 
-    /// Begins reading. Lua is done with the messages of the batch before; `end_batch` must follow when it has all of
-    /// the new one.
+    /// Begins a batch of reading. Lua must have delivered the batch before; `end_batch` must follow when Lua has got
+    /// all messages of the new one.
     pub fn begin_batch(&mut self) {
         self.forget_batch();
         self.is_delivered = false;
@@ -115,7 +116,7 @@ impl Hub {
         }
     }
 
-    /// Takes note that Lua has all messages that were read since `begin_batch`.
+    /// Notes that Lua has got all messages that were read since `begin_batch`.
     pub fn end_batch(&mut self) {
         self.is_delivered = true;
     }
@@ -123,8 +124,8 @@ impl Hub {
     fn forget_batch(&mut self) {
         let mut reading = mem::take(&mut self.reading);
         if !self.is_delivered {
-            // An error came while Lua was given the last one's messages: they are lost, so it stays marked and is not
-            // read again.
+            // An error came while the messages of the last connection were handed to Lua. They are lost, so this
+            // connection stays marked and is not read again.
             reading.pop();
         }
         for fd in reading.drain(..) {
@@ -139,7 +140,7 @@ impl Hub {
     /// Those of `Incoming::receive`.
     pub fn receive(&mut self, fd: i32) -> Result<(Vec<u8>, bool), Errno> {
         let Some((wire, ..)) = self.at(fd) else { return Err(Errno::PIPE) };
-        // Those that are here already have been counted.
+        // Bytes that wait here unread have been counted already.
         let is_new = !wire.incoming.has_unread;
         let received = wire.incoming.receive(&wire.fd)?;
         if is_new {
@@ -161,12 +162,12 @@ impl Hub {
         Reading { result, has_news }
     }
 
-    /// Tells how many bytes of the budget the unfinished message of a connection holds, and how far it has come.
+    /// Tells how many bytes of the budget the unfinished message of a connection holds, and how much of it has come.
     pub fn unfinished(&mut self, fd: i32) -> (u64, u64) {
         self.at(fd).map_or((0, 0), |(wire, _, budget)| wire.incoming.unfinished(budget))
     }
 
-    /// Reads no messages of a connection any more, and gives back what its unfinished one holds.
+    /// Stops reading messages of a connection for good, and frees what its unfinished one holds.
     pub fn release(&mut self, fd: i32) {
         if let Some((wire, _, budget)) = self.at(fd) {
             wire.incoming.release(budget);
@@ -174,7 +175,7 @@ impl Hub {
     }
 
     /// Queues a message on many connections, named by descriptor. Returns the positions of those that had no room, the
-    /// first being 1; with `is_careful` also of those whose sockets do not take what waits. A connection for which
+    /// first being 1; with `is_careful` also of those whose sockets take nothing at the moment. A connection for which
     /// there is no memory breaks.
     ///
     /// # Errors
@@ -212,12 +213,12 @@ impl Hub {
     /// Sends everything that was queued in this turn; `next_report` then tells of the connections that broke, that wait
     /// for their peer or no longer do, or that report every flush.
     pub fn flush(&mut self) {
-        // An error of Lua's came before it had an object for this one.
+        // A socket that is still here has no Lua object, because an error came before it was made: it is closed.
         self.opened = None;
         self.turns.mark();
         self.forget_batch();
         self.send_touched();
-        // Without memory for what there is to tell, all waits for the next flush.
+        // Without memory for the reports, everything is told by the next flush.
         if memory::reserve(&mut self.reports, self.output.touched.len()).is_err() {
             return;
         }
@@ -233,18 +234,18 @@ impl Hub {
         self.output.end_turn();
     }
 
-    /// Gives the next of what the last flush has to tell: the descriptor of a connection, and its report; the same one
-    /// until `forget_report`.
+    /// Gives the next report of the last flush, with the descriptor of its connection. Gives the same one again until
+    /// `forget_report` is called.
     pub fn next_report(&mut self) -> Option<(i32, Report)> {
         self.reports.last().copied()
     }
 
-    /// Takes note that Lua has the report.
+    /// Removes the report that `next_report` gave: Lua has it.
     pub fn forget_report(&mut self) {
         self.reports.pop();
     }
 
-    /// Watches a connection: for new bytes always, for room to send where `write` asks for it.
+    /// Watches a connection: for new bytes always, for room to send only with `write`.
     pub fn watch(&mut self, fd: i32, write: bool) -> bool {
         let Some(Some(wire)) = self.wires.get_mut(fd as usize) else { return false };
         let mut interest = READ | EventFlags::ET;
@@ -256,7 +257,7 @@ impl Hub {
         self.poll.as_ref().is_some_and(|poll| poll.watch(&wire.fd, interest))
     }
 
-    /// Gives the next descriptor that the last wait found; the same one until `advance` of its poll.
+    /// Gives the next descriptor that the last wait found. Gives the same one again until `advance` is called.
     pub fn next_ready(&mut self, is_side: bool) -> Option<Ready> {
         let ready = self.poll.as_mut()?.part(is_side)?.next_ready()?;
         if ready.has_ended && !is_side {
@@ -265,7 +266,7 @@ impl Hub {
         Some(ready)
     }
 
-    /// Takes note that Lua knows of the next descriptor, and gives the one after it.
+    /// Removes the descriptor that `next_ready` gave, because Lua has it, and gives the one after it.
     pub fn advance(&mut self, is_side: bool) -> Option<Ready> {
         self.poll.as_mut()?.part(is_side)?.advance();
         self.next_ready(is_side)
@@ -276,7 +277,7 @@ impl Hub {
         self.remove(fd);
     }
 
-    /// Gives a connection up, but for its descriptor: that is watched no more.
+    /// Removes a connection and gives its descriptor, which stays open and is not watched any more.
     pub fn detach(&mut self, fd: i32) -> Option<OwnedFd> {
         let wire = self.remove(fd)?;
         self.poll.as_ref().map(|poll| poll.watch(&wire.fd, EventFlags::empty()));

@@ -50,7 +50,8 @@ fn hub(lua: &Lua) -> Option<Result<Made, &'static str>> {
     }
 }
 
-// Does something with all waiting, or with that of the side; gives the default where the hub is closed.
+// Works on the poller of the whole context, or on its part for outside loops (`Poll::part`). Gives the default if the
+// hub is closed.
 fn with_poll<R: Default>(lua: &Lua, is_side: bool, work: impl FnOnce(&mut Poll) -> R) -> Option<R> {
     with(lua, |hub| {
         let poll = hub.poll.as_mut().and_then(|poll| poll.part(is_side));
@@ -81,12 +82,13 @@ impl Taken<'_> {
 }
 
 /// `hub:read(readable, first, last, owners, takers, opcodes, payloads) -> count, next`: reads once from each descriptor
-/// in a part of `readable`, but stops when enough has come, and puts false in its place. `next` is the place of the
-/// next.
+/// from `first` to `last` of `readable`, and puts false in its place. It stops when enough has come; `next` is where
+/// the next call goes on.
 ///
-/// Fills the last three arrays: owner of the descriptor, opcode, payload. An opcode `OTHER` is no message: its payload
-/// is true where more of a connection may be here, 0 where there is something to be told by `unfinished`, why nothing
-/// more comes, or false for a descriptor without a wire that is direct. A descriptor without an owner is passed over.
+/// Fills the last three arrays: owner of the descriptor, opcode, payload. An entry with the opcode `OTHER` is no
+/// message. Its payload is true if more may be here of this connection; 0 if Lua is to ask `unfinished`; a string that
+/// says why nothing more comes; or false if the descriptor has no wire that is direct. Skips descriptors without an
+/// owner.
 fn read(lua: &Lua) -> Option<(usize, usize)> {
     let readable = lua.arg(2).table()?;
     let owners = lua.arg(5).table()?;
@@ -149,8 +151,8 @@ fn read_one(lua: &Lua, fd: i32, owner: Value<'_>, taken: &mut Taken<'_>) -> Opti
     Some(())
 }
 
-/// `hub:flush(reports, owners) -> count`: sends what was queued, and fills `reports` with `count` triples: owner;
-/// bytes that wait, or nil where the connection broke; whether any was taken, or why it broke.
+/// `hub:flush(reports, owners) -> count`: sends what was queued, and fills `reports` with `count` triples: owner; how
+/// many bytes wait, or nil if the connection broke; whether the socket took any, or why the connection broke.
 fn flush(lua: &Lua) -> Option<usize> {
     let reports = lua.arg(2).table()?;
     let owners = lua.arg(3).table()?;
@@ -185,8 +187,8 @@ fn seconds(lua: &Lua) -> Option<Duration> {
 }
 
 /// `hub:wait(seconds, owners, readable, writable, is_side) -> reads, writes`: fills `readable` with descriptors that
-/// can be read, and `writable` with owners of those that can be written. Nil seconds wait for ever. `is_side` waits for
-/// the side. `reads` is -1 where waiting failed.
+/// can be read, and `writable` with owners of those that can be written. Nil seconds wait for ever. With `is_side` it
+/// waits by the part for outside loops. `reads` is -1 if waiting failed.
 fn wait(lua: &Lua) -> Option<(i32, usize)> {
     let owners = lua.arg(3).table()?;
     let readable = lua.arg(4).table()?;
@@ -198,7 +200,7 @@ fn wait(lua: &Lua) -> Option<(i32, usize)> {
         if poll.is_some_and(|poll| poll.wait(seconds(lua))) {
             return None;
         }
-        // The side is looked at within a turn.
+        // The part for outside loops is only looked at, within a turn.
         if !is_side {
             hub.turns.begin();
         }

@@ -39,24 +39,24 @@ fn with_hub<R>(lua: &Lua, work: impl FnOnce(&mut Hub, i32) -> R) -> Option<R> {
     wire.shared.with(lua, |hub| work(hub, wire.fd.get()))
 }
 
-// Gives the default where the wire is closed.
+// Works on the wire that is the first argument. Gives the default if the wire is closed.
 fn with<R: Default>(lua: &Lua, work: impl FnOnce(&mut Wire, &mut Output) -> R) -> Option<R> {
     with_hub(lua, |hub, fd| hub.with(fd, work))
 }
 
-/// `wire:connected() -> boolean`, or nil and why it cannot be: false while that is not known
+/// `wire:connected() -> boolean`, or nil and why connecting failed: false while it is not decided yet
 fn connected(lua: &Lua) -> Option<Result<bool, &'static str>> {
     let result = with(lua, |wire, _| Some(is_connected(&wire.fd)))?;
     Some(result.unwrap_or(Err(Errno::PIPE)).map_err(dial_word))
 }
 
-/// `wire:receive() -> bytes, again`, or nil and why not: bytes as they are, and whether more may be here
+/// `wire:receive() -> bytes, again`, or nil and why not: what has come, unread, and whether more may be here already
 fn receive(lua: &Lua) -> Option<impl Answer> {
     Some(with_hub(lua, Hub::receive)?.map_err(word))
 }
 
 /// `wire:begin{is_server, max_message_bytes, max_fragments, window_bits, no_context_takeover, leftover,
-/// high_water_bytes, max_buffered_bytes, codec}`: from now on it speaks WebSocket
+/// high_water_bytes, max_buffered_bytes, codec}`: the HTTP phase is over, and messages follow
 fn begin(lua: &Lua) -> Option<()> {
     let settings = lua.arg(2).table()?;
     let rules = rules(settings)?;
@@ -65,8 +65,8 @@ fn begin(lua: &Lua) -> Option<()> {
     with(lua, |wire, _| wire.start(rules, leftover.bytes(), limits, codec.object::<Codec>().cloned()))
 }
 
-/// `wire:read(batch) -> count, again`, or nil and why not: fills `batch` with pairs of opcode and payload. `again` is 0
-/// where there is something to be told by `unfinished`
+/// `wire:read(batch) -> count, again`, or nil and why not: fills `batch` with pairs of opcode and payload. `again`
+/// tells whether more may be here already; it is 0 where Lua is to ask `unfinished`
 fn read(lua: &Lua) -> Option<impl Answer> {
     let wire = lua.arg(1).object::<WireObject>()?;
     let batch = lua.arg(2).table()?;
@@ -86,18 +86,19 @@ fn read(lua: &Lua) -> Option<impl Answer> {
     })
 }
 
-/// `wire:unfinished() -> held, progress`: bytes that the message that is not whole holds, and how far it has come
+/// `wire:unfinished() -> held, progress`, of the message that is not whole yet: the bytes of memory that it holds, and
+/// how far it has come
 fn unfinished(lua: &Lua) -> Option<impl Answer> {
     let (held, progress) = with_hub(lua, Hub::unfinished)?;
     Some((held as f64, progress as f64))
 }
 
-/// `wire:release()`: reads no messages any more, and gives back what the unfinished one holds
+/// `wire:release()`: stops reading messages for good, and frees what the unfinished one holds
 fn release(lua: &Lua) -> Option<()> {
     with_hub(lua, Hub::release)
 }
 
-/// `wire:direct(is_on)`: whether `hub:read` reads its messages
+/// `wire:direct(is_on)`: sets whether `hub:read` reads its messages, in place of `wire:read`
 fn direct(lua: &Lua) -> Option<()> {
     with(lua, |wire, _| wire.incoming.is_direct = lua.arg(2).boolean())
 }
@@ -155,13 +156,13 @@ fn buffered(lua: &Lua) -> Option<usize> {
     with(lua, |wire, _| wire.out.queue.size)
 }
 
-/// `wire:watch(write) -> boolean`: has the hub report it when bytes have come, and when it takes bytes if asked for
+/// `wire:watch(write) -> boolean`: has the hub report it when bytes have come; with `write` also when it takes bytes
 fn watch(lua: &Lua) -> Option<bool> {
     with_hub(lua, |hub, fd| hub.watch(fd, lua.arg(2).boolean()))
 }
 
-/// `wire:peer() -> address`: the peer's, an IPv4 one inside IPv6 without its prefix, `unix` for a unix socket; empty
-/// where it has none
+/// `wire:peer() -> address` of the peer: an IPv4 address inside IPv6 without `::ffff:`, `unix` for a unix socket, empty
+/// if there is none
 fn peer(lua: &Lua) -> Option<impl Answer> {
     let found = with(lua, |wire, _| getpeername(&wire.fd).ok()?)?;
     attempt(|| match found {
@@ -182,15 +183,15 @@ fn shutdown(lua: &Lua) -> Option<bool> {
     with(lua, |wire, _| shut_down(&wire.fd, Shutdown::Write).is_ok())
 }
 
-/// `wire:take_fd() -> fd`, or nil: the descriptor, which belongs to the caller from then on; the wire is closed then
+/// `wire:take_fd() -> fd`, or nil: hands the descriptor over to the caller, who has to close it; the wire is closed
 fn take_fd(lua: &Lua) -> Option<Option<i32>> {
     let fd = with_hub(lua, Hub::detach)?;
     lua.arg(1).object::<WireObject>()?.fd.set(-1);
     Some(fd.map(IntoRawFd::into_raw_fd))
 }
 
-/// `wire:close(linger)`: ends everything; `linger` tells for how many seconds the system may keep what the peer does not
-/// take, 0 resets the connection
+/// `wire:close(linger)`: closes the socket. For `linger` seconds the system still tries to send what the peer has not
+/// taken; 0 resets the connection
 fn close(lua: &Lua) -> Option<()> {
     let linger = lua.arg(2);
     if linger.is_some() {
@@ -201,8 +202,8 @@ fn close(lua: &Lua) -> Option<()> {
     Some(())
 }
 
-/// `write(wire, payload, kind) -> boolean`: queues a small whole message within a turn; false for all that needs a
-/// closer look
+/// `write(wire, payload, kind) -> boolean`: the fast path for a small whole message within a turn. False: nothing was
+/// queued, and Lua takes the longer way
 fn write(lua: &Lua) -> Option<bool> {
     let kind = lua.arg(3);
     let opcode = if kind.is_number() {
@@ -225,8 +226,8 @@ fn write(lua: &Lua) -> Option<bool> {
 }
 
 /// `fanout(wires, count, opcode, payload, full, is_careful, but) -> count`: queues a message on many wires of one hub,
-/// and fills `full` with the positions of those that have no room; with `is_careful` also of those whose sockets do not
-/// take what waits. What is no wire is passed over, and so is the position `but`
+/// and fills `full` with the positions of wires that have no room; with `is_careful` also of those whose sockets take
+/// nothing at the moment. Skips what is no wire, and the position `but`
 fn fanout(lua: &Lua) -> Option<usize> {
     let wires = lua.arg(1).table()?;
     let count = lua.arg(2).number() as usize;
@@ -254,7 +255,7 @@ fn fanout(lua: &Lua) -> Option<usize> {
         }
         Some(shared.map_or(Ok(Vec::new()), |shared| shared.hub.borrow_mut().fan_out(&fds, frame, is_careful)))
     })??;
-    // Setting may raise: no destructor may be waiting.
+    // Writing to a Lua table may raise, which would skip destructors: nothing here may need one.
     let positions = ManuallyDrop::new(lua.expect(positions)?);
     for (index, position) in positions.iter().enumerate() {
         full.set(index + 1, *position);
