@@ -10,7 +10,7 @@ local socket = require("socket")
 local port, connections, seconds, seed, address = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]),
   tonumber(arg[4]), arg[5]
 
--- New connections a second at most, so that a start is no flood that nobody could serve.
+-- New connections a second at most: more at the start would be a flood that no server could serve.
 local ARRIVALS_A_SECOND, LATE_SECONDS = 100, 0.5
 local SLEEP_SECONDS = 0.005
 local RESET = { on = true, timeout = 0 }
@@ -23,7 +23,7 @@ local live, next_at = 0, socket.gettime()
 local function connect()
   local one = assert(socket.tcp4())
   one:settimeout(0)
-  -- An address of its own for each process: the ports of one are not enough for so many.
+  -- Each process has an address of its own: one address has too few ports for so many connections.
   assert(one:bind(address, 0))
   local is_done, why = one:connect("127.0.0.1", port)
   if is_done or why == "timeout" or why == "Operation already in progress" then return one end
@@ -31,7 +31,7 @@ local function connect()
   return nil
 end
 
--- What a kind can do with its connection; each call gives up the processor while nothing can be done.
+-- The methods by which a kind uses its connection. Those that have to wait suspend the coroutine of the connection.
 local function new_handle(connection)
   local handle = { buffer = "" }
 
@@ -39,7 +39,7 @@ local function new_handle(connection)
     coroutine.yield(time)
   end
 
-  -- Takes what is here. Returns false once the server has ended.
+  -- Receives what has come. Returns false once the server has ended the connection.
   function handle.fill(most)
     local whole, why, part = connection:receive(most or 16384)
     handle.buffer = handle.buffer .. (whole or part or "")
@@ -94,7 +94,7 @@ local function round(now, may_start)
     start(now)
     next_at = next_at + 1 / ARRIVALS_A_SECOND
   end
-  -- What cannot be made up for is let go.
+  -- Connections that could not be opened in time are not made up for.
   if next_at < now - LATE_SECONDS then next_at = now - LATE_SECONDS end
   for i = live, 1, -1 do
     local one = kept[i]
@@ -113,7 +113,7 @@ repeat
   round(now, true)
   socket.sleep(SLEEP_SECONDS)
 until now >= until_time
--- All at once: most of them amid something.
+-- All connections end at once, most of them in the middle of something.
 for i = 1, live do
   if i % 2 == 0 then kept[i].connection:setoption("linger", RESET) end
   kept[i].connection:close()

@@ -12,7 +12,7 @@ local REQUEST = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConn
 local UPGRADE = REQUEST:format("echo")
 local PATIENCE_SECONDS, STEP_SECONDS = 60, 0.2
 
--- Masking in plain Lua takes long: a frame is made once.
+-- Masking in plain Lua takes long, so each frame is made once and sent often.
 local made = {}
 
 local function frame(opcode, payload, fin)
@@ -104,7 +104,7 @@ end
 local function compressed(one)
   if not open(one, "Sec-WebSocket-Extensions: permessage-deflate\r\n") then error("not opened", 0) end
   for _ = 1, random(8) do
-    -- Where the server has no compression this is a breach, and it says so.
+    -- Without compression the server takes this for a breach of the protocol, and closes with a code that says so.
     if not one.send(HELLO:rep(3)) then return end
     one.pause(1 + 2 * random())
     one.fill()
@@ -123,7 +123,7 @@ local function deaf(one)
   one.pause(5 + 30 * random())
 end
 
--- The text that is no UTF-8 first: tables for UTF-8 are made when they are needed first.
+-- The text that is no UTF-8 comes first, so that the tables for UTF-8, which are made on first use, are there early.
 local BREACHES = {
   frame(1, "\255\254"), "\129\5hello", "\255\255\255\255", frame(3, "x"), frame(9, "x", false), frame(0, "x"),
   frame(8, "\3"), "\130\255\255\255\255\255\255\255\255\255" .. KEY, "\129\255\0\0\0\0\0\0\0\5" .. KEY .. "hello",
@@ -192,7 +192,7 @@ local function file(one)
   end
 end
 
--- Asks for much, and takes little of it or nothing.
+-- Asks for large answers, and reads little of them or nothing.
 local function slow_reader(one)
   if not open(one) then return end
   local step = random(2) == 1 and 1000 or 0
@@ -228,8 +228,8 @@ local function half_closed(one)
   one.pause(random(3))
 end
 
--- Sends a command, and takes what is published until its answer comes. In topics with short messages a subscriber gets
--- what it publishes itself before the answer, and nothing once it has left.
+-- Sends a command, and reads published messages until the answer to the command comes. In topics with short messages a
+-- subscriber gets its own message before the answer to publishing it, and no message after it has left the topic.
 local function order(one, command, topic, topics)
   one.send(frame(1, command .. " " .. topic))
   local has_own = false
@@ -255,7 +255,7 @@ end
 local PLAIN, KINDS = { "plain-1", "plain-2", "plain-3", "plain-4", "kept-1", "kept-2" },
   { "close-1", "drop_new-1", "drop_new-2", "drop_old-1", "drop_old-2", "conflate-1", "conflate-2" }
 
--- Comes to topics, publishes, and leaves them.
+-- Subscribes to topics, publishes, and leaves them.
 local function subscriber(one, names, protocol)
   if not open(one, nil, protocol) then error("not opened", 0) end
   local topics = {}
@@ -266,7 +266,7 @@ local function subscriber(one, names, protocol)
     if command ~= "pub" then topics[topic] = command == "sub" or nil end
     one.pause(0.5 + 2 * random())
   end
-  -- Amid its topics, as often as not.
+  -- About half of the connections end while they are still subscribed.
   if random(2) == 1 then
     one.send(frame(8, "\3\232"))
     local got
@@ -277,7 +277,7 @@ end
 
 local has_waited = false
 
--- The first one at a function that waits, as in `choose`.
+-- The first connection is answered by a function that waits, for the reason that `choose` gives.
 local function plain(one)
   local protocol = (not has_waited or random(4) == 1) and "wait" or nil
   has_waited = true
@@ -306,7 +306,7 @@ local function slow_subscriber(one)
   end
 end
 
--- The share of each, in a hundred.
+-- The share of each kind, in percent.
 local SHARES = {
   { 22, "talk", talk }, { 8, "compressed", compressed }, { 12, "idle", idle }, { 10, "subscriber", plain },
   { 3, "publisher", publisher }, { 5, "slow subscriber", slow_subscriber }, { 5, "deaf", deaf },
@@ -317,8 +317,8 @@ local SHARES = {
 
 local first = 0
 
---- Chooses what the next connection does: each kind comes once, then by its share. So the first wave has the server
--- load all that it loads on first use.
+--- Chooses what the next connection does: first each kind once, then by their shares. So the server has loaded
+-- everything that it loads on first use when the first wave is over.
 -- @treturn string name
 -- @treturn function `work(one)`; an error in it is a fault of the server
 function kinds.choose()

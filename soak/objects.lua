@@ -9,7 +9,7 @@ local function is_weak(meta, letter)
   return type(mode) == "string" and mode:find(letter, 1, true) ~= nil
 end
 
--- What a table holds, but for what its mode does not keep.
+-- The keys and values that a table keeps alive: not those that are weak by its `__mode`.
 local function visit_table(value, push)
   local meta = debug.getmetatable(value)
   local has_weak_keys, has_weak_values = is_weak(meta, "k"), is_weak(meta, "v")

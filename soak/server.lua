@@ -54,7 +54,7 @@ local function talk(ws)
   ws:on_closed(count_end)
 end
 
--- As `answer`, in a function that waits.
+-- The same as `answer`, by a function that waits.
 local function wait(ws)
   ws:on_closed(count_end)
   local data, kind = ws:receive()
@@ -65,7 +65,7 @@ local function wait(ws)
   end
 end
 
--- A back plane of one's own: what is published comes back as if another process had said it, where it is short.
+-- A back plane of the program's own: short messages come back as if another process had published them.
 local function new_plane()
   local made = { channels = {} }
   function made.open(_, receive) made.receive = receive end
@@ -135,7 +135,7 @@ context = websockets.context({
   high_water_bytes = 16384, max_buffered_bytes = 1048576, max_buffered_total_bytes = 67108864,
 })
 
--- A topic that has had messages is known for a day: these are there from the start.
+-- A topic that has had messages is kept for a day. So that this is no growth, these topics have one from the start.
 for i = 1, plane and 0 or 2 do context:publish("kept-" .. i, "news kept-" .. i) end
 
 io.stdout:write(("%s %d %d\n"):format(websockets.engine, context:get_port(), process.id()))

@@ -17,10 +17,10 @@ local minutes, connections = tonumber(arg[1]), tonumber(arg[2])
 local CONNECTIONS_A_PROCESS = 1250
 local WAVE_SECONDS, CALM_SECONDS, REPORT_SECONDS = math.ceil(math.min(60, minutes * 60)), 90, 30
 local MAX_ECHO_SECONDS, MAX_IDLE_CPU = 20, 0.05
--- What may differ although nothing is kept: pages of the allocator, buffers that have their size later.
+-- So much may differ although nothing is kept: pages of the allocator, and buffers that reach their full size later.
 local MAX_GROWTH, MAX_GROWTH_KIB = 1.15, 4096
 local SAME = { "connections", "descriptors", "timers", "tables", "userdatas", "threads", "topics", "waiting", "kept" }
--- In pure Lua the code that unmasks is made for each length when it comes first.
+-- In pure Lua, code that unmasks is made for each length when a payload of that length first comes.
 local MAX_NEW_FUNCTIONS = 64
 local SHOWN = { "connections", "descriptors", "timers", "tables", "functions", "userdatas", "threads", "lua_kib",
   "resident_kib" }
@@ -31,7 +31,7 @@ local function say(...)
 end
 
 local function figures(port, pid)
-  -- First: asking takes a descriptor.
+  -- Before the server is asked, because asking takes a descriptor.
   local made = { descriptors = process.descriptors(pid), resident_kib = process.resident_kib(pid) }
   local text = honest.get(port, "/state")
   for name, value in text:gmatch("([%w_]+)=(%d+)") do made[name] = tonumber(value) end
@@ -99,7 +99,7 @@ local function calm(port, pid, friend)
       socket.sleep(0.05)
     end
     now = figures(port, pid)
-    -- The client, and the one that asks.
+    -- The honest client, and the connection that asks.
     left = now.buffered + now.unfinished + now.waiting + now.topics + now.kept
   until now.connections <= 2 and left == 0 or socket.gettime() > until_time
   -- The connection that asked before has ended by now.
@@ -125,7 +125,8 @@ local function judge(first, last, most, friend, pid)
   end
   if last.functions > first.functions + MAX_NEW_FUNCTIONS then wrong[#wrong + 1] = "functions have grown" end
   if has_grown(first.lua_kib, last.lua_kib) then wrong[#wrong + 1] = "lua_kib has grown" end
-  -- The allocator keeps what the most connections at a time have taken: their number is never quite the same.
+  -- The allocator keeps as much as was in use at the peak, and the number of connections at the peak always differs a
+  -- little.
   if most[1] > 0 and has_grown(most[1], most[2]) then wrong[#wrong + 1] = "memory has grown from half to half" end
   if last.errors > 0 then wrong[#wrong + 1] = last.text end
   if friend.worst > MAX_ECHO_SECONDS then wrong[#wrong + 1] = "an echo took " .. friend.worst end

@@ -15,9 +15,9 @@ local minutes, peers = tonumber(arg[1]), tonumber(arg[2])
 
 local READERS, PEERS_A_PROCESS, REPORT_SECONDS = 20, 2000, 10
 local MAX_ECHO_SECONDS = 20
--- `max_buffered_total_bytes` by default, and as much again for messages that have begun to leave.
+-- The default of `max_buffered_total_bytes`, and as much again for messages of which a part has been sent.
 local MAX_BUFFERED_KIB = 2 * 256 * 1024
--- Beside what is buffered: the connections themselves.
+-- In addition to what is buffered: for the process, and for each connection.
 local BASE_KIB, KIB_A_CONNECTION = 65536, 16
 
 local function say(...)
