@@ -182,7 +182,8 @@ local function soonest(self)
   local order = self.order
   for i = 1, #order do
     local queue = order[i]
-    if trim(queue) then found = min(found, queue.due[queue.first]) end
+    -- Nearly always the first one has not been stopped: this is asked in each turn.
+    if queue.owner[queue.first] or trim(queue) then found = min(found, queue.due[queue.first]) end
   end
   return found
 end
