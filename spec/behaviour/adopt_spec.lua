@@ -27,6 +27,19 @@ describe("socket =", function()
       assert.error_matches(function() server.start({ socket = bad }) end, "bad option 'socket'")
     end
   end)
+
+  it("raises for an object that does not listen, and says what it is", function()
+    local closed, bound, listening = socket.bind("127.0.0.1", 0), socket.tcp(), socket.bind("127.0.0.1", 0)
+    closed:close()
+    assert(bound:bind("127.0.0.1", 0))
+    local connected = assert(socket.connect("127.0.0.1", (select(2, listening:getsockname()))))
+    for why, object in pairs({ ["a closed socket"] = closed, ["one without listen"] = bound,
+      ["a connected socket"] = connected }) do
+      assert.error_matches(function() server.start({ socket = object }) end, "bad option 'socket' .* got " .. why)
+      object:close()
+    end
+    listening:close()
+  end)
 end)
 
 describe("context:adopt", function()

@@ -97,7 +97,10 @@ local function is_routes(value)
 end
 
 local function is_listener(value)
-  return inherited.is_name(value) or luasocket.is_object(value, { "accept", "settimeout" })
+  if inherited.is_name(value) then return true end
+  if not luasocket.is_object(value, { "accept", "settimeout" }) then return false end
+  local fault = luasocket.listener_fault(value)
+  return not fault, fault
 end
 
 -- False is none, as in 2012.

@@ -48,6 +48,18 @@ function luasocket.is_object(value, methods)
   return true
 end
 
+-- LuaSocket names the state of its objects: `tcp{server}: 0x55d0`.
+local NOT_LISTENING = { master = "one without listen", client = "a connected socket" }
+
+--- Tells why connections cannot be accepted from an object of LuaSocket.
+-- @param value as `is_object` took it
+-- @treturn ?string nil where they can, and for objects that are not LuaSocket's
+function luasocket.listener_fault(value)
+  local state = type(value) == "userdata" and tostring(value):match("^%w+{(%w+)}")
+  if state == "server" and value:getfd() < 0 then return "a closed socket" end
+  return NOT_LISTENING[state]
+end
+
 --- Tells the time.
 -- @treturn number seconds since 1970, with fractions
 function luasocket.time()
