@@ -80,6 +80,13 @@ function errors.entry(given, key)
   return ("[%s] = %s"):format(describe(key), describe(given[key]))
 end
 
+--- Gives the level of the same caller, for a function that is called.
+-- @tparam integer level as for `error`; 0: the message has no position, however deep it is raised
+-- @treturn integer
+function errors.deeper(level)
+  return level > 0 and level + 1 or 0
+end
+
 --- Raises for a wrong option.
 -- @tparam string name the option
 -- @tparam string expected what is allowed

@@ -351,14 +351,14 @@ describe("the end of a connection", function()
       local count, err = 0, nil
       local s = start(function()
         while true do
-          err = raised(websockets.sleep, 1)
+          err = raised(function() websockets.sleep(1) end)
           count = count + 1
         end
       end)
       client.open(s)
       s.context:destroy()
       assert.equal(1000, count)
-      assert.matches("websocket context destroyed", err)
+      assert.matches("coroutine_ends_spec.lua:%d+: websocket context destroyed$", err)
     end)
   end
 end)

@@ -120,6 +120,9 @@ describe("on_handshake", function()
       local status, headers, body = answer_to(start(function() return answer[1], answer[2], answer[3], answer[4] end))
       assert.same({ 500, "500 Internal Server Error\n", nil }, { status, body, headers["x-a"] })
       assert.equal(1, #errors_heard)
+      -- No line of the application is at fault, and none of the library is named.
+      local error_heard = errors_heard[1]:gsub("^bad argument #[234] to '(on_handshake)'", "%1")
+      assert.matches("^on_handshake", error_heard)
     end
   end)
 

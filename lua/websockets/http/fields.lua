@@ -6,6 +6,7 @@ local errors = require("websockets.errors")
 
 local fields = {}
 
+local deeper = errors.deeper
 local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
 
 --- The characters of a token, to be put into a set of a pattern. Ranges, because `%w` depends on the locale; the
@@ -156,14 +157,14 @@ local RESERVED_IN_REQUEST = { host = true, upgrade = true, origin = true }
 function fields.check(given, function_name, position, level, in_handshake)
   if given == nil then return end
   level = level or 3
-  if type(given) ~= "table" then errors.argument(position, function_name, "table of headers", given, level + 1) end
+  if type(given) ~= "table" then errors.argument(position, function_name, "table of headers", given, deeper(level)) end
   for name, value in pairs(given) do
     if not fields.is_token(name) then
-      errors.argument(position, function_name, "header names that are tokens", name, level + 1)
+      errors.argument(position, function_name, "header names that are tokens", name, deeper(level))
     elseif RESERVED[lower(name)] or (in_handshake and RESERVED_IN_HANDSHAKE[lower(name)]) then
-      error(("header '%s' is set by this library"):format(name), level)
+      error(("%s: header '%s' is set by this library"):format(function_name, name), level)
     elseif not fields.are_values(value) then
-      error(("header '%s' must be a string without control characters"):format(name), level)
+      error(("%s: header '%s' must be a string without control characters"):format(function_name, name), level)
     end
   end
 end

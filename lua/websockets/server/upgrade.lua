@@ -11,6 +11,7 @@ local response = require("websockets.server.response")
 
 local upgrade = {}
 
+local deeper = errors.deeper
 local NOTHING = {}
 local LOSS_LOG_SECONDS = 60
 local UNSERVED = "400 Bad Request: the client offers no subprotocol that is served here\n"
@@ -24,18 +25,18 @@ local function choose(ws, offered, wanted)
   return handshake.choose(wanted and { wanted } or offered, settings.protocols, settings.default)
 end
 
-local function check_protocol(ws, wanted, level)
+local function check_protocol(ws, wanted, name, level)
   local settings, exchange = ws.settings, ws.phase
   if wanted == nil or not exchange then return end
   if wanted == false then
-    if not settings.default then error("protocol = false needs a 'default' handler", level) end
+    if not settings.default then error(name .. ": protocol = false needs a 'default' handler", level) end
     return
   end
   if not (settings.protocols and settings.protocols[wanted]) then
-    error(("protocol '%s' is none of 'protocols'"):format(tostring(wanted)), level)
+    error(("%s: protocol '%s' is none of 'protocols'"):format(name, tostring(wanted)), level)
   end
-  for _, name in ipairs(exchange.offered or {}) do
-    if name == wanted then return end
+  for _, one in ipairs(exchange.offered or {}) do
+    if one == wanted then return end
   end
   -- RFC 6455 4.1: the client must fail a connection with a subprotocol that it did not ask for.
   error(("protocol '%s' was not offered by the client"):format(wanted), level)
@@ -46,18 +47,18 @@ end
 -- @tparam ?table answer `protocol`, `headers`, `user`
 -- @tparam string name of the public function
 -- @tparam integer position of the argument
--- @tparam integer level of the caller, as for `error`
+-- @tparam integer level of the caller, as for `error`; 0: there is none
 -- @raise naming what is wrong
 function upgrade.check_answer(ws, answer, name, position, level)
   if answer == nil then return end
-  if type(answer) ~= "table" then errors.argument(position, name, "table", answer, level + 1) end
+  if type(answer) ~= "table" then errors.argument(position, name, "table", answer, deeper(level)) end
   for field in pairs(answer) do
     if not ANSWER_FIELDS[field] then
-      errors.argument(position, name, "protocol, headers, user", field, level + 1)
+      errors.argument(position, name, "protocol, headers, user", field, deeper(level))
     end
   end
-  check_protocol(ws, answer.protocol, level + 1)
-  fields.check(answer.headers, name, position, level + 1, true)
+  check_protocol(ws, answer.protocol, name, deeper(level))
+  fields.check(answer.headers, name, position, deeper(level), true)
 end
 
 --- Checks what the application turns a client away with.
@@ -66,14 +67,14 @@ end
 -- @tparam ?string body
 -- @tparam string name of the public function
 -- @tparam integer position of the status among its arguments
--- @tparam integer level of the caller, as for `error`
+-- @tparam integer level of the caller, as for `error`; 0: there is none
 -- @raise naming what is wrong
 function upgrade.check_refusal(status, headers, body, name, position, level)
   if status ~= nil and (type(status) ~= "number" or status % 1 ~= 0 or status < 300 or status > 599) then
-    errors.argument(position, name, "status 300 to 599", status, level + 1)
+    errors.argument(position, name, "status 300 to 599", status, deeper(level))
   end
-  fields.check(headers, name, position + 1, level + 1)
-  if body ~= nil and type(body) ~= "string" then errors.argument(position + 2, name, "string", body, level + 1) end
+  fields.check(headers, name, position + 1, deeper(level))
+  if body ~= nil and type(body) ~= "string" then errors.argument(position + 2, name, "string", body, deeper(level)) end
 end
 
 --- Tells why a client can get no answer any more.
@@ -139,16 +140,16 @@ local function take_verdict(ws, verdict, ...)
     return carry_out(ws)
   elseif verdict == true then
     local answer = ...
-    upgrade.check_answer(ws, answer, "on_handshake", 2, 1)
+    upgrade.check_answer(ws, answer, "on_handshake", 2, 0)
     upgrade.accept(ws, answer)
   elseif verdict == false then
     local status, headers, body = ...
-    upgrade.check_refusal(status, headers, body, "on_handshake", 2, 1)
+    upgrade.check_refusal(status, headers, body, "on_handshake", 2, 0)
     upgrade.refuse(ws, status, headers, body)
   elseif verdict == "later" then
     await_decision(ws)
   else
-    error(('on_handshake must return true, false or "later", not %s'):format(tostring(verdict)), 0)
+    error(('on_handshake must return true, false or "later" (got %s)'):format(errors.describe(verdict)), 0)
   end
 end
 

@@ -179,14 +179,14 @@ end
 -- @return the arguments of `run`
 -- @raise where another coroutine has resumed it; `websocket context destroyed`
 function tasks.suspend(task, deadline, name, level)
-  if task.is_given_up then refuse_to_wait(task, level) end
+  if task.is_given_up then refuse_to_wait(task, level + 1) end
   task.waits, task.deadline = true, false
   if deadline then tasks.set_deadline(task, deadline) end
   local first, second
   if task.driver then first, second = threads.suspend(task) else first, second = yield(TOKEN) end
   if task.waits and first == nil then tasks.refuse_other(name, level + 1) end
   task.waits = false
-  if task.is_given_up then refuse_to_wait(task, level) end
+  if task.is_given_up then refuse_to_wait(task, level + 1) end
   return first, second
 end
 

@@ -47,7 +47,7 @@ describe("fields.check", function()
       public({ Connection = "x" })
     end
     local _, message = pcall(user)
-    assert.matches("fields_given_spec.lua:" .. line .. ": header", message, 1, true)
+    assert.matches("fields_given_spec.lua:" .. line .. ": respond: header", message, 1, true)
   end)
 end)
 
