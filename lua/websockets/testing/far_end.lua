@@ -25,6 +25,8 @@ function far_end.new(class, net, transport, phase, role, engine)
     network = net, transport = transport, phase = phase, role = role, engine = engine,
     wire = stream.new(stream.hub(), transport, engine, LIMITS), state = "http",
     inbox = {}, bytes = {}, pings = {}, pongs = {}, batch = {}, answers_pings = true,
+    -- Half of a frame has left: what is sent now is taken for the rest of it.
+    is_amid = false,
     is_paused = false, is_gone = false, code = NO_CLOSE_FRAME, reason = "", has_opened = false, has_closed = false,
   }, class)
   net.peers[#net.peers + 1] = self
@@ -62,7 +64,7 @@ end
 local function take_close(self, payload)
   self.code, self.reason = session.read_close(payload)
   self.has_closed = true
-  if not self.wire.said_close then self.wire:push(CLOSE, payload:sub(1, 2)) end
+  if not (self.wire.said_close or self.is_amid) then self.wire:push(CLOSE, payload:sub(1, 2)) end
   flush(self)
   -- RFC 6455 7.1.1: the server ends the TCP connection.
   if self.role == "server" then self:finish() end
@@ -73,7 +75,7 @@ local function take(self, opcode, payload)
     take_close(self, payload)
   elseif opcode == PING then
     self.pings[#self.pings + 1] = payload
-    if self.answers_pings and not self.wire.said_close then self.wire:push(PONG, payload) end
+    if self.answers_pings and not (self.wire.said_close or self.is_amid) then self.wire:push(PONG, payload) end
   elseif opcode == PONG then
     self.pongs[#self.pongs + 1] = payload
   elseif opcode > PONG then
@@ -131,6 +133,7 @@ end
 -- @treturn[2] string `closed`
 function far_end:say(queue, ...)
   if self.state == "closed" then return nil, "closed" end
+  self.is_amid = false
   queue(self.wire, ...)
   if not self.is_gone then flush(self) end
   self.network:settle()

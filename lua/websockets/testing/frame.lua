@@ -25,6 +25,7 @@ local KNOWN = {
 -- @tparam table engine
 -- @tparam integer level of the caller, as for `error`
 -- @treturn string
+-- @treturn boolean whether more of the frame would have to follow
 -- @raise for an unknown or wrong field
 function frame.encode(given, is_masked, engine, level)
   local fields = definition.defaults(KNOWN)
@@ -32,7 +33,8 @@ function frame.encode(given, is_masked, engine, level)
   if fields.masked ~= nil then is_masked = fields.masked end
   local bytes = engine.writer({ role = is_masked and "client" or "server" }):encode(2, fields.payload)
   bytes = char((fields.fin and 128 or 0) + 16 * fields.rsv + fields.opcode) .. sub(bytes, 2)
-  return fields.first_bytes and sub(bytes, 1, fields.first_bytes) or bytes
+  local first_bytes = math.min(fields.first_bytes or #bytes, #bytes)
+  return sub(bytes, 1, first_bytes), first_bytes > 0 and first_bytes < #bytes
 end
 
 require("websockets.loading").interpret(frame.encode)

@@ -64,7 +64,8 @@ end
 
 --- Sends one frame, as right or wrong as it is told.
 -- @tparam table given `opcode` (1), `payload` (""), `fin` (true), `rsv` (0: sum of 4, 2, 1), `masked` (as the role
--- asks for), `first_bytes`: only so many bytes of the frame leave
+-- asks for), `first_bytes`: only so many bytes of the frame leave. After
+-- a half it answers nothing by itself until more is sent
 -- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] string `closed`
@@ -72,7 +73,11 @@ end
 function peer:send_frame(given)
   check(self, "send_frame")
   if type(given) ~= "table" then errors.argument(1, "send_frame", "table", given) end
-  return self:say(self.wire.raw, frame.encode(given, self.role == "client", self.engine, 3))
+  local bytes, is_half = frame.encode(given, self.role == "client", self.engine, 3)
+  return self:say(function(wire)
+    wire:raw(bytes)
+    self.is_amid = is_half
+  end)
 end
 
 --- Sends bytes as they are.
