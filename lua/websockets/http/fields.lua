@@ -37,12 +37,14 @@ function fields.is_token(value)
   return type(value) == "string" and find(value, TOKEN) ~= nil
 end
 
+local function is_text(value) return type(value) == "string" or type(value) == "number" end
+
 --- Tells whether a value can be sent as a field value: a string or number without control characters.
 -- @rfc 9110 5.5
 -- @param value
 -- @treturn boolean
 function fields.is_value(value)
-  return (type(value) == "string" or type(value) == "number") and not find(value, NOT_IN_VALUE)
+  return is_text(value) and not find(value, NOT_IN_VALUE)
 end
 
 --- Tells whether a value is a field value or a list of field values.
@@ -169,20 +171,35 @@ function fields.check(given, function_name, position, level, in_handshake)
   end
 end
 
+-- What is wrong with the value of a header, nil where nothing is.
+local function value_fault(value)
+  if fields.are_values(value) then return nil end
+  for _, one in ipairs(type(value) == "table" and value or { value }) do
+    if not is_text(one) then return "a value is a string or a number" end
+  end
+  return "its value has control characters"
+end
+
+local function request_fault(name, value)
+  if not fields.is_token(name) then return "its name is no token" end
+  local field = lower(name)
+  if RESERVED[field] or RESERVED_IN_REQUEST[field] or find(field, "^sec%-websocket%-") then
+    return "it belongs to the handshake"
+  end
+  return value_fault(value)
+end
+
 --- Tells whether a client may send these headers with its opening handshake.
 -- @rfc 6455 4.1
 -- @param given
 -- @treturn[1] boolean true
 -- @treturn[2] boolean false
--- @treturn[2] ?string the name of a wrong header; its value may be a secret
+-- @treturn[2] ?string the name of a wrong header, and what is wrong; its value may be a secret
 function fields.may_request(given)
   if type(given) ~= "table" then return false end
   for name, value in pairs(given) do
-    local field = fields.is_token(name) and lower(name)
-    if not field or not fields.are_values(value) or RESERVED[field] or RESERVED_IN_REQUEST[field]
-      or field:find("^sec%-websocket%-") then
-      return false, "the header " .. errors.describe(name)
-    end
+    local fault = request_fault(name, value)
+    if fault then return false, ("the header %s: %s"):format(errors.describe(name), fault) end
   end
   return true
 end

@@ -67,8 +67,7 @@ local function read_proxy(value) return value and proxy.parse(value) end
 --- The options, by name: `check(value)`, `expected`.
 client_options.KNOWN = {
   protocols = define(nil, is_protocols, "list of subprotocol names"),
-  headers = define(nil, fields.may_request, "table of header name -> value or list of values, none that belongs to "
-    .. "the handshake, no control characters"),
+  headers = define(nil, fields.may_request, "table of header name -> value or list of values"),
   origin = define(nil, is_origin, "origin like https://example.com", normal_origin),
   host = define(nil, is_host, "host name or IP address, with or without a port"),
   proxy = define(nil, is_proxy, proxy.EXPECTED .. ", or false", read_proxy),

@@ -11,17 +11,23 @@ local define, is_integer = definition.new, definition.is_integer
 local function is_text(value) return type(value) == "string" and value ~= "" end
 local function is_password(value) return type(value) == "string" or type(value) == "function" end
 
-local function is_words(value)
-  if is_text(value) then return true end
+-- Not the value: it may be a password.
+local function is_list(value)
   if type(value) ~= "table" then return false end
-  for i, word in pairs(value) do
-    if type(i) ~= "number" or not is_text(word) then return false end
+  for i in pairs(value) do
+    if type(i) ~= "number" then return false, errors.describe(i) .. ": the entries of a list have no names" end
   end
-  return #value > 0
+  return #value > 0, "an empty table"
 end
 
-local function is_list(value)
-  return type(value) == "table" and #value > 0
+local function is_words(value)
+  if is_text(value) then return true end
+  local is_good, culprit = is_list(value)
+  if not is_good then return false, culprit end
+  for i, word in pairs(value) do
+    if not is_text(word) then return false, errors.entry(value, i) end
+  end
+  return true
 end
 
 local PATH = define(nil, is_text, "path of a file")
@@ -51,11 +57,16 @@ local function is_mode(mode)
   return define(nil, function(value) return value == mode end, ('"%s"'):format(mode))
 end
 
+local function is_alpn(value)
+  if type(value) == "function" then return true end
+  if type(value) ~= "table" then return false end
+  return is_words(value)
+end
+
 --- The fields of `tls` of a server, by name: `check(value)`, `expected`.
 tls_options.SERVER = with({
   mode = is_mode("server"),
-  alpn = define(nil, function(value) return type(value) == "function" or type(value) == "table" and is_words(value) end,
-    "list of strings, or function"),
+  alpn = define(nil, is_alpn, "list of strings, or function"),
   dhparam = define(nil, function(value) return type(value) == "function" end, "function"),
   certificates = define(nil, is_list, "list of tables"),
 })

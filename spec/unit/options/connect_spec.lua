@@ -95,8 +95,12 @@ describe("what connect is given wrong inside of a table", function()
       ['["a"] = "b": the entries of a list have no names'] = { protocols = { a = "b" } },
       ["[1] = 1: the name of a subprotocol is a string"] = { protocols = { 1 } },
       ['"http://A/x": an origin has no path, write "http://a"'] = { origin = "http://A/x" },
-      ['the header "X"'] = { headers = { X = "secret\n" } },
-      ["the header 1"] = { headers = { "secret" } },
+      ['the header "X": its value has control characters'] = { headers = { X = "secret\n" } },
+      ['the header "Y": a value is a string or a number'] = { headers = { Y = true } },
+      ['the header "Z": a value is a string or a number'] = { headers = { Z = { "secret", {} } } },
+      ["the header 1: its name is no token"] = { headers = { "secret" } },
+      ['the header "a b": its name is no token'] = { headers = { ["a b"] = "secret" } },
+      ['the header "Host": it belongs to the handshake'] = { headers = { Host = "secret" } },
     }) do
       local is_good, err = pcall(client_options.arguments, context(), "ws://a/", given, 2)
       assert.is_false(is_good)

@@ -93,6 +93,12 @@ describe("websockets.options.tls", function()
     assert.same({ PAIR, { certificate = "b.pem", key = "b.key", names = { "b.test" } } }, made.certificates)
     local function list(entry) return { tls = { certificates = { PAIR, entry } } } end
     assert.matches("bad option 'tls.certificates%[2%]' %(table expected, got .x.%)", refusal(list("x")))
+    local function got(name, value) return refusal(with(name, value)):match("got (.*)%)$") end
+    assert.equal("an empty table", got("certificates", {}))
+    -- Not the value: it may be a password.
+    assert.equal('"key": the entries of a list have no names', got("certificates", { key = "b.key" }))
+    assert.equal('[2] = 7', got("options", { "no_ticket", 7 }))
+    assert.equal("an empty table", got("alpn", {}))
     assert.matches("unknown option 'tls.certificates%[2%].cafile'", refusal(list({ cafile = "x" })))
     assert.matches("bad option 'tls.certificates%[2%].key'", refusal(list({ certificate = "x", key = 1 })))
     assert.matches("option 'tls.certificates%[2%]' needs a key", refusal(list({ certificate = "x" })))
