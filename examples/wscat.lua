@@ -48,11 +48,16 @@ local function talk(ws)
 end
 
 io.stdout:setvbuf("line")
-if not arg[1] then
+local function tell_usage(what)
+  if what then tell(what) end
   tell("usage: lua examples/wscat.lua URL")
   os.exit(1)
 end
-local ws, message, code = websockets.connect(arg[1])
+
+if not arg[1] then tell_usage() end
+-- Protected: it raises for what is no URL.
+local is_url, ws, message, code = pcall(websockets.connect, arg[1])
+if not is_url then tell_usage(ws) end
 if not ws then
   tell(message, "(" .. code .. ")")
   os.exit(1)

@@ -119,4 +119,10 @@ describe("examples/wscat.lua", function()
     input:close()
     assert.matches("^cannot connect to [^\n]+ %(refused%)\n$", written())
   end)
+
+  it("says what is no URL, and how it is called", function()
+    start("--help"):close()
+    assert.matches("^bad argument #1 to 'connect' [^\n]+ got \"%-%-help\"%)\nusage: lua examples/wscat.lua URL\n$",
+      written())
+  end)
 end)
