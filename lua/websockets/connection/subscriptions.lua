@@ -184,9 +184,11 @@ function subscriptions:repair()
     if count > 0 then topic_count = topic_count + 1 end
   end
   self.places, self.total, self.topic_count = places, total, topic_count
+  -- By the connections themselves: the beginning of a message may not have been noted, nor its end.
   local fragmented, fragment_count = {}, 0
-  for ws in pairs(self.fragmented) do
-    if places[ws.wire] and ws.fragment then fragmented[ws], fragment_count = true, fragment_count + 1 end
+  for _, known in pairs(places) do
+    local ws = known[OWNER]
+    if ws.fragment then fragmented[ws], fragment_count = true, fragment_count + 1 end
   end
   self.fragmented, self.fragment_count = fragmented, fragment_count
   for name, topic in pairs(self.topics) do

@@ -194,6 +194,20 @@ describe("the index of topics", function()
     end
   end)
 
+  it("knows after a repair which of its connections are sending a message in fragments", function()
+    local index = start()
+    local ws, other, gone = connect(), connect(), connect()
+    for _, one in ipairs({ ws, other, gone }) do index:join(one, "a") end
+    -- An error came before the beginning of a message was noted, before its end was, and amid an end.
+    ws.fragment, index.fragmented[other], index.fragmented[gone] = {}, true, true
+    gone.fragment, gone.state, index.fragment_count = {}, "closed", 7
+    index:repair()
+    assert.same({ { [ws] = true }, 1 }, { index.fragmented, index.fragment_count })
+    ws.fragment = false
+    index:follow_fragment(ws)
+    assert.same({ {}, 0 }, { index.fragmented, index.fragment_count })
+  end)
+
   it("knows which of its connections are sending a message in fragments, and whether any counts use", function()
     local index = start()
     local ws, other = connect(), connect()
