@@ -332,4 +332,50 @@ describe("a history in Redis", function()
     join(s)
     s:pump(function() return s.joined[1] end, "on_joined")
   end)
+
+  it("has no subscriber that the function of topics has unsubscribed while it was joined", function()
+    local again
+    for _, options in ipairs({ false, {} }) do
+      local asked, ws = 0, nil
+      local s = start(function() return NO_ENTRIES end, function(name)
+        if name ~= "t" then return nil end
+        asked = asked + 1
+        -- The third time it is asked on behalf of the connection that has all it has missed.
+        if asked == 3 then
+          assert.is_true(ws:unsubscribe("t"))
+          if again then assert.is_true(ws:subscribe("t", again)) end
+        end
+        return { history = {} }
+      end)
+      again = options
+      client.open(s)
+      ws = s.log.ws[1]
+      assert.is_true(ws:subscribe("t", { since = "all", on_joined = s.on_joined }))
+      s:pump(function() return asked >= 3 and #s.context.pubsub.plane.store:joins(ws) == 0 end, "the end of joining")
+      s:settle()
+      assert.same({ again and { "t" } or {}, {} }, { ws:topics(), s.joined })
+      assert.equal(again and 1 or 0, s.context:subscribers("t"))
+      assert.same({}, s.reported)
+      fake:close()
+    end
+  end)
+
+  it("is there for a topic that presence has asked for while the function of topics named none", function()
+    local topics
+    local s = start(function() return NO_ENTRIES end, function(name) return name == "t" and topics or nil end)
+    assert.same({}, s.context:presence("t"))
+    s:pump(function() return s.context.pubsub.plane:hears("t") end)
+    topics = { history = {} }
+    local peer = client.open(s)
+    assert.is_true(s.log.ws[1]:subscribe("t"))
+    s:pump(function()
+      local state = s.context.pubsub.plane.store.states.t
+      return state and state.is_live
+    end, "the history")
+    fake:send(">3\r\n$7\r\nmessage\r\n" .. bulk("ws:t:{t}") .. bulk("publisher---H" .. ID .. "  1 Akept"))
+    assert.same({ 1, "kept" }, { peer:message() })
+    -- Presence and a subscriber use the channel: it stays until neither does.
+    s.log.ws[1]:unsubscribe("t")
+    assert.is_true(s.context.pubsub.plane:hears("t"))
+  end)
 end)

@@ -119,24 +119,26 @@ end
 --- Subscribes a connection.
 -- @tparam table ws
 -- @tparam string name
--- @tparam ?boolean has_joined whether it has joined this topic: then it counts for `max_topics` already
+-- @tparam ?function is_joining tells whether it joins this topic still; one that does counts for `max_topics` already
 -- @treturn[1] boolean true
--- @treturn[2] nil
--- @treturn[2] string message
--- @treturn[2] string `limit`, or why the connection is not open
-function pubsub:subscribe(ws, name, has_joined)
+-- @treturn[2] nil where it joins the topic no more
+-- @treturn[3] nil
+-- @treturn[3] string message
+-- @treturn[3] string `limit`, or why the connection is not open
+function pubsub:subscribe(ws, name, is_joining)
   local index = self.subscriptions
   if ws.state ~= "open" then return refuse_state(ws) end
   if index:place(ws, name) then return true end
   if is_too_long(self, name) then return refuse_name(self, name) end
-  if not has_joined then
-    local list, is_joining = joined_by(self, ws, name)
-    if is_joining then return true end
+  if not is_joining then
+    local list, has_begun = joined_by(self, ws, name)
+    if has_begun then return true end
     if index:count(ws) + #list >= ws.settings.max_topics then return refuse_topics(ws) end
   end
   local made = not index.topics[name] and new_topic(self, name)
   -- The application's function may have done anything.
   if ws.state ~= "open" then return refuse_state(ws) end
+  if is_joining and not is_joining() then return nil end
   if index:place(ws, name) then return true end
   index:join(ws, name, made)
   return true

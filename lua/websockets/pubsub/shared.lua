@@ -148,9 +148,12 @@ function shared:release(name)
 end
 
 --- A topic has its first subscriber in this process.
--- @function shared:subscribe
 -- @tparam string name
-shared.subscribe = shared.retain
+function shared:subscribe(name)
+  local keep = self.store and self.uses[channel_of(self, name)] and self.receiver:history_of(name)
+  if keep then self.store:watch_late(name, keep) end
+  self:retain(name)
+end
 
 --- A topic has no subscriber in this process any more.
 -- @function shared:unsubscribe

@@ -147,7 +147,8 @@ end
 
 function finish(self, job, is_complete)
   if not is_wanted(job) then return remove(self, job) end
-  local is_subscribed, message, code = self.store.receiver:subscribe(job.ws, self.name, true)
+  local function is_joining() return is_wanted(job) end
+  local is_subscribed, message, code = self.store.receiver:subscribe(job.ws, self.name, is_joining)
   if not is_subscribed then return refuse(self, job, message, code) end
   remove(self, job)
   history.tell_joined(job.ws, self.name, job.on_joined, is_complete, self.at or "")

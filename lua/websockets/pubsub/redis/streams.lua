@@ -131,6 +131,22 @@ function streams:watch(name, keep)
   self.states[name] = joins.new(self, name, keep)
 end
 
+--- A topic whose channel is in use has its first subscriber, or one that joins. It may have been begun as one without
+-- history: for presence, or because the application's function has said something else.
+-- @tparam string name
+-- @tparam table keep
+function streams:watch_late(name, keep)
+  if self.states[name] then return end
+  self:watch(name, keep)
+  if not self.plane:hears(name) then return end
+  local state = self.states[name]
+  local is_good, err = pcall(state.catch_up, state)
+  if is_good then return end
+  -- What has not been asked for would never come.
+  self.states[name] = nil
+  error(err, 0)
+end
+
 --- A topic has no subscriber any more, and none that joins.
 -- @tparam string name
 function streams:unwatch(name)
@@ -163,14 +179,8 @@ end
 -- @treturn boolean true
 function streams:join(ws, name, keep, since, on_joined)
   self.plane:retain(name)
-  local state = self.states[name]
-  if not state then
-    -- The application's function has said something else when the channel was asked for.
-    self:watch(name, keep)
-    state = self.states[name]
-    if self.plane:hears(name) then state:catch_up() end
-  end
-  state:add(ws, since, on_joined)
+  self:watch_late(name, keep)
+  self.states[name]:add(ws, since, on_joined)
   return true
 end
 
