@@ -31,7 +31,7 @@ local function backplane_of(context)
   local given = context.settings.backplane
   if not given then return nil end
   local plane = context.pubsub.plane
-  local told = { losses = plane.losses }
+  local told = { losses = plane.losses, refused = plane.refusals }
   -- One of the application's does not tell whether it can be reached.
   if not given.own then told.is_up = plane.is_up end
   return told

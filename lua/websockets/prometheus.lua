@@ -88,6 +88,9 @@ local function write_topics(lines, topics, backplane)
   end
   add(lines, "websockets_backplane_losses_total", "counter", "How often the connection to the back plane was lost.",
     backplane.losses)
+  add(lines, "websockets_backplane_refused_total", "counter",
+    "Messages for other processes that the back plane refused; without those of topics with a history.",
+    backplane.refused)
 end
 
 --- Writes the metrics of a context.

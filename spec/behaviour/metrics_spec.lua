@@ -379,7 +379,7 @@ describe("websockets.prometheus", function()
       return turn(...)
     end
     local function state() return s.context:metrics().backplane end
-    assert.same({ is_up = false, losses = 0 }, state())
+    assert.same({ is_up = false, losses = 0, refused = 0 }, state())
     s:pump(function() return state().is_up end)
     fake:drop()
     s:pump(function() return state().losses == 1 end)

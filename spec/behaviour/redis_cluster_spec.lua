@@ -2,6 +2,8 @@
 -- @module spec.behaviour.redis_cluster_spec
 local client = require("spec.support.client")
 local fake_redis = require("spec.support.fake_redis")
+local prometheus = require("websockets.prometheus")
+local reader = require("spec.support.exposition")
 local server = require("spec.support.server")
 local slots = require("websockets.pubsub.redis.slots")
 
@@ -385,5 +387,24 @@ describe("a back plane in a cluster", function()
       return told[3]
     end, "all messages")
     assert.same({ 1, 2, 3 }, told)
+  end)
+
+  it("counts messages without history that a node refuses, whatever it says", function()
+    local topic, fault = topic_at(2, "a"), nil
+    local s = start({ nil, function(words) return words[1] == "SPUBLISH" and fault or nil end })
+    await_up(s)
+    local faults = { "MOVED 5 127.0.0.1:1", "ASK 5 127.0.0.1:1", "TRYAGAIN no", "CLUSTERDOWN no", "NOPERM no" }
+    for i, text in ipairs(faults) do
+      fault = "-" .. text .. "\r\n"
+      assert.is_true(s.context:publish(topic, "x"))
+      s:pump(function() return s.context:metrics().backplane.refused == i end, text)
+    end
+    fault = nil
+    assert.is_true(s.context:publish(topic, "x"))
+    s:pump(function() return count(fakes[2], "SPUBLISH") == #faults + 1 end)
+    s:settle()
+    assert.equal(#faults, s.context:metrics().backplane.refused)
+    local families = reader.read(prometheus.text(s.context))
+    assert.equal(#faults, reader.value(families, "websockets_backplane_refused_total"))
   end)
 end)

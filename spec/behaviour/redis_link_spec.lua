@@ -236,6 +236,7 @@ local function receiver()
   return {
     log = log, message = note("message"), ready = note("ready"), subscribed = note("subscribed"), lost = note("lost"),
     report = note("report"), refused = note("refused"),
+    message_refused = note("message refused"),
   }
 end
 
@@ -471,9 +472,12 @@ describe("the pub/sub of a Redis server", function()
     entry.within(self.context, function()
       for _ = 1, 3 do assert.is_true(self.carrier:publish("a", "b")) end
     end)
-    self:pump(function() return #asked() == 3 end)
+    self:pump(function() return self.receiver.log[5] end)
     self:settle()
-    assert.same({ "ready", "report a message was refused: OOM command not allowed" }, self.receiver.log)
+    assert.same({
+      "ready", "message refused", "report a message was refused: OOM command not allowed", "message refused",
+      "message refused",
+    }, self.receiver.log)
     assert.equal("too_big", select(3, self.carrier:publish("a", ("x"):rep(2 ^ 24 + 1))))
     fake:drop()
     self:pump(function() return not self.carrier:is_ready() end)

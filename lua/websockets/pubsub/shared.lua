@@ -39,8 +39,9 @@ function shared.new(context, carrier, settings, origin)
     store = false,
     -- Where names are told, see `websockets.pubsub.presence`; what takes them, once there is one.
     all_channel = settings.prefix .. ALL, presence = false, presence_seconds = settings.presence_timeout,
-    -- Whether the carrier can be reached, and how often it was lost; one of the application's does not tell.
-    is_up = false, losses = 0,
+    -- Whether the carrier can be reached, how often it was lost, and how many messages it was given that the server
+    -- refused; one of the application's does not tell.
+    is_up = false, losses = 0, refusals = 0,
   }, shared)
 end
 
@@ -261,6 +262,9 @@ function shared:refused(channel, fault)
   local name = self.names[channel]
   if name and self.store then self.store:refused(name, fault) end
 end
+
+--- The server has refused a message: other processes do not get it.
+function shared:message_refused() self.refusals = self.refusals + 1 end
 
 --- Reports what went wrong: to `on_error`, or to the log where there is none.
 -- @tparam string what

@@ -32,6 +32,7 @@ function PUBLISHED.reply(its_link, value)
   local fault = resp.fault(value)
   local self = its_link.events
   if not fault then return end
+  self.receiver:message_refused()
   if self.is_sharded and slots.is_redirection(fault) then
     self.receiver:redirected()
     if not fault:find("^CLUSTERDOWN") then return end
@@ -63,7 +64,7 @@ end
 
 --- Begins, within a turn.
 -- @tparam table receiver `message(channel, bytes)`, `ready()`, `subscribed(channel)`, `refused(channel, fault)`,
--- `lost()`, `report(message)`; `found_cluster()`: `websockets.pubsub.redis.cluster` has to take this carrier's place;
+-- `message_refused()`, `lost()`, `report(message)`; `found_cluster()`: `websockets.pubsub.redis.cluster` has to take this carrier's place;
 -- of a node: `moved(channel)`, which it has no more, and `redirected()`, another node has to be asked
 function carrier:open(receiver)
   self.receiver = receiver

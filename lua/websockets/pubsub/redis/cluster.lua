@@ -39,6 +39,8 @@ function member:subscribed(channel) self.receiver:subscribed(channel) end
 
 function member:refused(channel, fault) self.receiver:refused(channel, fault) end
 
+function member:message_refused() self.receiver:message_refused() end
+
 function member:report(what) self.receiver:report(what) end
 
 function member:moved(channel) self.cluster:moved(channel, self.carrier.link) end
