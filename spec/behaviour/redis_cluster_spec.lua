@@ -407,4 +407,51 @@ describe("a back plane in a cluster", function()
     local families = reader.read(prometheus.text(s.context))
     assert.equal(#faults, reader.value(families, "websockets_backplane_refused_total"))
   end)
+
+  it("is left where the URL leads to a server alone, and found again", function()
+    local is_alone = false
+    local s = start({ function(words, fake)
+      if not is_alone then return nil end
+      if words[1] == "CLUSTER" then return "-ERR This instance has cluster support disabled\r\n" end
+      if words[1] == "EVAL" then return "*3\r\n$0\r\n\r\n:1\r\n*0\r\n" end
+      return fake_redis.usual(words, fake)
+    end })
+    await_up(s)
+    local topic, kept, told = topic_at(2, "a"), topic_at(3, "kept"), {}
+    local one, ws = subscribe(s, topic)
+    assert.is_true(ws:subscribe(kept))
+    s:pump(function() return last_of(fakes[2], "SSUBSCRIBE") and last_of(fakes[3], "SSUBSCRIBE") end)
+    -- A message that is not answered when the server changes is not sent to the other one.
+    fakes[3].answer = function(words) return words[1] ~= "EVAL" and usual(words) or nil end
+    assert(s.context:publish(kept, "x", nil, { on_stored = function(_, _, code) told[#told + 1] = code or "kept" end }))
+    is_alone = true
+    fakes[1]:drop()
+    s:pump(function()
+      s:advance(0.05)
+      return count(fakes[1], "SUBSCRIBE") > 0 and s.plane:hears(kept)
+    end, "the server alone")
+    assert.same({ "unavailable" }, told)
+    assert.is_true(s.plane.is_up)
+    s:pump(function() return not (fakes[2].connection or fakes[3].connection) end, "the end of what was the cluster")
+    local asked = count(fakes[1], "CLUSTER")
+    wait(s, 10)
+    assert.equal(asked, count(fakes[1], "CLUSTER"))
+    assert(s.context:publish(topic_at(2, "b"), "x"))
+    s:pump(function() return count(fakes[1], "PUBLISH") == 1 end)
+    for name, text in pairs({ [topic] = "Ahello", [kept] = "H" .. ID .. "  1 Ahello" }) do
+      fakes[1]:send(">3\r\n$7\r\nmessage\r\n" .. bulk(channel_of(name)) .. bulk("publisher---" .. text))
+      assert.same({ 1, "hello" }, { one:message() })
+    end
+    -- What was left while it was a cluster, and alone, is not asked for later.
+    assert.is_true(ws:unsubscribe(topic))
+    is_alone = false
+    fakes[1]:drop()
+    fakes[3].commands = {}
+    s:pump(function()
+      s:advance(0.05)
+      return last_of(fakes[3], "SSUBSCRIBE") == channel_of(kept) and s.plane.is_up
+    end, "the cluster")
+    assert.is_false(s.plane:hears(topic))
+    assert.is_true(s.plane:hears(kept))
+  end)
 end)

@@ -247,6 +247,13 @@ function shared:found_cluster()
   self.carrier = load("websockets.pubsub.redis.cluster").new(self.context, self.carrier, self)
 end
 
+--- The server that the URL leads to now is alone.
+function shared:left_cluster()
+  self.carrier = self.carrier:hand_back()
+  self:lost()
+  if self.store then self.store:give_up("the server is no cluster any more", "unavailable") end
+end
+
 --- A channel is confirmed.
 -- @tparam string channel
 function shared:subscribed(channel)

@@ -64,8 +64,9 @@ end
 
 --- Begins, within a turn.
 -- @tparam table receiver `message(channel, bytes)`, `ready()`, `subscribed(channel)`, `refused(channel, fault)`,
--- `message_refused()`, `lost()`, `report(message)`; `found_cluster()`: `websockets.pubsub.redis.cluster` has to take this carrier's place;
--- of a node: `moved(channel)`, which it has no more, and `redirected()`, another node has to be asked
+-- `message_refused()`, `lost()`, `report(message)`; `found_cluster()`: `websockets.pubsub.redis.cluster` has to take
+-- this carrier's place; `left_cluster()` after that: the server is alone, and this carrier has to get its channels and
+-- receiver back; of a node: `moved(channel)`, which it has no more, and `redirected()`, another node has to be asked
 function carrier:open(receiver)
   self.receiver = receiver
   self.link:open()
@@ -229,11 +230,13 @@ function carrier:unsubscribe(channel) change(self, channel, nil) end
 --- Follows the link: the server can be reached, and nothing is subscribed there.
 function carrier:ready()
   self.is_lost, self.has_refused, self.has_refused_channel, self.held = false, false, false, {}
-  if self.link.is_cluster and self.settings.sharded and not (self.is_sharded or self.is_seed)
-    and self.link.version >= SHARDED_VERSION then
+  local has_shards = self.link.is_cluster and self.settings.sharded and self.link.version >= SHARDED_VERSION
+  if has_shards and not (self.is_sharded or self.is_seed) then
     self.is_seed = true
     return self.receiver:found_cluster()
   end
+  -- The URL leads to another server than before.
+  if self.is_seed and not has_shards then self.receiver:left_cluster() end
   for channel in pairs(self.wanted) do enqueue(self, channel) end
   -- First: what the application's function does may be sent only after what waits.
   self.receiver:ready()

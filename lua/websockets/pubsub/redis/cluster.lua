@@ -61,6 +61,8 @@ seed.__index = seed
 
 function seed:ready() self.cluster:refresh(self.cluster.seed.link) end
 
+function seed:left_cluster() self.cluster.receiver:left_cluster() end
+
 function seed.lost() end
 
 -- Nothing depends on it once the nodes are known.
@@ -264,14 +266,30 @@ function cluster:refresh(its_link) self.topology:refresh(its_link) end
 -- @tparam link its_link to that node
 cluster.redirected = cluster.refresh
 
---- Ends.
-function cluster:close()
+local function close_members(self)
   self.topology:close()
   for _, one in pairs(self.members) do one.carrier:close() end
+end
+
+--- Ends, and gives the carrier whose place it took what that has had, and the channels of now.
+-- @treturn carrier
+function cluster:hand_back()
+  local first, wanted = self.seed, {}
+  for _, channels in pairs(self.wanted) do
+    for channel in pairs(channels) do wanted[channel] = true end
+  end
+  close_members(self)
+  first.wanted, first.receiver, first.is_seed = wanted, self.receiver, false
+  return first
+end
+
+--- Ends.
+function cluster:close()
+  close_members(self)
   self.seed:close()
 end
 
 require("websockets.loading").interpret(seed.report, cluster.new, cluster.is_ready, cluster.unsubscribe,
-  cluster.slot_moved, cluster.charted, cluster.any_link, cluster.close)
+  cluster.slot_moved, cluster.charted, cluster.any_link, close_members, cluster.hand_back)
 
 return cluster

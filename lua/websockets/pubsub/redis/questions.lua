@@ -123,7 +123,7 @@ end
 
 --- A server alone is lost: no question is answered any more.
 function questions:lost()
-  self.round = self.round + 1
+  self.round, self.waiting = self.round + 1, {}
   self.short:reset()
   self.long:reset()
 end
