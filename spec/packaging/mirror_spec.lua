@@ -59,7 +59,6 @@ local ELSEWHERE = {
   ["pubsub/redis/pages"] = { "behaviour/history_answers", "it does nothing without answers of a server" },
   ["pubsub/redis/questions"] = { "behaviour/redis_cluster", SOCKETS },
   ["pubsub/redis/scripts"] = { "interop/history", "they run in a server" },
-  ["pubsub/redis/streams"] = { "interop/history", "it does nothing without a server" },
   ["pubsub/shared"] = { "behaviour/backplane", SOCKETS },
   ["request"] = { "behaviour/request", SOCKETS },
   ["server/control"] = { "behaviour/workers", SOCKETS },

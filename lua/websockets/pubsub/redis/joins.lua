@@ -31,6 +31,8 @@ function joins.new(store, name, keep)
     round = 0,
     -- Publisher -> number of its last message that subscribers have; jobs that wait for subscribers to get as far.
     numbers = {}, waiting = {},
+    -- The slot of its channel, of `websockets.pubsub.redis.streams`: the one for this carrier.
+    slot = false, carrier = false,
   }, joins)
 end
 
@@ -89,7 +91,7 @@ function joins:catch_up(is_more)
   self.is_live, self.round = false, self.round + 1
   local round, since = self.round, self.at or ""
   if self.at == "" then since = history.ALL end
-  self.store:read(self.name, since, is_more, function(last, is_whole, entries)
+  self.store:read(self, since, is_more, function(last, is_whole, entries)
     if is_over(self) or self.round ~= round then return end
     if not last then self.store:report_fault(self.name, is_whole) end
     if not self.was_live then
@@ -210,7 +212,7 @@ function serve(self, job)
   if job.since and job.since ~= history.ALL and not history.is_id(job.since) then return finish(self, job, false) end
   job.round = job.round + 1
   local round = job.round
-  self.store:read(self.name, job.since or "", job.is_more, function(last, is_whole, entries)
+  self.store:read(self, job.since or "", job.is_more, function(last, is_whole, entries)
     if is_over(self) or job.round ~= round or not self.is_live then return end
     if not last then return finish(self, job, false) end
     take_page(self, job, last, is_whole, entries)
@@ -221,7 +223,7 @@ end
 -- topic is: it will do later what this process publishes meanwhile.
 local function locate(self, job)
   if job.since or job.is_locating then return end
-  job.is_locating = self.store:locate(self.name, function(last)
+  job.is_locating = self.store:locate(self, function(last)
     job.is_locating = false
     if is_over(self) or not job.place then return end
     if last then job.since = last ~= "" and last or history.ALL end
@@ -267,10 +269,10 @@ function joins:refused(fault)
   end
 end
 
---- The server is back.
-function joins:ready()
-  for _, job in ipairs(self.jobs) do locate(self, job) end
-end
+--- The server is back, and a connection joins still.
+-- @function joins:locate
+-- @tparam table job
+joins.locate = locate
 
 --- Ends the joining of a connection.
 -- @tparam table job

@@ -17,12 +17,10 @@ local MAX_SHORT, MAX_LONG = 256, 4
 local RETRY_SECONDS = 0.05
 local ASKING = resp.command("ASKING")
 
--- Until the plane is ready.
-local function wait(self, question) self.waiting[#self.waiting + 1] = question end
-
-local function link_of(self, name)
-  local carrier = self.plane.carrier
-  return carrier:link_at(carrier:slot_of(self.plane:channel_of(name)))
+-- Until the plane is ready, and there is a connection for its slot.
+local function wait(self, question)
+  local list = self.waiting[question.slot] or {}
+  list[#list + 1], self.waiting[question.slot] = question, list
 end
 
 local function leave(question)
@@ -34,7 +32,7 @@ local again
 -- Returns whether the question is under way. While too much waits for the server that is tried again soon.
 local function send(question)
   local self = question.questions
-  local its_link = link_of(self, question.name)
+  local its_link = self.plane.carrier:link_at(question.slot)
   if not its_link then
     wait(self, question)
     return false
@@ -85,7 +83,9 @@ end
 -- @treturn questions `short`, `long`: windows for questions with such answers
 function questions.new(plane)
   return setmetatable({
-    plane = plane, waiting = {},
+    plane = plane,
+    -- Slot -> those that wait until a node of it can be reached.
+    waiting = {},
     -- How often a server alone was lost.
     round = 0,
     short = window.new(MAX_SHORT, send),
@@ -100,25 +100,32 @@ local function enter(question)
   return true
 end
 
---- Asks the node that has a topic.
--- @tparam string name of the topic
+--- Asks the node that has a slot.
+-- @tparam integer|boolean slot
 -- @tparam string command
 -- @tparam function done `done(value)`; it is not called where a server alone is lost
 -- @tparam ?window its_window in which it waits for its turn; nil: it is asked at once
 -- @treturn boolean whether it is asked, or will be
-function questions:ask(name, command, done, its_window)
-  if not link_of(self, name) then return false end
+function questions:ask(slot, command, done, its_window)
+  if not self.plane.carrier:link_at(slot) then return false end
   return enter({
-    questions = self, name = name, command = command, done = done, window = its_window or false, is_asked = false,
+    questions = self, slot = slot, command = command, done = done, window = its_window or false, is_asked = false,
     round = self.round, reply = answered, lost = lost,
   })
 end
 
---- The server, or more of the cluster than before, can be reached: what waits is asked again.
+--- The server, or more of the cluster than before, can be reached: what waits for that is asked again. A new map of a
+-- cluster in trouble comes each second: what goes on waiting costs nothing then.
 function questions:ready()
-  local waiting = self.waiting
-  self.waiting = {}
-  for _, question in ipairs(waiting) do enter(question) end
+  local waiting, carrier, may_go = self.waiting, self.plane.carrier, {}
+  for slot in pairs(waiting) do
+    if carrier:link_at(slot) then may_go[#may_go + 1] = slot end
+  end
+  for _, slot in ipairs(may_go) do
+    local list = waiting[slot]
+    waiting[slot] = nil
+    for _, question in ipairs(list) do enter(question) end
+  end
 end
 
 --- A server alone is lost: no question is answered any more.
@@ -127,5 +134,7 @@ function questions:lost()
   self.short:reset()
   self.long:reset()
 end
+
+require("websockets.loading").interpret(questions.ready)
 
 return questions

@@ -95,24 +95,35 @@ local function read_command(self, name, since, bytes, least)
   return eval(self, scripts.READ, name, since == history.ALL and "-" or since, format("%d", bytes), least)
 end
 
+-- Of a topic that has a state. With another carrier it has another slot, or none.
+local function slot_of(self, state)
+  local plane = self.plane
+  if state.carrier ~= plane.carrier then
+    state.slot = plane.carrier:slot_of(plane:channel_of(state.name))
+    state.carrier = plane.carrier
+  end
+  return state.slot
+end
+
 --- Asks at once which entry is the last.
--- @tparam string name
+-- @tparam joins state of the topic
 -- @tparam function done `done(last)`; `done(nil, fault)`. It is not called where the server is lost
 -- @treturn boolean whether it is asked
-function streams:locate(name, done)
-  return self.questions:ask(name, read_command(self, name, "", 0, "0"), entries_for(self, done))
+function streams:locate(state, done)
+  return self.questions:ask(slot_of(self, state), read_command(self, state.name, "", 0, "0"), entries_for(self, done))
 end
 
 --- Reads a page of entries.
--- @tparam string name
+-- @tparam joins state of the topic
 -- @tparam string since `history.ALL`, or an id
 -- @tparam ?boolean is_more whether a page has come, and was not whole: this one is long, and has one entry at least; a
 -- short one has none where the first entry is long
 -- @tparam function done `done(last, is_whole, entries)`; `done(nil, fault)`. It is not called where the server is lost
-function streams:read(name, since, is_more, done)
+function streams:read(state, since, is_more, done)
   local bytes, least = is_more and LONG_BYTES or SHORT_BYTES, is_more and "1" or "0"
   local its_window = is_more and self.questions.long or self.questions.short
-  self.questions:ask(name, read_command(self, name, since, bytes, least), entries_for(self, done), its_window)
+  local command = read_command(self, state.name, since, bytes, least)
+  self.questions:ask(slot_of(self, state), command, entries_for(self, done), its_window)
 end
 
 --- Reports that a history cannot be read, once for each connection to the server.
@@ -243,8 +254,14 @@ end
 --- The server is back, or another node of it has a slot: connections that join are told from where on, and what it has
 -- not answered is sent again.
 function streams:ready()
+  local carrier = self.plane.carrier
   self.has_reported = false
-  for _, state in pairs(self.states) do state:ready() end
+  -- A new map of a cluster in trouble comes each second: what cannot be asked for yet costs a look.
+  for _, own in pairs(self.joining) do
+    for job in pairs(own) do
+      if carrier:link_at(slot_of(self, job.state)) then job.state:locate(job) end
+    end
+  end
   self.lanes:ready()
   self.questions:ready()
 end
