@@ -4,6 +4,8 @@
 -- of them with the wish to hear those of the others (`R`). What a process has told is forgotten when it says goodbye
 -- (`X`), or when it has given no sign of life (`L`) for a while.
 -- @module websockets.pubsub.presence
+local others = require("websockets.pubsub.others")
+
 local presence = {}
 presence.__index = presence
 
@@ -30,8 +32,9 @@ function presence.new(context, plane, seconds)
     own = {}, named = {}, changes = {},
     -- Topics of which the others have not been told all, because the carrier was away; how many they are.
     untold = {}, untold_count = 0,
-    -- Of the others: process -> `heard_at`, and `topics`: topic -> name -> true.
-    others = {}, tracked = {}, is_beating = false,
+    -- What the other processes have told, and of which topics they are asked for it. What is not told again after the
+    -- others could not be reached goes as late as what they could not tell is told.
+    others = others.new(seconds, seconds and seconds / BEATS), tracked = {}, is_beating = false,
     -- Topics without subscribers here that are followed for a while: those asked for since the last time that some were
     -- given up, and how many they are; those asked for before. The value tells whether the channel is retained.
     young = {}, young_count = 0, old = {}, is_watching = false,
@@ -85,9 +88,7 @@ function beat(self)
   local now = self.context.now
   self.plane:tell_all(LIFE)
   for topic in pairs(self.untold) do tell_names(self, topic) end
-  for origin, other in pairs(self.others) do
-    if now - other.heard_at > self.seconds then self.others[origin] = nil end
-  end
+  self.others:expire(now)
   self.context.timers:start(self.seconds / BEATS, now, self, beat)
 end
 
@@ -159,7 +160,7 @@ function presence:enter(ws, topic, name)
 end
 
 local function ask(self, topic)
-  for _, other in pairs(self.others) do other.topics[topic] = nil end
+  self.others:asked(topic, self.context.now)
   self.plane:tell(topic, ASK .. all_names(self, topic))
 end
 
@@ -234,7 +235,7 @@ end
 -- @tparam string topic
 function presence:forget(topic)
   self.tracked[topic] = nil
-  for _, other in pairs(self.others) do other.topics[topic] = nil end
+  self.others:forget(topic)
 end
 
 --- Lists the names that are present.
@@ -249,15 +250,9 @@ function presence:list(topic)
     end
   end
   add(self.own[topic] or {})
-  for _, other in pairs(self.others) do add(other.topics[topic] or {}) end
+  self.others:each(topic, add, self.context.now)
   table.sort(list)
   return list
-end
-
-local function other_of(self, origin)
-  local other = self.others[origin] or { topics = {} }
-  self.others[origin], other.heard_at = other, self.context.now
-  return other
 end
 
 --- Takes what another process tells of a topic.
@@ -270,10 +265,8 @@ function presence:message(topic, origin, bytes, at)
   if kind ~= CHANGE and kind ~= ALL and kind ~= ASK then return end
   if kind == ASK and self.own[topic] then tell_names(self, topic) end
   if not self.tracked[topic] then return end
-  local other = other_of(self, origin)
-  local names = kind == CHANGE and other.topics[topic] or {}
-  each(bytes, at + 1, function(sign, name) names[name] = sign == "+" or nil end)
-  other.topics[topic] = next(names) ~= nil and names or nil
+  local function each_name(fn) each(bytes, at + 1, fn) end
+  self.others:take(origin, topic, kind ~= CHANGE, each_name, self.context.now)
 end
 
 --- Takes what another process tells to all.
@@ -283,9 +276,9 @@ end
 function presence:message_to_all(origin, bytes, at)
   local kind = byte(bytes, at)
   if kind == byte(GOODBYE) then
-    self.others[origin] = nil
-  elseif kind == byte(LIFE) and self.others[origin] then
-    self.others[origin].heard_at = self.context.now
+    self.others:gone(origin)
+  elseif kind == byte(LIFE) then
+    self.others:lives(origin, self.context.now)
   end
 end
 

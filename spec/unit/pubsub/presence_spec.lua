@@ -100,6 +100,33 @@ describe("websockets.pubsub.presence", function()
     assert.same({}, b:list("room"))
   end)
 
+  it("lists what others told before the channel was lost, until they tell it again", function()
+    local all = fleet(A, B)
+    local a, b, ws = all.list[A], all.list[B], {}
+    a:enter(ws, "room", "ada")
+    all.advance(1)
+    b:track("room")
+    -- The answer takes a while.
+    a.is_cut = true
+    b:subscribed("room")
+    assert.same({ "ada" }, b:list("room"))
+    a.is_cut = false
+    a:enter(ws, "room", "linus")
+    all.advance(1)
+    assert.same({ "linus" }, b:list("room"))
+    -- None comes: the name has gone meanwhile.
+    b.is_cut = true
+    a:leave(ws, "room")
+    all.advance(1)
+    b.is_cut = false
+    b:subscribed("room")
+    assert.same({ "linus" }, b:list("room"))
+    all.advance(10)
+    assert.same({ "linus" }, b:list("room"))
+    all.advance(1)
+    assert.same({}, b:list("room"))
+  end)
+
   it("forgets a process that gives no sign of life, and at once one that says goodbye", function()
     local all = fleet(A, B)
     local a, b = all.list[A], all.list[B]
