@@ -360,6 +360,28 @@ describe("a history in Redis", function()
     end
   end)
 
+  it("gives a subscriber what this process publishes before the channel is confirmed, also after a loss", function()
+    for _, is_lost in ipairs({ false, true }) do
+      local stored, is_held = "", is_lost
+      local s = start(function(words)
+        if #words == 8 then return words[6] == "-" and stored ~= "" and page(entry({}), stored) or page({}, stored) end
+        stored = ID
+        return is_held and fake_redis.HOLD or "*1\r\n" .. bulk(ID)
+      end)
+      local peer = client.open(s)
+      assert.is_true(s.log.ws[1]:subscribe("t"))
+      assert.is_true(s.context:publish("t", "text"))
+      if is_lost then
+        s:pump(function() return fake.held end, "the message")
+        is_held = false
+        fake:drop()
+      end
+      assert.same({ 1, "text" }, { peer:message() })
+      assert.same({}, s.context.pubsub.plane.store.states.t.jobs)
+      fake:close()
+    end
+  end)
+
   it("is there for a topic that presence has asked for while the function of topics named none", function()
     local topics
     local s = start(function() return NO_ENTRIES end, function(name) return name == "t" and topics or nil end)

@@ -151,9 +151,15 @@ end
 --- A topic has its first subscriber in this process.
 -- @tparam string name
 function shared:subscribe(name)
-  local keep = self.store and self.uses[channel_of(self, name)] and self.receiver:history_of(name)
-  if keep then self.store:watch_late(name, keep) end
+  local store = self.store
+  local keep = store and self.receiver:history_of(name)
+  if keep and self.uses[channel_of(self, name)] then store:watch_late(name, keep) end
   self:retain(name)
+  if not keep then return end
+  local is_good, err = pcall(store.begin, store, name)
+  if is_good then return end
+  self:release(name)
+  error(err, 0)
 end
 
 --- A topic has no subscriber in this process any more.

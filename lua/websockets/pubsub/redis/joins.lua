@@ -94,7 +94,7 @@ function joins:catch_up(is_more)
   self.store:read(self, since, is_more, function(last, is_whole, entries)
     if is_over(self) or self.round ~= round then return end
     if not last then self.store:report_fault(self.name, is_whole) end
-    if not self.was_live then
+    if not self.was_live and not self.at then
       self.at = last
       return go_live(self)
     end
@@ -242,6 +242,15 @@ function joins:add(ws, since, on_joined)
   jobs.note(self.store.joining, job)
   if self.fault then return refuse(self, job, self.fault, "unavailable") end
   if self.is_live then serve(self, job) else locate(self, job) end
+end
+
+--- Asks at once how far the topic is: the server will do later what this process publishes from now on, and the first
+-- subscribers get what comes before their channel is confirmed.
+function joins:begin()
+  if self.at or self.is_live then return end
+  self.store:locate(self, function(last)
+    if not self.was_live then self.at = self.at or last end
+  end)
 end
 
 --- Notes that one of our messages leaves out a connection.

@@ -158,6 +158,13 @@ function streams:watch_late(name, keep)
   error(err, 0)
 end
 
+--- A topic has its first subscriber, which has nothing to join: it gets what is published from now on.
+-- @tparam string name
+function streams:begin(name)
+  local state = self.states[name]
+  if state then state:begin() end
+end
+
 --- A topic has no subscriber any more, and none that joins.
 -- @tparam string name
 function streams:unwatch(name)
