@@ -3,6 +3,7 @@
 local server = require("spec.support.server")
 local client = require("spec.support.client")
 local inside = require("spec.support.inside")
+local lifecycle = require("websockets.connection.lifecycle")
 
 local function pair(options)
   local handler, log = server.recorder()
@@ -193,6 +194,31 @@ describe("ws:close", function()
     s:expire(ws, 5, function() return log.closed[1] end)
     assert.equal("timeout", log.closed[1][5])
     assert.equal(0, inside.buffered(s.context))
+  end)
+end)
+
+describe("an end", function()
+  after_each(server.stop_all)
+
+  it("is told, once, also where an error came before", function()
+    local s, c, log = pair()
+    local complete = lifecycle.complete
+    finally(function() lifecycle.complete = complete end)
+    function lifecycle.complete()
+      lifecycle.complete = complete
+      error("not enough memory", 0)
+    end
+    c:close()
+    local errors = {}
+    for _ = 1, 100 do
+      local is_good, err = pcall(s.turn, s)
+      if not is_good then errors[#errors + 1] = err end
+      if log.closed[1] then break end
+    end
+    s:settle()
+    assert.same({ "not enough memory" }, errors)
+    assert.equal(1, #log.closed)
+    assert.equal(0, inside.connections(s.context))
   end)
 end)
 

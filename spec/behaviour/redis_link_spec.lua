@@ -1,6 +1,7 @@
 --- The connection to a Redis server: its beginning, its ends, and servers that do not do what they should.
 -- @module spec.behaviour.redis_link_spec
 local carrier = require("websockets.pubsub.redis.carrier")
+local dial = require("websockets.client.dial")
 local entry = require("websockets.turn.entry")
 local fake_redis = require("spec.support.fake_redis")
 local link = require("websockets.pubsub.redis.link")
@@ -103,6 +104,20 @@ describe("the connection to a Redis server", function()
     fake:drop()
     await(self, "lost closed")
     assert.equal(1, self.events.seconds)
+  end)
+
+  it("is opened again where an error came while it was opened", function()
+    local self = start()
+    await(self, "ready")
+    local connect = dial.connect
+    function dial.connect() error("not enough memory", 0) end
+    finally(function() dial.connect = connect end)
+    fake:drop()
+    await(self, "lost closed")
+    assert.same({ false, "not enough memory" }, { pcall(self.advance, self, 1) })
+    assert.is_true(self.link.state ~= "ready")
+    dial.connect = connect
+    await(self, "ready")
   end)
 
   it("comes back after the beginning was cut at any byte", function()

@@ -1,6 +1,7 @@
 --- What a context is doing when a fault meets it: for each scenario the bytes of its clients, and the turns between.
 -- @module spec.support.fault_scenarios
 
+local redis_faults = require("spec.support.redis_faults")
 local topic_faults = require("spec.support.topic_faults")
 
 local scenarios = {}
@@ -310,5 +311,6 @@ function scenarios.timers(world, turn)
 end
 
 for name, scenario in pairs(topic_faults.scenarios) do scenarios[name] = scenario end
+for name, scenario in pairs(redis_faults.scenarios) do scenarios[name] = scenario end
 
 return scenarios

@@ -231,10 +231,13 @@ local function listen_narrowly(self, options)
 end
 
 --- Makes the world: a context, a client that talks beside each scenario, and one that does not.
-function world.new(options)
+-- @tparam ?table options
+-- @tparam ?fake_redis redis the server of its back plane
+function world.new(options, redis)
   local self = setmetatable({
     foreign = false, is_inside = {}, by_mark = setmetatable({}, { __mode = "v" }), has_advanced = false,
     port = false, listener = false, accepting = 0, closed = setmetatable({}, { __mode = "k" }), later = 0,
+    redis = redis or false,
   }, world)
   local all = {
     port = "any", interf = "lo", protocols = { p = handler(self), c = websockets.coroutine(echo) },
@@ -266,6 +269,7 @@ end
 function world:pump(condition)
   local until_time, rounds = socket.gettime() + PATIENCE_SECONDS, 0
   repeat
+    if self.redis then self.redis:step() end
     local is_good, err = pcall(self.context.service, self.context, rounds > 20 and 1 or 0)
     if not is_good then return false, tostring(err) end
     if condition() then return true end
@@ -339,6 +343,7 @@ end
 function world:close()
   pcall(self.context.destroy, self.context)
   if self.listener then self.listener:close() end
+  if self.redis then self.redis:close() end
   self.idle:close()
   self.beside:close()
 end

@@ -3,6 +3,7 @@
 
 local fault_world = require("spec.support.fault_world")
 local inside = require("spec.support.inside")
+local redis_faults = require("spec.support.redis_faults")
 local scenarios = require("spec.support.fault_scenarios")
 local socket = require("socket")
 local topic_faults = require("spec.support.topic_faults")
@@ -152,7 +153,8 @@ end
 -- one, whether the fault was met, and what was found.
 local function try(fixture, run, place)
   if not run.world then
-    run.world = fault_world.new(run.how.options or topic_faults.options(run.name))
+    local options, server = redis_faults.options(run.name)
+    run.world = fault_world.new(run.how.options or options or topic_faults.options(run.name), server)
     collectgarbage()
     collectgarbage()
     run.before = fixture.descriptors()

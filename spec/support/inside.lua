@@ -53,6 +53,13 @@ function inside.channels(context)
   return channels
 end
 
+--- Whether the server of a back plane can be reached.
+-- @tparam table context
+-- @treturn boolean
+function inside.is_plane_up(context)
+  return context.pubsub.plane.is_up
+end
+
 --- How many messages are kept in memory for topics with a history.
 -- @tparam table context
 -- @treturn number
@@ -386,6 +393,28 @@ function inside.find_wrong_history(context)
   for name, topic in pairs(store and store.topics or {}) do
     local is_running = topic.slot and context.timers:is_running(topic.lane, topic.slot)
     if not is_running then return name .. " is kept for ever" end
+  end
+end
+
+--- Look for what a context keeps of topics with a history in Redis, where no connection joins one and all messages are
+-- answered.
+-- @tparam table context
+-- @treturn ?string what is wrong
+function inside.find_wrong_store(context)
+  local plane = context.pubsub.plane
+  local store = plane.store
+  if next(store.joining) then return "JOINS for ever" end
+  if store.lanes.count ~= 0 or store.lanes.bytes ~= 0 then return "LANES of " .. store.lanes.count end
+  local window = store.questions.short
+  if window.count ~= 0 or window.last >= window.first then return "QUESTIONS " .. window.count end
+  for name in pairs(store.states) do
+    if not context.subscriptions.topics[name] then return "STATE of " .. name end
+  end
+  for channel, uses in pairs(plane.uses) do
+    local name = plane.names[channel]
+    if uses ~= 1 or not (name and context.subscriptions.topics[name]) then
+      return ("USES of %s: %d"):format(channel, uses)
+    end
   end
 end
 

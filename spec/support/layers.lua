@@ -43,7 +43,9 @@ local BLIND = { wire = true, poller = true, transport = true, engine = true }
 local HIGHER = { "owner", "ws", "context", "connection" }
 
 -- What a layer below the back planes may ask of one: `websockets.pubsub.in_process` describes it.
-local PLANE = { subscribe = true, unsubscribe = true, left = true, forget = true, broadcast = true, close = true }
+local PLANE = {
+  subscribe = true, unsubscribe = true, left = true, forget = true, broadcast = true, repair = true, close = true,
+}
 
 local function rank(layer)
   for position, name in ipairs(layers.ORDER) do

@@ -61,7 +61,7 @@ local function check_topic(world, one, ws, topic)
   end
   world.context:publish(topic, text)
   if not world:pump(function() return one:has(text) or one.ended end) then world.foreign = "NOTHING from " .. topic end
-  if not one.ended and select(2, one.bytes:gsub(text, "")) ~= 1 then world.foreign = "TWICE from " .. topic end
+  if not one.ended and select(2, one.bytes:gsub(text, "")) > 1 then world.foreign = "TWICE from " .. topic end
   if not ws:unsubscribe(topic) or world.context:subscribers(topic) ~= before then
     world.foreign = "NOT UNSUBSCRIBED from " .. topic
   end
@@ -77,7 +77,7 @@ local function check(world, clients, names)
     end
   end
   world:pump(function() return true end)
-  for topic, channel in pairs(world.plane and inside.channels(world.context) or {}) do
+  for topic, channel in pairs(world.plane and world.plane.channels and inside.channels(world.context) or {}) do
     if not world.plane.channels[channel] then world.foreign = "NO CHANNEL of " .. topic end
   end
   local wrong = inside.find_wrong_topic(world.context)
@@ -284,6 +284,26 @@ function topic_faults.options(name)
   for key, value in pairs(OPTIONS) do options[key] = value end
   return options
 end
+
+--- Opens a connection of a scenario.
+-- @function topic_faults.open
+-- @tparam table world
+-- @treturn table its client; `ws` is the connection
+topic_faults.open = open
+
+--- Has the connection beside a scenario subscribed to a topic.
+-- @function topic_faults.keep
+-- @tparam table world
+-- @tparam string topic
+topic_faults.keep = keep
+
+--- Looks at all that is left of topics after a scenario.
+-- @function topic_faults.check
+-- @tparam table world
+-- @tparam {table,...} clients
+-- @tparam {string,...} names of topics
+-- @treturn {table,...} the clients
+topic_faults.check = check
 
 --- The scenarios, by name.
 topic_faults.scenarios = scenarios

@@ -13,8 +13,8 @@ local NONE = {}
 
 --- Makes an index without topics.
 -- @tparam table plane `subscribe(name)` is called when a topic gets its first subscriber, `unsubscribe(name)` after its
--- last one has gone, `left(ws, name)` after a connection has left a topic, `forget(ws)` when the end of one begins; see
--- `websockets.pubsub.in_process`
+-- last one has gone, `left(ws, name)` after a connection has left a topic, `forget(ws)` when the end of one begins,
+-- `repair(topics)` after an error; see `websockets.pubsub.in_process`
 -- @treturn subscriptions `topics`: name -> array of wires, with their `count`; `backlog`: messages that wait;
 -- `tells_left`: whether `left` is called; `topic_count`, and `total`: how many subscriptions there are; `fragmented`:
 -- the connections that are sending a message in fragments, with `fragment_count`; `counts_use`: whether any has an
@@ -192,11 +192,9 @@ function subscriptions:repair()
   end
   self.fragmented, self.fragment_count = fragmented, fragment_count
   for name, topic in pairs(self.topics) do
-    if topic.count == 0 then
-      self.topics[name] = nil
-      self.plane:unsubscribe(name)
-    end
+    if topic.count == 0 then self.topics[name] = nil end
   end
+  self.plane:repair(self.topics)
 end
 
 --- Lists the topics of a connection.

@@ -12,6 +12,8 @@
 --   Both may be called while a connection ends: then a back plane can only note it for later.
 -- - `left(ws, name)`: a connection has left a topic; it is called once `websockets.pubsub.presence` is there, which the
 --   field `presence` has then. `forget(ws)`: the end of a connection begins, which may have been joining topics.
+-- - `repair(topics)`: an error may have come between any two steps of a call; `topics` are those that have subscribers,
+--   by name.
 -- - `close()`: the context is being destroyed. Its connections end after that, and leave their topics.
 --
 -- One that carries broadcasts has itself in the field `plane` of each group, and `broadcast(group, data)`. Layers below
@@ -55,6 +57,9 @@ function in_process:left(ws, name) self.presence:leave(ws, name) end
 
 --- The end of a connection begins: nothing follows, for none joins a topic for longer than a call.
 function in_process.forget() end
+
+--- Nothing is left half done.
+function in_process.repair() end
 
 --- Ends: nothing follows.
 function in_process.close() end

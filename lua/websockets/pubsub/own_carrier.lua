@@ -19,9 +19,11 @@ local function tell_changes(self)
   for i = self.told + 1, #changes do
     local name, channel = changes[i][1], changes[i][2]
     local is_subscribed = name == "subscribe"
+    -- It may be as it was, where an error has come between.
+    local is_other = is_subscribed ~= (self.heard[channel] or false)
     self.heard[channel] = is_subscribed or nil
     self.told = i
-    if call(self, name, channel) and is_subscribed then self.receiver:subscribed(channel) end
+    if is_other and call(self, name, channel) and is_subscribed then self.receiver:subscribed(channel) end
   end
   if self.told < #changes then return end
   self.changes, self.told = {}, 0
@@ -82,6 +84,11 @@ function own_carrier:subscribe(channel) change(self, "subscribe", channel) end
 --- Gives up the messages of a channel.
 -- @tparam string channel
 function own_carrier:unsubscribe(channel) change(self, "unsubscribe", channel) end
+
+--- What is to be told is told.
+function own_carrier:repair()
+  if self.told < #self.changes and not self.place then self.context.timers:plan(self, self.context.now) end
+end
 
 --- Ends.
 function own_carrier:close()

@@ -2,21 +2,17 @@
 --
 -- What is published goes to the subscribers of this process at once, and with the carrier to those of the others; what
 -- comes back of it is left out. It has the functions of `websockets.pubsub.in_process`.
---
--- A message on a channel begins with the name of the process that sent it and a letter for what it is.
 -- @module websockets.pubsub.shared
 local errors = require("websockets.errors")
+local incoming = require("websockets.pubsub.incoming")
 local load = require("websockets.loading").load
 local message = require("websockets.pubsub.message")
+local recount = require("websockets.pubsub.recount")
 
 local shared = {}
 shared.__index = shared
 
-local byte, sub = string.byte, string.sub
-
-local ORIGIN_BYTES, TEXT = 12, 1
--- Beside the letters of `websockets.pubsub.message`: a broadcast, a message that is kept in a history.
-local CAST, KEPT = "@", byte("H")
+local ORIGIN_BYTES, CAST = incoming.ORIGIN_BYTES, incoming.CAST
 
 -- What channels of topics and of broadcasts begin with, after the prefix; the channel of all processes.
 local TOPIC, BROADCAST, ALL = "t:", "b:", "p:"
@@ -118,10 +114,12 @@ function shared:broadcast(group, data)
 end
 
 local function begin(self, channel, name)
-  self.names[channel] = name
+  -- What may find no memory first: a channel has a name once it is asked for.
+  self.names[channel] = false
   local keep = self.store and self.receiver:history_of(name)
   if keep then self.store:watch(name, keep) end
   self.carrier:subscribe(channel)
+  self.names[channel] = name
 end
 
 --- A topic has its first subscriber in this process, or a connection that joins it.
@@ -141,12 +139,24 @@ function shared:release(name)
   local channel = channel_of(self, name)
   local uses = (self.uses[channel] or 0) - 1
   self.uses[channel] = uses > 0 and uses or nil
-  if uses > 0 then return end
+  if uses <= 0 then self:give_up(channel, name) end
+end
+
+--- A channel is not in use any more.
+-- @tparam string channel
+-- @tparam string|boolean name of its topic; false where it was not asked for to the end
+function shared:give_up(channel, name)
+  -- First what may find no memory: a channel with a name is given up again by `repair`.
+  self.carrier:unsubscribe(channel)
   self.names[channel] = nil
+  if not name then return end
   if self.store then self.store:unwatch(name) end
   if self.presence then self.presence:forget(name) end
-  self.carrier:unsubscribe(channel)
 end
+
+--- Counts anew after an error that may have come between any two steps.
+-- @tparam table topics name -> those with subscribers
+function shared:repair(topics) recount.run(self, topics) end
 
 --- A topic has its first subscriber in this process.
 -- @tparam string name
@@ -200,30 +210,11 @@ function shared:listen() self.carrier:subscribe(self.all_channel) end
 -- @tparam string bytes
 function shared:tell_all(bytes) self.carrier:publish(self.all_channel, self.origin .. bytes) end
 
-local function take(self, name, bytes)
-  local opcode, data, key = message.read(bytes, ORIGIN_BYTES + 1)
-  if opcode == TEXT and not self.context.engine.valid_utf8(data) then return end
-  if opcode then return self.receiver:deliver(name, opcode, data, nil, key) end
-  if self.presence then self.presence:message(name, sub(bytes, 1, ORIGIN_BYTES), bytes, ORIGIN_BYTES + 1) end
-end
-
---- Takes a message from the carrier. What is no message of ours is left out: other programs may use the channel.
+--- Takes a message from the carrier.
+-- @function shared:message
 -- @tparam string channel
 -- @tparam string bytes
-function shared:message(channel, bytes)
-  local name, kind = self.names[channel], byte(bytes, ORIGIN_BYTES + 1)
-  if name and kind == KEPT then
-    if self.store then self.store:message(name, bytes) end
-    return
-  end
-  if sub(bytes, 1, ORIGIN_BYTES) == self.origin then return end
-  if name then return take(self, name, bytes) end
-  if channel == self.all_channel and self.presence then
-    return self.presence:message_to_all(sub(bytes, 1, ORIGIN_BYTES), bytes, ORIGIN_BYTES + 1)
-  end
-  local group = self.groups[channel]
-  if group and kind == byte(CAST) then group:broadcast_here(sub(bytes, ORIGIN_BYTES + 2)) end
-end
+shared.message = incoming.take
 
 --- The carrier can be reached, or more of it than before.
 function shared:ready()

@@ -28,4 +28,14 @@ function ends.tell(agenda)
   end
 end
 
+--- Tells of those that an error came before, after they were counted as told.
+-- @tparam agenda agenda
+function ends.resume(agenda)
+  local retired = agenda.retired
+  for i = 1, agenda.told do
+    -- The handler goes before it is called.
+    if retired[i] and retired[i].closed_handler then agenda:tell_closed(retired[i]) end
+  end
+end
+
 return ends

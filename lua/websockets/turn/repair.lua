@@ -1,6 +1,7 @@
 --- After an error in the library itself, for want of memory or by a hook (Ctrl-C): what it has left half done is
 -- brought to an end. It looks at every connection, which nothing else does.
 -- @module websockets.turn.repair
+local ends = require("websockets.turn.ends")
 local lifecycle = require("websockets.connection.lifecycle")
 local recovery = require("websockets.turn.recovery")
 local turn = require("websockets.turn.turn")
@@ -58,6 +59,7 @@ function repair.run(context)
   recovery.end_current(context.agenda)
   end_firing(context.timers)
   turn.resume(context)
+  ends.resume(context.agenda)
   if context.subscriptions then context.subscriptions:repair() end
   check_connections(context)
   check_away(context)

@@ -9,6 +9,7 @@ local function start()
     unsubscribe = function(_, name) events[#events + 1] = "-" .. name end,
     left = function(_, _, name) events[#events + 1] = "left " .. name end,
     forget = function(_, ws) forgotten[#forgotten + 1] = ws end,
+    repair = function() end,
     close = function() events[#events + 1] = "closed" end,
   }), events, forgotten
 end

@@ -6,8 +6,6 @@
 local dialects = require("websockets.pubsub.redis.dialects")
 local errors = require("websockets.errors")
 local link = require("websockets.pubsub.redis.link")
-local resp = require("websockets.pubsub.redis.resp")
-local slots = require("websockets.pubsub.redis.slots")
 
 local carrier = {}
 carrier.__index = carrier
@@ -23,25 +21,6 @@ local SHARDED_VERSION = 7
 --- The command that scripts publish by.
 carrier.PUBLISH = "PUBLISH"
 
-local function ignore() end
-
--- The answer to a PUBLISH: the first refusal of a connection is reported.
-local PUBLISHED = { lost = ignore }
-
-function PUBLISHED.reply(its_link, value)
-  local fault = resp.fault(value)
-  local self = its_link.events
-  if not fault then return end
-  self.receiver:message_refused()
-  if self.is_sharded and slots.is_redirection(fault) then
-    self.receiver:redirected()
-    if not fault:find("^CLUSTERDOWN") then return end
-  end
-  if self.has_refused then return end
-  self.has_refused = true
-  self.receiver:report("a message was refused: " .. fault)
-end
-
 --- Makes a carrier.
 -- @tparam table context
 -- @tparam table settings `server` of `websockets.pubsub.redis.place`; `sharded`; and those of the link
@@ -54,8 +33,9 @@ function carrier.new(context, settings, node)
     -- Channels that are wanted; those that this connection was asked for; those of which the two may differ; whether a
     -- batch waits for its confirmation.
     wanted = {}, held = {}, queue = { first = 1, last = 0 }, queued = {}, is_changing = false,
-    -- How many are asked for at a time; whether a refusal of this connection was reported.
-    batch_channels = BATCH_CHANNELS, has_refused_channel = false,
+    -- How many are asked for at a time; whether a refusal of this connection was reported; whether it is not known
+    -- what it was asked for.
+    batch_channels = BATCH_CHANNELS, has_refused_channel = false, is_in_doubt = false,
     fire = carrier.flush, place = false,
   }, carrier)
   self.link = link.new(context, node or settings.server, settings, self)
@@ -126,7 +106,7 @@ function carrier.refuse_full() return nil, "the back plane does not take message
 function carrier:publish(channel, bytes)
   if #bytes > MAX_BYTES or self.link.state ~= "ready" then return carrier.refuse(bytes) end
   local command = self.dialect.head .. #channel .. "\r\n" .. channel .. "\r\n$" .. #bytes .. "\r\n" .. bytes .. "\r\n"
-  if self.link:send(command, PUBLISHED) then return true end
+  if self.link:send(command, dialects.PUBLISHED) then return true end
   return carrier.refuse_full()
 end
 
@@ -202,6 +182,7 @@ function carrier:flush()
   local is_good, err = pcall(ask, self)
   if is_good then return end
   -- Memory was refused, and it is not known what was sent. Over a new connection everything is asked for again.
+  self.is_in_doubt = true
   self.link:renew()
   error(err, 0)
 end
@@ -214,8 +195,8 @@ function carrier:plan()
 end
 
 local function change(self, channel, is_wanted)
-  self.wanted[channel] = is_wanted
   enqueue(self, channel)
+  self.wanted[channel] = is_wanted
   self:plan()
 end
 
@@ -227,9 +208,22 @@ function carrier:subscribe(channel) change(self, channel, true) end
 -- @tparam string channel
 function carrier:unsubscribe(channel) change(self, channel, nil) end
 
+--- Asks for all that is wanted and was not asked for, and gives up what is not wanted, after an error.
+function carrier:repair()
+  self.link:repair()
+  if self.is_in_doubt and self:is_ready() then return self.link:renew() end
+  for _, channels in ipairs({ self.wanted, self.held }) do
+    for channel in pairs(channels) do
+      if self.wanted[channel] ~= self.held[channel] then enqueue(self, channel) end
+    end
+  end
+  self:plan()
+end
+
 --- Follows the link: the server can be reached, and nothing is subscribed there.
 function carrier:ready()
-  self.is_lost, self.has_refused, self.has_refused_channel, self.held = false, false, false, {}
+  self.is_lost, self.has_refused, self.has_refused_channel = false, false, false
+  self.held, self.is_in_doubt = {}, false
   local has_shards = self.link.is_cluster and self.settings.sharded and self.link.version >= SHARDED_VERSION
   if has_shards and not (self.is_sharded or self.is_seed) then
     self.is_seed = true
@@ -250,10 +244,10 @@ end
 -- @tparam string code
 -- @tparam number seconds until the next try
 function carrier:lost(message, code, seconds)
-  local text = ("%s (%s); the next try is in %.1f s"):format(message, code, seconds)
   self.is_changing = false
   self.context.timers:unplan(self)
   self.receiver:lost()
+  local text = ("%s (%s); the next try is in %.1f s"):format(message, code, seconds)
   if self.is_lost then return self.context.agenda:log("warning", "back plane: " .. text) end
   self.is_lost = true
   self.receiver:report(text)
@@ -294,6 +288,6 @@ function carrier:close()
   self.link:close()
 end
 
-require("websockets.loading").interpret(carrier.ready)
+require("websockets.loading").interpret(carrier.repair, carrier.ready)
 
 return carrier

@@ -266,6 +266,12 @@ function cluster:refresh(its_link) self.topology:refresh(its_link) end
 -- @tparam link its_link to that node
 cluster.redirected = cluster.refresh
 
+--- Asks each node for what is wanted there, after an error.
+function cluster:repair()
+  self.seed:repair()
+  for _, one in pairs(self.members) do one.carrier:repair() end
+end
+
 local function close_members(self)
   self.topology:close()
   for _, one in pairs(self.members) do one.carrier:close() end
@@ -290,6 +296,6 @@ function cluster:close()
 end
 
 require("websockets.loading").interpret(seed.report, cluster.new, cluster.is_ready, cluster.unsubscribe,
-  cluster.slot_moved, cluster.charted, cluster.any_link, close_members, cluster.hand_back)
+  cluster.slot_moved, cluster.charted, cluster.any_link, cluster.repair, close_members, cluster.hand_back)
 
 return cluster

@@ -82,6 +82,23 @@ local function send_sharded(self, kind, channels)
   self.is_changing = self.link:send(table.concat(parts), entry)
 end
 
+--- What waits for the answer to a message: the first refusal of a connection is reported.
+dialects.PUBLISHED = { lost = function() end }
+
+function dialects.PUBLISHED.reply(its_link, value)
+  local fault = resp.fault(value)
+  local self = its_link.events
+  if not fault then return end
+  self.receiver:message_refused()
+  if self.is_sharded and slots.is_redirection(fault) then
+    self.receiver:redirected()
+    if not fault:find("^CLUSTERDOWN") then return end
+  end
+  if self.has_refused then return end
+  self.has_refused = true
+  self.receiver:report("a message was refused: " .. fault)
+end
+
 --- Of a server alone, and of a cluster that has no other. `head` is how a message begins.
 dialects.CLASSIC = {
   subscribe = "subscribe", unsubscribe = "unsubscribe", head = "*3\r\n$7\r\nPUBLISH\r\n$", send = send_classic,

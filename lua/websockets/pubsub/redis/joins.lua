@@ -226,7 +226,7 @@ local function locate(self, job)
   job.is_locating = self.store:locate(self, function(last)
     job.is_locating = false
     if is_over(self) or not job.place then return end
-    if last then job.since = last ~= "" and last or history.ALL end
+    if last then job.since = job.since or last ~= "" and last or history.ALL end
     if self.is_live then serve(self, job) end
   end)
 end
@@ -238,8 +238,9 @@ end
 function joins:add(ws, since, on_joined)
   local job = jobs.new(self, ws, since, on_joined)
   local place = #self.jobs + 1
-  self.jobs[place], job.place = job, place
   jobs.note(self.store.joining, job)
+  self.jobs[place] = job
+  job.place = place
   if self.fault then return refuse(self, job, self.fault, "unavailable") end
   if self.is_live then serve(self, job) else locate(self, job) end
 end
@@ -282,6 +283,11 @@ end
 -- @function joins:locate
 -- @tparam table job
 joins.locate = locate
+
+--- Asks for the next page for a connection that joins.
+-- @function joins:serve
+-- @tparam table job
+joins.serve = serve
 
 --- Ends the joining of a connection.
 -- @tparam table job

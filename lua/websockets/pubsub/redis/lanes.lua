@@ -175,11 +175,15 @@ function lanes:add(slot, entry)
   -- First what may find no memory: what is not counted is not there.
   lane.entries[at] = entry
   lane.last, self.count, self.bytes = at, self.count + 1, self.bytes + #entry.command
-  dispatch(self, lane)
+  local is_good, err = pcall(dispatch, self, lane)
   -- Where others wait too, or the lane is held, it is sent after them.
-  if lane.sent == at or lane.flying > 0 or lane.is_held or lane.fault then return true end
-  lane.entries[at] = nil
-  lane.last, self.count, self.bytes = at - 1, self.count - 1, self.bytes - #entry.command
+  local is_taken = lane.sent == at or is_good and (lane.flying > 0 or lane.is_held or lane.fault)
+  if not is_taken then
+    lane.entries[at] = nil
+    lane.last, self.count, self.bytes = at - 1, self.count - 1, self.bytes - #entry.command
+  end
+  if not is_good then error(err, 0) end
+  if is_taken then return true end
   return carrier.refuse_full()
 end
 

@@ -110,10 +110,7 @@ local function settings_of(self)
   }, { __index = self.context.settings })
 end
 
-local function retry(self)
-  self.context.timers:unplan(self)
-  self:open()
-end
+local function retry(self) self:open() end
 
 -- Returns after how many seconds.
 local function plan_retry(self)
@@ -125,16 +122,21 @@ local function plan_retry(self)
 end
 
 local function lose(self, message, code)
-  local pending, first, last, seconds = self.pending, self.first, self.last, nil
+  local pending, first, last, is_good, seconds = self.pending, self.first, self.last, true, nil
   self.first, self.last, self.ws, self.state = 1, 0, false, "down"
-  -- Before all that may raise: else it would not be opened again.
-  if self.is_closed or self.context.destroying then self.state = "closed" else seconds = plan_retry(self) end
+  -- Before all that may raise: else it would not be opened again. Where this raises, `repair` has it opened.
+  if self.is_closed or self.context.destroying then
+    self.state = "closed"
+  else
+    is_good, seconds = pcall(plan_retry, self)
+  end
   for i = first, last do
     local entry = pending[i]
     pending[i] = nil
     self.context.agenda:call(nil, entry.lost, self, entry)
   end
-  if seconds then self.events:lost(message, code, seconds) end
+  if seconds then self.events:lost(message, code, is_good and seconds or 0) end
+  if not is_good then error(seconds, 0) end
 end
 
 --- Makes a connection that is not opened yet.
@@ -156,11 +158,25 @@ end
 
 --- Opens the connection; within a turn.
 function link:open()
+  local timers = self.context.timers
   self.state, self.has_heard = "connecting", true
+  -- First: after an error it is tried again.
+  timers:plan(self, self.context.now)
+  local function closed(_, _, reason, _, why) lose(self, reason, why) end
   local ws, message, code = dial.connect(self.context, self.server, settings_of(self))
+  timers:unplan(self)
   if not ws then return lose(self, message, code) end
-  self.ws = ws
-  ws.closed_handler = function(_, _, reason, _, why) lose(self, reason, why) end
+  self.ws, ws.closed_handler = ws, closed
+end
+
+--- Has a connection opened that is down, or whose end was not told, because an error came first.
+function link:repair()
+  local ws = self.ws
+  if ws and ws.state == "closed" and not self.context.owners[ws.fd] then
+    ws.closed_handler = false
+    lose(self, url.label(self.server) .. " was lost in an error", "error")
+  end
+  if self.state == "down" and not self.place then self.context.timers:plan(self, self.context.now) end
 end
 
 --- Ends the connection, so that it is opened again.

@@ -20,9 +20,7 @@ streams.__index = streams
 
 local find, format, sub = string.find, string.format, string.sub
 
-local TEXT = 1
-
-local MAX_BYTES = 1024 * 1024
+local TEXT, MAX_BYTES = 1, 1024 * 1024
 -- Of data, in short answers and in long ones. An entry that is longer than a long one comes alone.
 local SHORT_BYTES, LONG_BYTES = 8192, 262144
 local NO_CLUSTER = "a cluster keeps histories by sharded pub/sub alone: Redis 7, and backplane.sharded not false"
@@ -68,17 +66,17 @@ function streams:publish(name, keep, opcode, data, except, key, on_stored)
   local carrier, channel = plane.carrier, plane:channel_of(name)
   if not carrier:may_keep() then return nil, NO_CLUSTER, "unavailable" end
   local number = self.number + 1
+  -- First: the server takes a message with the number of another one for that.
+  self.number = number
   local command = eval(self, scripts.PUBLISH, name, plane.origin, format("%.0f", number), message.head(opcode, key),
     data, format("%d", keep.messages), format("%.0f", kept),
     format("%.0f", kept + history.REMEMBERED_SECONDS * 1000), channel, carrier.PUBLISH)
   local is_on_its_way, why, code = self.lanes:add(carrier:slot_of(channel), {
     name = name, number = number, command = command, on_stored = on_stored,
   })
-  if not is_on_its_way then return nil, why, code end
-  self.number = number
-  local state = except and self.states[name]
+  local state = is_on_its_way and except and self.states[name]
   if state then state:leave_out(number, except) end
-  return true
+  return is_on_its_way, why, code
 end
 
 -- Takes an answer with entries.
@@ -188,6 +186,11 @@ function streams:message(name, bytes)
   })
 end
 
+local function begin_join(self, ws, name, keep, since, on_joined)
+  self:watch_late(name, keep)
+  self.states[name]:add(ws, since, on_joined)
+end
+
 --- Subscribes a connection, and gives it what it has missed.
 -- @tparam table ws open
 -- @tparam string name
@@ -197,9 +200,10 @@ end
 -- @treturn boolean true
 function streams:join(ws, name, keep, since, on_joined)
   self.plane:retain(name)
-  self:watch_late(name, keep)
-  self.states[name]:add(ws, since, on_joined)
-  return true
+  local is_good, err = pcall(begin_join, self, ws, name, keep, since, on_joined)
+  if is_good then return true end
+  self:cancel(ws, name)
+  error(err, 0)
 end
 
 --- Forgets that a connection joins a topic.

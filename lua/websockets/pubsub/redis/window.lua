@@ -11,10 +11,9 @@ function window.new(limit, ask)
   return setmetatable({ limit = limit, ask = ask, count = 0, waiting = {}, first = 1, last = 0 }, window)
 end
 
--- What cannot be asked is over.
+-- What cannot be asked is over, also where an error says so.
 local function begin(self, question)
-  self.count = self.count + 1
-  if not self.ask(question) then self.count = self.count - 1 end
+  if self.ask(question) then self.count = self.count + 1 end
 end
 
 --- Asks a question, or has it wait.
