@@ -173,6 +173,6 @@ function tls_options.client(given, level)
   return made
 end
 
-require("websockets.loading").interpret(is_list, with, check_fields, tls_options.server)
+require("websockets.loading").interpret(is_list, is_words, with, check_fields, tls_options.server)
 
 return tls_options

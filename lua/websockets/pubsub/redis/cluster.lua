@@ -261,9 +261,7 @@ end
 -- @tparam ?link its_link to a node that may know more than others
 function cluster:refresh(its_link) self.topology:refresh(its_link) end
 
---- A node refers to another one: this is what the carrier of a server alone has no function for.
--- @function cluster:redirected
--- @tparam link its_link to that node
+-- A node refers to another one. The carrier of a server alone has no function for that.
 cluster.redirected = cluster.refresh
 
 --- Asks each node for what is wanted there, after an error.
