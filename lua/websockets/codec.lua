@@ -21,12 +21,9 @@ local codec = {
 }
 
 local byte, sub = string.byte, string.sub
-
 local CLOSE, TEXT = codec.CLOSE, codec.TEXT
-local MAX_CONTROL_BYTES = 125
+local MAX_CONTROL_BYTES, KEY_BYTES, SWITCHING_PROTOCOLS = 125, 4, 101
 local HEAD_LIMITS = { max_header_bytes = 32768, max_request_line_bytes = 8192, max_header_lines = 256 }
-local KEY_BYTES = 4
-local SWITCHING_PROTOCOLS = 101
 local MASKED, UNMASKED = "client", "server"
 
 local OPTIONS = {
@@ -40,6 +37,7 @@ session.__index = session
 
 local function want_string(position, name, value)
   if type(value) ~= "string" then errors.argument(position, name, "string", value, 4) end
+  return value
 end
 
 --- Begins a connection whose opening handshake is done.
@@ -133,8 +131,10 @@ end
 -- @treturn[2] string `closing`: it has been made before; `entropy`
 -- @raise for a code that may not be sent, or a reason that is not UTF-8 or too long
 function session:close(code, reason)
-  if code ~= nil and not codec.may_close(code, reason) then
-    errors.argument(1, "close", "close code 1000-1003, 1007-1014 or 3000-4999, and a reason of UTF-8", code)
+  if code ~= nil and not codec.may_close(code) then
+    errors.argument(1, "close", "close code 1000-1003, 1007-1014 or 3000-4999", code)
+  elseif code ~= nil and not codec.may_close(code, reason) then
+    errors.argument(2, "close", "reason of at most 123 bytes of UTF-8", reason)
   end
   if self.said_close then return nil, errors.WORDS.closing, "closing" end
   local bytes = say_close(self, rules.close_payload(code, reason))
@@ -154,7 +154,7 @@ end
 --- Tells whether bytes are UTF-8.
 -- @tparam string bytes
 -- @treturn boolean
-function codec.is_utf8(bytes) return engine.valid_utf8(bytes) end
+function codec.is_utf8(bytes) return engine.valid_utf8(want_string(1, "is_utf8", bytes)) end
 
 --- Encodes one frame, whatever a session would say to it.
 -- @rfc 6455 5.2
@@ -186,7 +186,7 @@ end
 -- @treturn[2] number how many bytes are missing at least
 function codec.decode(bytes, position)
   position = position or 1
-  local here = #bytes - position + 1
+  local here = #want_string(1, "decode", bytes) - position + 1
   local first, is_masked, start, length = header.measure(bytes, position)
   if not first then return nil, is_masked - here end
   local key = start
@@ -205,7 +205,7 @@ end
 -- @treturn[2] nil the header is not whole
 -- @treturn[2] number how many bytes the frame has at least
 function codec.frame_bytes(bytes)
-  local first, is_masked, start, length = header.measure(bytes, 1)
+  local first, is_masked, start, length = header.measure(want_string(1, "frame_bytes", bytes), 1)
   if not first then return nil, is_masked end
   return start - 1 + (is_masked and KEY_BYTES or 0) + length
 end
@@ -220,11 +220,6 @@ local function refuse(status, headers)
   return nil, status, http.response_head(status, answer.headers, #answer.body, "close") .. answer.body
 end
 
-local function scan(head)
-  local found = http.scan(http.scanner(), head, 1, HEAD_LIMITS)
-  return found or nil
-end
-
 --- Answers an opening handshake.
 -- @rfc 6455 4.2
 -- @tparam string head of the request; its last empty line may be missing
@@ -235,7 +230,8 @@ end
 -- @treturn[2] integer status 400, 405 or 426 …
 -- @treturn[2] string bytes of the refusal
 function codec.accept(head, protocols)
-  local found = scan(whole_head(head))
+  local found = http.scan(http.scanner(), whole_head(want_string(1, "accept", head)), 1, HEAD_LIMITS)
+  if protocols ~= nil and type(protocols) ~= "table" then errors.argument(2, "accept", "list of names", protocols) end
   if not found then return refuse(400) end
   local request, status = http.parse(found)
   if not request then return refuse(status) end
@@ -263,10 +259,14 @@ end
 -- @treturn[2] string `status` or `handshake`
 -- @treturn[2] ?table headers
 function codec.check_answer(head, key, protocols)
-  local read = answer_of.read(whole_head(head))
+  local read = answer_of.read(whole_head(want_string(1, "check_answer", head)))
+  local expected = engine.accept_key(want_string(2, "check_answer", key))
+  if protocols ~= nil and type(protocols) ~= "table" then
+    errors.argument(3, "check_answer", "list of names", protocols)
+  end
   if not read then return nil, "the server's answer is not HTTP", "handshake" end
   if read.status ~= SWITCHING_PROTOCOLS then return nil, "the server answered " .. read.text, "status", read.headers end
-  local is_good, why = client_handshake.check(read, engine.accept_key(key), protocols)
+  local is_good, why = client_handshake.check(read, expected, protocols)
   if is_good then return read.headers end
   return nil, why, "handshake", read.headers
 end
@@ -283,17 +283,17 @@ function codec.key() return client_handshake.key(engine) end
 -- @rfc 6455 4.2.2
 -- @tparam string key
 -- @treturn string
-function codec.accept_key(key) return engine.accept_key(key) end
+function codec.accept_key(key) return engine.accept_key(want_string(1, "accept_key", key)) end
 
 --- Computes the SHA-1 of bytes, for protocols that ask for it; it protects nothing.
 -- @tparam string bytes
 -- @treturn string twenty bytes
-function codec.sha1(bytes) return sha1(bytes) end
+function codec.sha1(bytes) return sha1(want_string(1, "sha1", bytes)) end
 
 --- Encodes bytes in Base64.
 -- @tparam string bytes
 -- @treturn string
-function codec.base64(bytes) return engine.base64(bytes) end
+function codec.base64(bytes) return engine.base64(want_string(1, "base64", bytes)) end
 
 require("websockets.loading").interpret(codec.session)
 

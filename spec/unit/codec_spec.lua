@@ -91,7 +91,7 @@ describe("a session of the codec", function()
     end
     assert.equal("type", (select(3, client:send(("x"):rep(126), codec.PING))))
     assert.error_matches(function() client:close(1006) end, "bad argument #1 to 'close'")
-    assert.error_matches(function() client:close(1000, "\255") end, "bad argument #1 to 'close'")
+    assert.error_matches(function() client:close(1000, "\255") end, "bad argument #2 to 'close'")
   end)
 
   it("names the wrong argument or option of the caller", function()
@@ -107,6 +107,18 @@ describe("a session of the codec", function()
       ["bad argument #1 to 'send' (string expected, got table)"] = function() client:send({}) end,
       ["bad argument #1 to 'encode' (opcode 0 to 15 expected, got 16)"] = function() codec.encode(16, "") end,
       ["bad argument #2 to 'encode' (string expected, got no value)"] = function() codec.encode(1) end,
+      ["bad argument #1 to 'accept' (string expected, got no value)"] = function() codec.accept() end,
+      ["bad argument #2 to 'accept' (list of names expected, got \"chat\")"] = function() codec.accept("", "chat") end,
+      ["bad argument #1 to 'check_answer' (string expected, got no value)"] = function() codec.check_answer() end,
+      ["bad argument #2 to 'check_answer' (string expected, got no value)"] = function() codec.check_answer("") end,
+      ["bad argument #3 to 'check_answer' (list of names expected, got 1)"] =
+        function() codec.check_answer("", "", 1) end,
+      ["bad argument #1 to 'decode' (string expected, got no value)"] = function() codec.decode() end,
+      ["bad argument #1 to 'frame_bytes' (string expected, got no value)"] = function() codec.frame_bytes() end,
+      ["bad argument #1 to 'is_utf8' (string expected, got 12)"] = function() return (codec.is_utf8(12)) end,
+      ["bad argument #1 to 'accept_key' (string expected, got no value)"] = function() return (codec.accept_key()) end,
+      ["bad argument #1 to 'sha1' (string expected, got no value)"] = function() return (codec.sha1()) end,
+      ["bad argument #1 to 'base64' (string expected, got no value)"] = function() return (codec.base64()) end,
     }) do
       local is_good, message = pcall(call)
       assert.is_false(is_good)
