@@ -167,7 +167,7 @@ describe("workers", function()
 
   it("that are not ready in time are ended", function()
     make({ count = 1, ready_seconds = 0.2 }, "require('socket').sleep(60)"):start()
-    logged("^worker 1 %(process %d+%) was ended by force$", 2)
+    logged("^worker 1 %(process %d+%) was not ready in time and was ended by force$", 2)
   end)
 
   it("that cannot be started are tried again", function()

@@ -48,8 +48,8 @@ local function close_handles(self)
 end
 
 local function describe(one, code, signal)
-  local how = one.is_late and "was ended by force" or signal ~= 0 and "was ended by signal " .. signal
-    or "ended with code " .. code
+  local how = one.is_late and (one.was_ready and "was ended by force" or "was not ready in time and was ended by force")
+    or signal ~= 0 and "was ended by signal " .. signal or "ended with code " .. code
   return ("worker %d (process %d) %s"):format(one.number, one.pid, how)
 end
 

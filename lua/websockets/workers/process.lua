@@ -95,7 +95,7 @@ end
 -- @tparam number seconds
 function process:kill_after(seconds)
   self.timer:start(math.floor(seconds * 1000), 0, function()
-    self.is_late = true
+    self.is_late, self.was_ready = true, self.state ~= "starting"
     self:signal("sigkill")
   end)
 end
