@@ -8,17 +8,28 @@ local capacity = {}
 local ACCEPTS_A_TURN = 64
 -- How long a shortage is remembered: other parts of the program may have given up descriptors since.
 local MEMORY_SECONDS = 60
+local LIMIT_LOG_SECONDS = 60
 -- What is kept free after a shortage, for files and for connections of our own.
 local MAX_RESERVE, RESERVE_PART = 64, 1 / 8
 local HUGE = math.huge
 
 --- Makes what a context keeps: whether there is a shortage, why, at how many connections it was seen, whether the log
--- has heard of it, whether nothing could be accepted since, and how many connections go at a time.
+-- has heard of it, whether nothing could be accepted since, how many connections go at a time, and when the log heard
+-- of a limit.
 -- @treturn table
 function capacity.new()
   return {
     is_short = false, why = "", connections = HUGE, forget_at = HUGE, is_told = false, is_stuck = false, at_once = 1,
+    told_at = {},
   }
+end
+
+-- A limit that is reached stays so as long as the crowd does: once a minute is enough.
+local function warn(context, option, what)
+  local told_at = context.capacity.told_at
+  if context.now < (told_at[option] or -HUGE) + LIMIT_LOG_SECONDS then return end
+  told_at[option] = context.now
+  context.agenda:log("warning", ("%s (%.0f) is reached: %s"):format(option, context.settings[option], what))
 end
 
 -- Those that have ended give up their descriptors at the end of the turn.
@@ -40,12 +51,25 @@ local function give_up(context, most)
   return count
 end
 
+local function warn_if_full(context)
+  if not capacity.is_full(context) then return end
+  warn(context, "max_connections", "new connections take the place of those that wait for a request, or get 503")
+end
+
+--- Takes note of a new connection that has got no place.
+-- @tparam table context
+function capacity.turned_away(context)
+  context.tally.turned_away = context.tally.turned_away + 1
+  warn_if_full(context)
+end
+
 --- Gives up connections for new ones: those that have waited for a while, else the oldest.
 -- @tparam table context
 -- @treturn boolean whether there will be room at the end of the turn
 function capacity.make_room(context)
   local state = context.capacity
   if context.agenda.retired_count > 0 then return true end
+  warn_if_full(context)
   local count = give_up(context, MAX_RESERVE)
   while count < state.at_once and give_up_one(context, 0) do count = count + 1 end
   if count == 0 then return false end
@@ -105,7 +129,9 @@ function capacity.taken(context)
     give_up(context, 2)
   end
   local running, oldest = context.timers:running(context.half_open)
-  if running > context.settings.max_half_open then lifecycle.abort(oldest, "limit") end
+  if running <= context.settings.max_half_open then return end
+  lifecycle.abort(oldest, "limit")
+  warn(context, "max_half_open", "of the connections that have sent no whole request the oldest end")
 end
 
 --- Takes note that a new connection has got no descriptor, or none that can be watched, and gives up others for it.

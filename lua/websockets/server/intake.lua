@@ -26,7 +26,7 @@ local closing = luasocket.closing
 -- @tparam userdata socket closed
 -- @tparam ?boolean|table is_secure whether its client expects TLS
 function intake.turn_away(context, socket, is_secure)
-  context.tally.turned_away = context.tally.turned_away + 1
+  capacity.turned_away(context)
   -- LuaSec may wait in `close`, and nothing can be said before a TLS handshake.
   if socket.dohandshake then return luasec.adopt(socket):close() end
   if is_secure then return socket:close() end
@@ -40,7 +40,7 @@ function intake.turn_away(context, socket, is_secure)
 end
 
 local function turn_away_wire(context, wire)
-  context.tally.turned_away = context.tally.turned_away + 1
+  capacity.turned_away(context)
   wire:receive()
   wire:raw(TURNED_AWAY)
   wire:flush()

@@ -97,6 +97,30 @@ describe("the capacity of a context", function()
     assert.equal("closed http", states({ silent[8], silent[9] }))
   end)
 
+  it("max_connections and max_half_open: the log hears of a reached limit, once a minute", function()
+    context.settings.max_connections, context.settings.max_half_open = 2, 2
+    context.tally = { turned_away = 0 }
+    local function reach()
+      add(3)
+      capacity.taken(context)
+      capacity.make_room(context)
+      capacity.turned_away(context)
+    end
+    local expected = {
+      "max_half_open (2) is reached: of the connections that have sent no whole request the oldest end",
+      "max_connections (2) is reached: new connections take the place of those that wait for a request, or get 503",
+    }
+    reach()
+    assert.same(expected, log)
+    context.now = context.now + 55
+    reach()
+    assert.same(expected, log)
+    context.now = context.now + 10
+    reach()
+    assert.same({ expected[1], expected[2], expected[1], expected[2] }, log)
+    assert.equal(3, context.tally.turned_away)
+  end)
+
   it("a second shortage with nothing accepted between is left to a rest", function()
     add(8)
     run_short()
