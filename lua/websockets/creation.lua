@@ -68,6 +68,7 @@ function creation.state(settings, class, level, library)
     agenda = agenda.new(settings), delivery = delivery.new(), relief = relief.new(), outside = outside.new(),
     tally = tally.new(),
     readable = {}, writable = {}, reports = {}, turn = 0, busy = false, loss_logged_at = -math.huge,
+    unanswered_logged_at = -math.huge,
     -- See client/trust and client/secure.
     tls_clients = false, tls_ration = false,
     destroyed = false, destroying = false, draining = false, stopping = false, pubsub = false, subscriptions = false,

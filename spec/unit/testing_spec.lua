@@ -67,6 +67,18 @@ describe("websockets.testing, a context", function()
     assert.is_true(request:refuse(403))
   end)
 
+  it("logs a request that a handler leaves without an answer, once a minute", function()
+    local log = {}
+    local context = testing.context({ on_http = function() end, response_timeout = 5,
+      log = function(level, text) log[#log + 1] = level .. ": " .. text end })
+    for _ = 1, 2 do assert.equal(504, (context:request("GET", "/never?token=1", { timeout = 6 }))) end
+    local line = 'warning: on_http has not answered GET "/never" within response_timeout (5 s): the client gets 504'
+    assert.same({ line }, log)
+    context:advance(60)
+    assert.equal(504, (context:request("GET", "/never", { timeout = 6 })))
+    assert.same({ line, line }, log)
+  end)
+
   it("answers requests, with bodies and without", function()
     local context = testing.context({ on_http = function(ws, uri, method, headers, body)
       if method == "PUT" then

@@ -1,6 +1,7 @@
 --- The answer to the HTTP request that is due: whole, from a file piece by piece, or raw. Each function takes the
 -- connection; its exchange (`ws.phase`) says which request is due.
 -- @module websockets.server.response
+local errors = require("websockets.errors")
 local http = require("websockets.http.head")
 local lifecycle = require("websockets.connection.lifecycle")
 local validators = require("websockets.http.validators")
@@ -11,6 +12,8 @@ local lower, min = string.lower, math.min
 
 local PIECE_BYTES = 65536
 local PIECES_A_TURN = 1
+-- Peers may ask for the same thing again and again.
+local UNANSWERED_LOG_SECONDS = 60
 local RETRY_SOON = { ["Retry-After"] = "1" }
 
 local function expire(ws)
@@ -128,9 +131,19 @@ function response.refuse_for_now(ws)
   response.refuse(ws, 503, RETRY_SOON)
 end
 
+-- Without the query, which may hold secrets.
+local function log_unanswered(ws)
+  local context, request = ws.context, ws.phase.request
+  if context.now < context.unanswered_logged_at + UNANSWERED_LOG_SECONDS then return end
+  context.unanswered_logged_at = context.now
+  context.agenda:log("warning", ("on_http has not answered %s %s within response_timeout (%g s): the client gets 504")
+    :format(request.method, errors.describe(request.uri:match("^[^?]*")), ws.settings.response_timeout))
+end
+
 local function expire_answer(ws)
   local exchange = ws.phase
   if exchange.stage == "answer" and not exchange.raw then
+    log_unanswered(ws)
     response.refuse(ws, 504)
   else
     lifecycle.abort(ws, "timeout")
