@@ -13,8 +13,8 @@ if not os.getenv("REDIS_URL") then
 end
 
 local launcher = require("websockets").workers{
-  port = arg[1] == "any" and "any" or tonumber(arg[1] or 8004), interf = "127.0.0.1",
-  count = arg[2] and tonumber(arg[2]) or nil, script = here .. "server.lua", drain_seconds = 5,
+  port = tonumber(arg[1] or 8004) or arg[1], interf = "127.0.0.1",
+  count = tonumber(arg[2]) or arg[2], script = here .. "server.lua", drain_seconds = 5,
   log = function(level, message) io.stderr:write("launch: ", level, ": ", message, "\n") end,
 }
 print(("http://127.0.0.1:%d/"):format(launcher:get_port()))

@@ -111,7 +111,7 @@ local function serve(ws)
 end
 
 context = websockets.context{
-  port = not worker and (arg[1] == "any" and "any" or tonumber(arg[1] or 8004)) or nil,
+  port = not worker and (tonumber(arg[1] or 8004) or arg[1]) or nil,
   interf = not worker and (arg[2] or "127.0.0.1") or nil,
   socket = worker and "worker" or nil,
   log = log,

@@ -131,7 +131,7 @@ local function log(level, message)
 end
 
 context = websockets.context{
-  port = arg[1] == "any" and "any" or tonumber(arg[1] or 8003),
+  port = tonumber(arg[1] or 8003) or arg[1],
   interf = arg[2] or "127.0.0.1",
   log = log,
   on_error = function(err) log("error", err) end,
