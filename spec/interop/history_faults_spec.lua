@@ -24,7 +24,7 @@ local function start(count, options)
         local history = { messages = 100000, seconds = 600, on_gap = function(_, topic) gaps[#gaps + 1] = topic end }
         return name:find("^kept") and { history = history } or nil
       end,
-      backplane = { url = "unix:" .. it_is.path, timeout = 1, reconnect = { min = 0.01, max = 0.05 } },
+      backplane = { url = "unix:" .. it_is.path, reconnect = { min = 0.01, max = 0.05 } },
     }
     for name, value in pairs(options or {}) do given[name] = value end
     local s = server.start(given)
@@ -150,7 +150,9 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
       it_is:signal("STOP")
       local stored = publish(s, "kept", "2")
       local lost = publish(far, "kept", "3")
+      for _, each in ipairs({ s, far }) do each:hurry(0.01) end
       s:pump(function() return not (s.plane().carrier:is_ready() or far.plane().carrier:is_ready()) end, "the timeout")
+      for _, each in ipairs({ s, far }) do each:hurry(0) end
       assert.equal("unavailable", select(3, s.context:publish("kept", "4")))
       assert.matches("does not answer", s.reported[1])
       it_is:signal("CONT")
@@ -349,6 +351,7 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
       assert.equal("unavailable", told[3])
       s:pump(function() return s.plane().carrier:hears("ws:t:{plain20}") end)
       allow("nopass -@all", { "cut" })
+      s:pump(function() return not s.plane().carrier:is_ready() end, "the cut")
       s:settle()
       assert.is_false(s.plane().carrier:is_ready())
       it_is:ask("ACL SETUSER ws resetpass >secret &ws:* +@all")

@@ -32,7 +32,7 @@ local function start(kind, count, keep, lines, options)
     local given = {
       default = handler, ping_interval = false, on_error = function(err) reported[#reported + 1] = err end,
       topics = function(name) return name:find("^kept") and { history = keep or {} } or nil end,
-      backplane = kind and { url = url, timeout = 2, reconnect = { min = 0.01, max = 0.05 } } or nil,
+      backplane = kind and { url = url, reconnect = { min = 0.01, max = 0.05 } } or nil,
     }
     for name, value in pairs(options or {}) do given[name] = value end
     list[i] = server.start(given)

@@ -98,7 +98,7 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
 
     test("comes back after the server was killed, and after it was stopped", function()
       local it_is = redis.new(kind):start()
-      local self = start("unix:" .. it_is.path, { timeout = 0.4 })
+      local self = start("unix:" .. it_is.path)
       exchange(self)
       it_is:stop()
       self:pump(function() return not self.log.is_ready end)
@@ -106,7 +106,9 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
       self:pump(function() return self.log[3] end)
       assert.equal("subscribed ws:a", self.log[3])
       it_is:signal("STOP")
+      self:hurry(0.01)
       self:pump(function() return not self.log.is_ready end)
+      self:hurry(0)
       it_is:signal("CONT")
       self:pump(function() return self.log[4] end)
       it_is:ask("PUBLISH ws:a again")
