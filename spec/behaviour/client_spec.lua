@@ -1,6 +1,7 @@
 local engine = require("websockets.engine.pure")
 local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
+local ports = require("spec.support.ports")
 local server = require("spec.support.server")
 local socket = require("socket")
 
@@ -147,7 +148,7 @@ describe("connect", function()
 
   it("is refused: on_closed hears 1006, a message and 'refused', after connect has returned", function()
     local s, p = start()
-    p:close()
+    p.port = ports.refusing()
     local _, log = p:connect()
     assert.same({}, log.closed)
     local code, message, clean, why = (table.unpack or unpack)(closed(s, log))

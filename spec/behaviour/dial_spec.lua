@@ -2,6 +2,7 @@
 -- @module spec.behaviour.dial_spec
 local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
+local ports = require("spec.support.ports")
 local server = require("spec.support.server")
 local socket = require("socket")
 
@@ -47,8 +48,7 @@ describe("a dial that begins again", function()
 
   it("fails as the first would", function()
     local s = server.start({})
-    local first, second = peer.listen(s), peer.listen(s)
-    second:close()
+    local first, second = peer.listen(s), { port = ports.refusing() }
     local ws, log = first:connect()
     first:read_request()
     inside.dial_again(ws, url_of(second))

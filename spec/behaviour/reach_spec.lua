@@ -4,6 +4,7 @@ local black_hole = require("spec.support.black_hole")
 local fd_flags = require("spec.support.fd_flags")
 local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
+local ports = require("spec.support.ports")
 local server = require("spec.support.server")
 
 -- localhost is 127.0.0.1, then ::1: a server at the second, and at the first one that lets everybody wait.
@@ -237,9 +238,8 @@ describe("connect, which fails", function()
 
   it("says so with a message and a code: refused, black hole, silent server, unknown name", function()
     local s = server.start({})
-    local refused, silent = peer.listen(s), peer.listen(s)
+    local refused, silent = { port = ports.refusing() }, peer.listen(s)
     local hole = black_hole.listen(s, "127.0.0.1", 0)
-    refused:close()
     local before = fd_flags.count()
     local function fails(url, message, word)
       local started = os.time()

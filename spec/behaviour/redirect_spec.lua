@@ -4,6 +4,7 @@ local certificates = require("spec.support.certificates")
 local engine = require("websockets.engine.pure")
 local inside = require("spec.support.inside")
 local peer = require("spec.support.peer")
+local ports = require("spec.support.ports")
 local server = require("spec.support.server")
 local tls = require("spec.support.tls")
 
@@ -165,10 +166,9 @@ describe("a redirect", function()
 
   it("to where nobody listens fails as connecting does", function()
     local s, list = chain(2)
-    list[2]:close()
-    local _, log = list[1]:connect()
-    redirect(list[1], ("ws://127.0.0.1:%d/"):format(list[2].port))
-    assert.same({ 1006, ("cannot connect to 127.0.0.1:%d: connection refused"):format(list[2].port), false, "refused" },
+    local port, _, log = ports.refusing(), list[1]:connect()
+    redirect(list[1], ("ws://127.0.0.1:%d/"):format(port))
+    assert.same({ 1006, ("cannot connect to 127.0.0.1:%d: connection refused"):format(port), false, "refused" },
       peer.await_refusal(s, log))
   end)
 

@@ -39,6 +39,7 @@ for name, kind in pairs(KINDS) do
     local function start(options)
       local s = server.start({ protocols = {} })
       local p = peer.listen(s)
+      if options and options.timeout then s:fake_time() end
       local all = { proxy = ("%s://joe:x@127.0.0.1:%d"):format(kind.scheme, p.port) }
       for option, value in pairs(options or {}) do all[option] = value end
       return s, p, peer.watch(s.context:connect(URL, all))
@@ -114,7 +115,6 @@ for name, kind in pairs(KINDS) do
     it("ends after the timeout where the proxy stalls, at each step", function()
       for steps = 0, #kind.talk do
         local s, p, _, log = start({ timeout = 3 })
-        s:fake_time()
         talk(p, steps)
         if kind.heard[steps + 1] then expect(p, kind.heard[steps + 1]) else p:read_request() end
         s:advance(2.5)
@@ -139,10 +139,9 @@ for name, kind in pairs(KINDS) do
 
     it("names the proxy where nobody listens there", function()
       local s = server.start({ protocols = {} })
-      local p = peer.listen(s)
-      p:close()
-      local _, log = peer.watch(s.context:connect(URL, { proxy = ("%s://127.0.0.1:%d"):format(kind.scheme, p.port) }))
-      assert.same({ 1006, ("cannot connect to the proxy 127.0.0.1:%d: connection refused"):format(p.port), false,
+      local port = ports.refusing()
+      local _, log = peer.watch(s.context:connect(URL, { proxy = ("%s://127.0.0.1:%d"):format(kind.scheme, port) }))
+      assert.same({ 1006, ("cannot connect to the proxy 127.0.0.1:%d: connection refused"):format(port), false,
         "proxy" }, peer.await_refusal(s, log))
     end)
 

@@ -4,6 +4,7 @@
 local certificates = require "spec.support.certificates"
 local needs = require "spec.support.needs"
 local peer = require "spec.support.peer"
+local ports = require "spec.support.ports"
 local proxies = require "spec.support.proxies"
 local server = require "spec.support.server"
 local socket = require "socket"
@@ -100,9 +101,7 @@ for name, kind in pairs(KINDS) do
 
     it("hears of a server that nobody listens for", function()
       local s, proxy = start(), proxies[name]()
-      local closed = peer.listen(s)
-      closed:close()
-      local _, log = connect(s, ("ws://127.0.0.1:%d/"):format(closed.port), proxy.url)
+      local _, log = connect(s, ("ws://127.0.0.1:%d/"):format(ports.refusing()), proxy.url)
       expect_failure(s, log, kind.refused)
     end)
 

@@ -2,6 +2,7 @@
 -- @module spec.unit.transport.uv_stream_spec
 local errors = require("websockets.transport.uv_errors")
 local needs = require("spec.support.needs")
+local ports = require("spec.support.ports")
 local socket = require("socket")
 local transports = require("websockets.transport.uv")
 
@@ -160,10 +161,7 @@ describe("websockets.transport.uv_stream", function()
   end)
 
   it("tells why it cannot be connected, and that a reset is no end", function()
-    local closed = assert(socket.bind("127.0.0.1", 0))
-    local _, port = closed:getsockname()
-    closed:close()
-    local failing = keep(transports.connect({ "tcp4", "127.0.0.1" }, tonumber(port)))
+    local failing = keep(transports.connect({ "tcp4", "127.0.0.1" }, ports.refusing()))
     assert.equal("connection refused", wait(function()
       local is_connected, why = failing:connected()
       return is_connected == nil and why
