@@ -14,7 +14,7 @@ local tls = require("spec.support.tls")
 local websockets = require("websockets")
 
 local PARTS = { "1", "2", "3", "4", "5", "6", "7", "10" }
-local LIMIT_SECONDS = 55
+local LIMIT_SECONDS, MOST_AGAIN = 170, 5
 
 local INDEX = [[{ "agent": {
   "1.1.1": { "behavior": "OK", "behaviorClose": "OK", "duration": 5, "remoteCloseCode": 1000 },
@@ -104,14 +104,29 @@ local function run(role, select, threshold, is_tls)
   })
 end
 
+-- What is not as expected. The suite gives each side a second to close: on a machine with much else to do a few cases
+-- may miss that, and they are run once more.
+local function judge(role, select, parts, is_tls)
+  local index, output = run(role, select, nil, is_tls)
+  local cases, again = report.read(index), {}
+  local problems = report.judge(cases, parts)
+  for i, problem in ipairs(problems) do again[i] = problem:match("^(%d[%d.]*): ") end
+  if problems[1] and #again == #problems and #again <= MOST_AGAIN then
+    local more
+    index, more = run(role, again, nil, is_tls)
+    for name, verdict in pairs(report.read(index)) do cases[name] = verdict end
+    problems, output = report.judge(cases, parts), output .. "\nonce more:\n" .. more
+  end
+  return problems, table.concat(problems, "\n") .. "\n" .. output
+end
+
 describe("the Autobahn cases 1 to 7 and 10", function()
   for _, role in ipairs({ "server", "client" }) do
     it("are OK, and so are their closes, with us as " .. role, function()
       local missing = why_not(false)
       if missing then pending(missing) end
-      local index, output = run(role, { "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*" })
-      local problems = report.judge(report.read(index), PARTS)
-      assert(#problems == 0, table.concat(problems, "\n") .. "\n" .. output)
+      local problems, text = judge(role, { "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*" }, PARTS)
+      assert(#problems == 0, text)
     end)
   end
 end)
@@ -121,9 +136,8 @@ describe("the Autobahn cases 1, 2, 5 and 7 over TLS", function()
     it("are OK, and so are their closes, with us as " .. role, function()
       local missing = why_not(false) or tls.lack("node")
       if missing then pending(missing) end
-      local index, output = run(role, { "1.*", "2.*", "5.*", "7.*" }, nil, true)
-      local problems = report.judge(report.read(index), { "1", "2", "5", "7" })
-      assert(#problems == 0, table.concat(problems, "\n") .. "\n" .. output)
+      local problems, text = judge(role, { "1.*", "2.*", "5.*", "7.*" }, { "1", "2", "5", "7" }, true)
+      assert(#problems == 0, text)
     end)
   end
 end)

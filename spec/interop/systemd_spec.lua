@@ -161,6 +161,7 @@ describe("socket = \"systemd\"", function()
       local port = ports.closed()
       local program = child.start(("systemd-socket-activate -l 127.0.0.1:%d /usr/bin/env %s %s %s"):format(port,
         environment(), variable, quoted_lua(([[
+          io.stdout:setvbuf("line")
           local launcher = require("websockets").workers{
             socket = "systemd", count = 2, log = print, command = { %q, "-e", %q },
           }
@@ -171,7 +172,8 @@ describe("socket = \"systemd\"", function()
       program:expect("Listening on (.*)")
       assert.same({ 200, port .. " 127.0.0.1" }, { ask(port) })
       assert.equal("READY=1", (socket:receive()))
-      child.run("kill " .. program.pid)
+      -- Not by `timeout`, which sends it twice: the second may come after the launcher has ended its work.
+      child.run("kill " .. program:child_pid())
       assert.equal("STOPPING=1", (socket:receive()))
       for _ = 1, 2 do program:expect("ended with code 0") end
       socket:close()

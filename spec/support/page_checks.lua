@@ -20,7 +20,7 @@ end
 -- @treturn table name -> `passed` or `failed`, why
 -- @treturn string all that it wrote
 function page_checks.run(words)
-  local output = child.run('NODE_PATH="$PWD/.deps/node_modules:$NODE_PATH" timeout -k 3 50 node ' .. words)
+  local output = child.run('NODE_PATH="$PWD/.deps/node_modules:$NODE_PATH" timeout -k 3 170 node ' .. words)
   local results = {}
   for line in output:gmatch("[^\n]+") do
     local verdict, name, why = line:match("^(%l+)\t([^\t]*)\t?(.*)$")
