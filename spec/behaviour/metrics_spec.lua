@@ -255,7 +255,7 @@ describe("round trips", function()
 end)
 
 describe("turns", function()
-  local SECONDS = 0.03
+  local SECONDS, WAIT_SECONDS, TRIES = 0.03, 0.06, 50
 
   -- A callback that takes its time.
   local function work()
@@ -277,12 +277,18 @@ describe("turns", function()
 
   it("are measured without the time that they wait", function()
     local s = server.start({ default = function() end })
-    local before = s.context:metrics().turns
-    s.context:after(0.06, function() end)
-    s.context:service(500)
-    local read = s.context:metrics().turns
-    assert.equal(before.count + 1, read.count)
-    assert.is_true(read.sum - before.sum < 0.06)
+    local read, least = s.context:metrics().turns, math.huge
+    -- A machine with much else to do makes a turn long; a wait that counts makes each one long.
+    for _ = 1, TRIES do
+      local before = read
+      s.context:after(WAIT_SECONDS, function() end)
+      s.context:service(-1)
+      read = s.context:metrics().turns
+      assert.equal(before.count + 1, read.count)
+      least = math.min(least, read.sum - before.sum)
+      if least < WAIT_SECONDS then break end
+    end
+    assert.is_true(least < WAIT_SECONDS, least)
     s.context:after(0.001, work)
     s.context:service(500)
     assert_counted(s.context:metrics().turns, read)

@@ -219,7 +219,9 @@ describe("a topic", function()
   it("counts as use for idle_timeout", function()
     local s, clients, ws, log = start(1, { idle_timeout = 10, ping_interval = false })
     s:fake_time()
-    -- Subscribed before time stood still: from here on every second counts.
+    -- Subscribed before time stood still: this use begins its seconds.
+    s.context:publish("t", "x")
+    assert.same({ 1, "x" }, { clients[1]:message() })
     for _ = 1, 4 do
       s:advance(6)
       s.context:publish("t", "x")

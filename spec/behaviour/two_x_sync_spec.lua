@@ -116,7 +116,8 @@ describe("websocket.client.sync", function()
 
   it("lives on after a timeout, which is the fifth result", function()
     local peer = scripted.start([[server:open() server:await_signal() server:write(1, "late") server:message()]])
-    local client = connected(peer, { timeout = 0.05 })
+    -- Connecting has to be done within this too.
+    local client = connected(peer, { timeout = 2 })
     assert.same({ nil, nil, false, 1006, "timeout" }, { client:receive() })
     client.sock:settimeout(0)
     assert.same({ nil, nil, false, 1006, "timeout" }, { client:receive() })

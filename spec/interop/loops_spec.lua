@@ -15,7 +15,7 @@ local KIB, MIB = 1024, 1024 * 1024
 local SIZES = { 0, 1, 125, 126, 65535, 65536, 900 * KIB }
 local PEERS, BROADCASTS = 30, 20
 local FILE_BYTES = 24 * MIB
-local IDLE_MS, MOST_WAKES = 300, 4
+local IDLE_MS, MOST_WAKES, IDLE_TRIES = 300, 4, 10
 
 -- How often this process has waited for something so far; nil where the system does not tell.
 local function waits()
@@ -104,19 +104,21 @@ for _, name in ipairs(hosts.NAMES) do
 
     it("a peer that never asks is ended by its deadline", function()
       local s = start({ handshake_timeout = 0.05 })
-      local c = client.connect(s)
       local begin = socket.gettime()
+      local c = client.connect(s)
       assert.equal("closed", c:await_end())
       assert.is_true(socket.gettime() - begin >= 0.04)
     end)
 
     it("keepalive pings a silent peer, and ends it where it does not answer", function()
-      local options, log = talk({ ping_interval = 0.05, ping_timeout = 0.05 })
+      local options, log = talk({ ping_interval = 0.05, ping_timeout = 5 })
       local s = start(options)
       local c = client.open(s, "a")
       local opcode, payload = c:message()
       assert.equal(9, opcode)
       c:write(10, payload)
+      -- Not before: the pong may come late.
+      inside.settings(s.context).ping_timeout = 0.05
       assert.equal(9, (c:message()))
       s:pump(function() return log.closed[1] end, "the end")
       assert.same({ 1006, false, "timeout" }, { log.closed[1][2], log.closed[1][4], log.closed[1][5] })
@@ -198,11 +200,17 @@ for _, name in ipairs(hosts.NAMES) do
       local s = start((talk({ ping_interval = false })))
       client.open(s, "a")
       s:settle()
-      local begin, before = socket.gettime(), waits()
-      s:turn(IDLE_MS)
-      local most = MOST_WAKES + (s.host.own_wakes or 0) * IDLE_MS / 1000
-      assert.is_true(waits() - before <= most)
-      assert.is_true(socket.gettime() - begin >= IDLE_MS / 1000 - 0.01)
+      -- A loop that is woken is woken each time; the system may do so once, as where it stops this process for a while.
+      local is_idle, seen = false, {}
+      for i = 1, IDLE_TRIES do
+        local begin, before = socket.gettime(), waits()
+        s:turn(IDLE_MS)
+        local count, seconds = waits() - before, socket.gettime() - begin
+        seen[i] = ("%d in %.3f s"):format(count, seconds)
+        is_idle = seconds >= IDLE_MS / 1000 - 0.01 and count <= MOST_WAKES + (s.host.own_wakes or 0) * seconds
+        if is_idle then break end
+      end
+      assert.is_true(is_idle, table.concat(seen, ", "))
     end)
 
     it("an error of a callback goes to on_error, the log or stderr, and the loop goes on", function()

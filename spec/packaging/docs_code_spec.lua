@@ -147,9 +147,9 @@ end
 
 SCENARIOS["chat-with-clock"] = function()
   local port = serve("chat-with-clock")
+  local ticks, begin = 0, socket.gettime()
   local first = open(port, "/", "Sec-WebSocket-Protocol: chat\r\n")
   local second = open(port, "/", "Sec-WebSocket-Protocol: chat\r\n")
-  local ticks, begin = 0, socket.gettime()
   for number = 1, ROUND_TRIPS do
     first:write("message " .. number)
     for _, client in ipairs({ first, second }) do
