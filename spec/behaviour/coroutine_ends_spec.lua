@@ -330,11 +330,11 @@ describe("the end of a connection", function()
     local heard = {}
     local s = start(function(ws)
       if ws:receive() == "sleep" then
-        websockets.sleep(1)
+        websockets.sleep(1000)
         heard.slept = true
       end
       heard.closed = { ws:receive() }
-      websockets.sleep(1)
+      websockets.sleep(1000)
       heard.slept = true
     end)
     local c, d = client.open(s), client.open(s)
@@ -351,7 +351,7 @@ describe("the end of a connection", function()
       local count, err = 0, nil
       local s = start(function()
         while true do
-          err = raised(function() websockets.sleep(1) end)
+          err = raised(function() websockets.sleep(1000) end)
           count = count + 1
         end
       end)
