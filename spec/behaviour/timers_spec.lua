@@ -1,6 +1,7 @@
 --- Timers of a context, and when `run` has nothing left to do.
 -- @module spec.behaviour.timers_spec
 local client = require("spec.support.client")
+local ports = require("spec.support.ports")
 local server = require("spec.support.server")
 local socket = require("socket")
 local steps = require("spec.support.steps")
@@ -353,10 +354,10 @@ describe("context:run", function()
     end)
     s.context:run()
     assert.same({ 1, true }, { closed, stopped })
-    -- A port where nobody listens.
-    local lonely, gone = start(), s.port
-    s:stop()
-    lonely.context:connect(("ws://127.0.0.1:%d/"):format(gone)):on_closed(function() closed = closed + 1 end)
+    local lonely = start()
+    lonely.context:connect(("ws://127.0.0.1:%d/"):format(ports.refusing())):on_closed(function()
+      closed = closed + 1
+    end)
     lonely.context:run()
     assert.equal(2, closed)
   end)

@@ -252,9 +252,10 @@ function world.new(options, redis)
     return function() return clock() + self.later end
   end)
   inside.watch_accept(self.context, self)
-  local listener = assert(socket.bind("127.0.0.1", 0))
-  self.nowhere = { port = tonumber((select(2, listener:getsockname()))), mark = "" }
-  listener:close()
+  -- Bound, so that no other program gets the port.
+  self.bound = assert(socket.tcp4())
+  assert(self.bound:bind("127.0.0.1", 0))
+  self.nowhere = { port = tonumber((select(2, self.bound:getsockname()))), mark = "" }
   self.idle, self.beside = self:open(), self:open()
   return self
 end
@@ -344,6 +345,7 @@ function world:close()
   pcall(self.context.destroy, self.context)
   if self.listener then self.listener:close() end
   if self.redis then self.redis:close() end
+  self.bound:close()
   self.idle:close()
   self.beside:close()
 end
