@@ -176,7 +176,7 @@ for _, kind in ipairs({ "Redis", "Valkey" }) do
       local other = join(far, "kept", "all")
       join(s, "kept", "all")
       far.is_still = true
-      local filler = (" "):rep(20000)
+      local filler = (" "):rep(100000)
       local count = 0
       s:pump(function()
         count = count + 1

@@ -81,10 +81,19 @@ const connected = (page) => until(page, () =>
 const offline = (page) => until(page, () =>
   ["count-state", "board-state"].every((id) => document.getElementById(id).textContent !== "connected"));
 
-const counterBelow = (page, limit) => until(page, (most) => {
-  const text = document.getElementById("count").textContent;
-  return /^\d+$/.test(text) && Number(text) < most;
-}, limit);
+// Waits until the number has been below a limit since `act` began. The page notes it: where the machine has much else to
+// do, a number may be there for no time at all.
+const counterFalls = async (page, limit, act) => {
+  await page.evaluate(() => {
+    const count = document.getElementById("count");
+    window.least = Infinity;
+    new MutationObserver(() => {
+      if (/^\d+$/.test(count.textContent)) window.least = Math.min(window.least, Number(count.textContent));
+    }).observe(count, { childList: true, characterData: true, subtree: true });
+  });
+  await act();
+  await until(page, (most) => window.least < most, limit);
+};
 
 const counterFrom = (page, limit) => until(page, (least) =>
   Number(document.getElementById("count").textContent) >= least, limit);
@@ -136,7 +145,7 @@ const sendRaw = (page, texts) => page.evaluate((lines) => new Promise((resolve, 
 }), texts);
 
 module.exports = {
-  complaints, connected, counterBelow, counterFrom, drag, inked, offline, openPage, picture, sendRaw, shoot,
+  complaints, connected, counterFalls, counterFrom, drag, inked, offline, openPage, picture, sendRaw, shoot,
   startServer, stopServer, swipe, until,
 };
 

@@ -3,7 +3,7 @@
 
 const assert = require("assert");
 const {
-  complaints, connected, counterBelow, counterFrom, drag, inked, offline, openPage, picture, sendRaw, shoot,
+  complaints, connected, counterFalls, counterFrom, drag, inked, offline, openPage, picture, sendRaw, shoot,
   startServer, stopServer, swipe, until,
 } = require("./browser.js");
 
@@ -27,8 +27,7 @@ module.exports = [
     stage.first = await openPage(stage.browser, stage.url, DESKTOP);
     await connected(stage.first);
     await counterFrom(stage.first, 8);
-    await stage.first.click("#reset");
-    await counterBelow(stage.first, 5);
+    await counterFalls(stage.first, 5, () => stage.first.click("#reset"));
     await counterFrom(stage.first, 6);
   }],
 
@@ -123,8 +122,7 @@ module.exports = [
 
   ["the button connects anew", async (stage) => {
     await counterFrom(stage.first, 5);
-    await stage.first.click("#reconnect");
-    await counterBelow(stage.first, 4);
+    await counterFalls(stage.first, 4, () => stage.first.click("#reconnect"));
     await connected(stage.first);
   }],
 

@@ -66,7 +66,7 @@ function redis_cluster:await_whole()
 end
 
 local function add_node(self, kind, lines)
-  local node = redis.new(kind, ("cluster-enabled yes\ncluster-port %d\ncluster-node-timeout 2000\n%s")
+  local node = redis.new(kind, ("cluster-enabled yes\ncluster-port %d\ncluster-node-timeout 4000\n%s")
     :format(ports.closed(), lines))
   node.bus = tonumber(node.lines:match("cluster%-port (%d+)"))
   node:start()
