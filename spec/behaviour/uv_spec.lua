@@ -106,9 +106,9 @@ describe("a context on the sockets of libuv", function()
 
   it("answers a peer that it turns away", function()
     local context = serve({ max_connections = 1 })
-    local first = context:connect(url_of(context))
-    local is_open = false
+    local first, is_open = make():connect(url_of(context)), false
     first:on_open(function() is_open = true end)
+    loop_until(function() return is_open end, "the first")
     local got, handle = "", uv.new_tcp()
     handle:connect("127.0.0.1", context:get_port(), function()
       handle:write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -119,7 +119,6 @@ describe("a context on the sockets of libuv", function()
     loop_until(function() return got:find("END", 1, true) end, "an end")
     handle:close()
     assert.matches("^HTTP/1.1 503 .*END$", got)
-    assert.is_boolean(is_open)
   end)
 
   it("reads no more than a few pieces of a connection that is paused", function()
@@ -311,6 +310,23 @@ describe("a context on the sockets of libuv", function()
       local output, code = run_program(begin .. rest .. " print('end')")
       assert.same({ "end\n", 0 }, { output, code }, rest)
     end
+  end)
+
+  it("stops although the loop serves it once more at the end of that turn", function()
+    local context = serve()
+    local ws, calls = context:connect(url_of(context)), 0
+    ws:on_open(function()
+      -- After the turn the loop runs to close this socket, and the timer is due then.
+      ws:close(0)
+      context:after(0, function() calls = calls + 1 end)
+      context:after(LIMIT_SECONDS, function()
+        calls = "run went on"
+        context:stop()
+      end)
+      context:stop()
+    end)
+    context:run()
+    assert.equal(1, calls)
   end)
 
   it("lets the adapter for luv be attached, and no other", function()

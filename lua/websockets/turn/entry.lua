@@ -168,6 +168,13 @@ function entry.service(context, seconds)
   run(context, turn.serve, seconds)
 end
 
+--- Serves what is ready, without waiting, for the loop of the poller. That may be amid the end of a turn of `run`, which
+-- still has to hear that it is told to stop.
+-- @tparam table context
+function entry.serve_ready(context)
+  run(context, turn.serve, 0)
+end
+
 local function service_or_refuse(context, seconds)
   if context.busy then refuse_inside(context, "service") end
   if seconds ~= 0 then refuse_waiting(context, "service") end

@@ -17,7 +17,7 @@ local function serve(context)
   if context.busy then return false end
   -- Else an alarm that is still due would not be set again.
   outside.renew_alarm(context)
-  local is_good, err = pcall(entry.service, context, 0)
+  local is_good, err = pcall(entry.serve_ready, context)
   if not is_good then tell(context, err) end
   return true
 end
