@@ -28,13 +28,15 @@ function ends.tell(agenda)
   end
 end
 
---- Tells of those that an error came before, after they were counted as told.
+--- Tells of those that an error came before, after they were counted as told. One that may be opened again is in
+-- `away`, and ends once more by that.
 -- @tparam agenda agenda
 function ends.resume(agenda)
   local retired = agenda.retired
   for i = 1, agenda.told do
+    local ws = retired[i]
     -- The handler goes before it is called.
-    if retired[i] and retired[i].closed_handler then agenda:tell_closed(retired[i]) end
+    if ws and ws.closed_handler and not ws.comeback then agenda:tell_closed(ws) end
   end
 end
 
