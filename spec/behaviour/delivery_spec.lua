@@ -218,8 +218,16 @@ describe("hub:read", function()
     assert.same({ OTHER, "closed" }, { opcodes[1], payloads[1] })
   end)
 
+  -- Newer versions of LuaJIT print what a finalizer raises, and go on.
+  local function do_finalizers_raise()
+    if not jit then return true end
+    local program = [[getmetatable(newproxy(true)).__gc = function() error("x", 0) end print(pcall(collectgarbage))]]
+    local text = child.run(child.quote(child.this_lua()) .. " -e " .. child.quote(program))
+    return text:find("^false") ~= nil
+  end
+
   -- Here a finalizer may raise out of any allocation, as all allocations may where memory ends.
-  if server.is_native and _VERSION < "Lua 5.4" then
+  if server.is_native and _VERSION < "Lua 5.4" and do_finalizers_raise() then
     it("costs by an error in its midst nobody a message but whom it falls upon, and that one ends at once", function()
       local text, code = child.run(child.quote(child.this_lua()) .. " spec/support/raising_finalizer.lua")
       assert.equal("raised true, received 19, errors 1, ends reset", (text:gsub("%s+$", "")))
