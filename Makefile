@@ -9,8 +9,9 @@ PORT ?=
 ABSENT ?= $(if $(filter file,$(origin LUAS)),skip,fail)
 export ABSENT
 CONFORMANCE_LUAS ?= lua5.4 luajit
-# Lua 5.5 has no package yet: .ci/lua5.5/build makes it.
-export PATH := $(CURDIR)/build/lua5.5:$(PATH)
+# Lua 5.5 has no package yet: .ci/lua5.5/build makes it. nginx and HAProxy are in a folder that the PATH of an ordinary
+# user has not.
+export PATH := $(CURDIR)/build/lua5.5:$(PATH):/usr/sbin
 LINTED = .luacheckrc .busted config.ld $(wildcard lua rockspecs spec conformance test-server bench examples \
   fuzz/lua fuzz/live soak)
 
