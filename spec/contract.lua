@@ -203,6 +203,8 @@ return {
     spec = "spec/behaviour/metrics_spec.lua", test = "of a new context counts nothing and names the engine" },
   { area = "rule", name = "messages and bytes are counted alike by both engines",
     spec = "spec/behaviour/metrics_spec.lua", test = "counts messages and bytes in both directions, to the byte" },
+  { area = "rule", name = "connections that are given up for new ones are counted",
+    spec = "spec/behaviour/metrics_spec.lua", test = "counts connections that are closed to make room for new ones" },
   { area = "rule", name = "metrics of close codes and statuses have a bound",
     spec = "spec/unit/connection/tally_spec.lua", test = "tells so many numbers apart, and the others are one" },
   { area = "rule", name = "metrics tell whether the back plane can be reached",

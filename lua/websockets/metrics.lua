@@ -15,7 +15,7 @@ local function connections_of(context)
   return {
     all = context.connection_count, open = tally.open, half_open = (context.timers:running(context.half_open)),
     waiting = context.agenda.blocked_count, accepted = tally.accepted, turned_away = tally.turned_away,
-    opened = tally.opened, closed = copy(tally.closes),
+    given_up = tally.given_up, opened = tally.opened, closed = copy(tally.closes),
   }
 end
 

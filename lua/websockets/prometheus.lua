@@ -42,6 +42,8 @@ local function write_connections(lines, now, limits)
     now.accepted)
   add(lines, "websockets_connections_turned_away_total", "counter",
     "Connections that were answered 503, or closed, because there was no room.", now.turned_away)
+  add(lines, "websockets_connections_given_up_total", "counter",
+    "Connections without an open WebSocket that were closed to make room for new ones.", now.given_up)
   add(lines, "websockets_opened_total", "counter", "WebSockets that were opened.", now.opened)
   add_labelled(lines, "websockets_closed_total", "counter", "WebSockets that have ended, by close code.",
     by_number({}, now.closed, "code"))

@@ -50,7 +50,7 @@ describe("context:metrics", function()
     local now = s.context:metrics()
     assert.equal(websockets.engine, now.engine)
     local none = { all = 0, open = 0, half_open = 0, waiting = 0, accepted = 0, turned_away = 0, opened = 0 }
-    none.closed = {}
+    none.given_up, none.closed = 0, {}
     assert.same(none, now.connections)
     assert.same({ { messages = 0, bytes = 0 }, { messages = 0, bytes = 0 } }, { now.received, now.sent })
     assert.same({ { server = {}, client = {} }, 0, 0, 0 },
@@ -217,6 +217,27 @@ describe("context:metrics", function()
     assert.matches("^HTTP/1.1 503", c:drain())
     local now = s.context:metrics().connections
     assert.same({ 1, 1 }, { now.accepted, now.turned_away })
+  end)
+
+  it("counts connections that are closed to make room for new ones", function()
+    local s = start({ max_half_open = 2 })
+    for i = 1, 5 do
+      client.connect(s)
+      s:pump(function() return s.context:metrics().connections.accepted == i end)
+    end
+    local now = s.context:metrics().connections
+    assert.same({ 5, 3, 0, 2 }, { now.accepted, now.given_up, now.turned_away, now.half_open })
+    local families = reader.read(prometheus.text(s.context))
+    assert.equal(3, reader.value(families, "websockets_connections_given_up_total"))
+  end)
+
+  it("counts those that make room under max_connections", function()
+    local s = start({ max_connections = 1 })
+    client.connect(s)
+    s:pump(function() return s.context:metrics().connections.accepted == 1 end)
+    client.open(s, "log")
+    local now = s.context:metrics().connections
+    assert.same({ 2, 1, 0 }, { now.accepted, now.given_up, now.turned_away })
   end)
 
   it("raises without its context, and after it is destroyed", function()

@@ -13,12 +13,12 @@ local ROUND_TRIP_SECONDS = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 local function counts() return { by_number = {}, numbers = 0 } end
 
 --- Makes counts of nothing.
--- @treturn tally `accepted`, `turned_away`: connections to a server; `opened`: WebSockets since the beginning; `open`:
--- those that are open now; `closes`: their ends by close code; `handshakes`: by role of this side and status;
--- `round_trips`: seconds from pings to their pongs
+-- @treturn tally `accepted`, `turned_away`, `given_up`: connections to a server; `opened`: WebSockets since the
+-- beginning; `open`: those that are open now; `closes`: their ends by close code; `handshakes`: by role of this side
+-- and status; `round_trips`: seconds from pings to their pongs
 function tally.new()
   return setmetatable({
-    accepted = 0, turned_away = 0, opened = 0, open = 0, closes = counts(),
+    accepted = 0, turned_away = 0, given_up = 0, opened = 0, open = 0, closes = counts(),
     handshakes = { server = counts(), client = counts() },
     round_trips = histogram.new(ROUND_TRIP_SECONDS), pings = {},
   }, tally)

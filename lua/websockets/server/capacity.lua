@@ -37,9 +37,14 @@ local function live(context)
   return context.connection_count - context.agenda.retired_count
 end
 
+local function end_for_another(context, ws)
+  context.tally.given_up = context.tally.given_up + 1
+  lifecycle.abort(ws, "limit")
+end
+
 local function give_up_one(context, least)
   local ws = lanes.oldest(context, least)
-  if ws then lifecycle.abort(ws, "limit") end
+  if ws then end_for_another(context, ws) end
   return ws ~= nil
 end
 
@@ -130,7 +135,7 @@ function capacity.taken(context)
   end
   local running, oldest = context.timers:running(context.half_open)
   if running <= context.settings.max_half_open then return end
-  lifecycle.abort(oldest, "limit")
+  end_for_another(context, oldest)
   warn(context, "max_half_open", "of the connections that have sent no whole request the oldest end")
 end
 

@@ -3,6 +3,7 @@
 local capacity = require("websockets.server.capacity")
 local fakes = require("spec.support.fakes")
 local lifecycle = require("websockets.connection.lifecycle")
+local tally = require("websockets.connection.tally")
 
 describe("the capacity of a context", function()
   local context, log
@@ -10,7 +11,7 @@ describe("the capacity of a context", function()
   before_each(function()
     log = {}
     context = fakes.context({ log = function(_, text) log[#log + 1] = text end })
-    context.capacity = capacity.new()
+    context.capacity, context.tally = capacity.new(), tally.new()
   end)
 
   local function run_short()
@@ -99,7 +100,6 @@ describe("the capacity of a context", function()
 
   it("max_connections and max_half_open: the log hears of a reached limit, once a minute", function()
     context.settings.max_connections, context.settings.max_half_open = 2, 2
-    context.tally = { turned_away = 0 }
     local function reach()
       add(3)
       capacity.taken(context)
@@ -119,6 +119,7 @@ describe("the capacity of a context", function()
     reach()
     assert.same({ expected[1], expected[2], expected[1], expected[2] }, log)
     assert.equal(3, context.tally.turned_away)
+    assert.equal(context.agenda.retired_count, context.tally.given_up)
   end)
 
   it("a second shortage with nothing accepted between is left to a rest", function()
