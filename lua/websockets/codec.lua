@@ -35,6 +35,10 @@ local OPTIONS = {
 local session = {}
 session.__index = session
 
+local function want(position, name, is_good, expected, value)
+  if not is_good then errors.argument(position, name, expected, value, 4) end
+end
+
 local function want_string(position, name, value)
   if type(value) ~= "string" then errors.argument(position, name, "string", value, 4) end
   return value
@@ -131,11 +135,8 @@ end
 -- @treturn[2] string `closing`: it has been made before; `entropy`
 -- @raise for a code that may not be sent, or a reason that is not UTF-8 or too long
 function session:close(code, reason)
-  if code ~= nil and not codec.may_close(code) then
-    errors.argument(1, "close", "close code 1000-1003, 1007-1014 or 3000-4999", code)
-  elseif code ~= nil and not codec.may_close(code, reason) then
-    errors.argument(2, "close", "reason of at most 123 bytes of UTF-8", reason)
-  end
+  want(1, "close", code == nil or codec.may_close(code), "close code 1000-1003, 1007-1014 or 3000-4999", code)
+  want(2, "close", code == nil or codec.may_close(code, reason), "reason of at most 123 bytes of UTF-8", reason)
   if self.said_close then return nil, errors.WORDS.closing, "closing" end
   local bytes = say_close(self, rules.close_payload(code, reason))
   if bytes then return bytes end
@@ -176,7 +177,7 @@ end
 --- Decodes one frame and judges nothing in it.
 -- @rfc 6455 5.2
 -- @tparam string bytes
--- @tparam[opt=1] integer position of the frame's first byte
+-- @tparam[opt=1] integer position of the frame's first byte; at most one after the bytes, where nothing is left
 -- @treturn[1] string payload, unmasked
 -- @treturn[1] boolean fin
 -- @treturn[1] integer opcode
@@ -184,11 +185,13 @@ end
 -- @treturn[1] boolean whether it was masked
 -- @treturn[2] nil it is not whole
 -- @treturn[2] number how many bytes are missing at least
+-- @raise for bytes that are no string, or a position that is not in them
 function codec.decode(bytes, position)
-  position = position or 1
-  local here = #want_string(1, "decode", bytes) - position + 1
+  want_string(1, "decode", bytes)
+  if position == nil then position = 1 end
+  want(2, "decode", definition.is_integer(position, 1, #bytes + 1), "position 1 to " .. #bytes + 1, position)
   local first, is_masked, start, length = header.measure(bytes, position)
-  if not first then return nil, is_masked - here end
+  if not first then return nil, is_masked - (#bytes - position + 1) end
   local key = start
   if is_masked then start = start + KEY_BYTES end
   local stop = start + length - 1
@@ -236,9 +239,8 @@ function codec.accept(head, protocols)
   local request, status = http.parse(found)
   if not request then return refuse(status) end
   if not http.asks_for(request, "websocket") then return refuse(400) end
-  local is_good, headers
-  is_good, status, headers = handshake.check(request)
-  if not is_good then return refuse(status, headers) end
+  local is_good, fault, headers = handshake.check(request)
+  if not is_good then return refuse(fault, headers) end
   local offered
   offered, status = handshake.subprotocols(request)
   if not offered then return refuse(status) end
@@ -261,9 +263,7 @@ end
 function codec.check_answer(head, key, protocols)
   local read = answer_of.read(whole_head(want_string(1, "check_answer", head)))
   local expected = engine.accept_key(want_string(2, "check_answer", key))
-  if protocols ~= nil and type(protocols) ~= "table" then
-    errors.argument(3, "check_answer", "list of names", protocols)
-  end
+  want(3, "check_answer", protocols == nil or type(protocols) == "table", "list of names", protocols)
   if not read then return nil, "the server's answer is not HTTP", "handshake" end
   if read.status ~= SWITCHING_PROTOCOLS then return nil, "the server answered " .. read.text, "status", read.headers end
   local is_good, why = client_handshake.check(read, expected, protocols)

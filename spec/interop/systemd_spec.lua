@@ -124,6 +124,10 @@ describe("socket = \"systemd\"", function()
     end
     text = started_with("LISTEN_FDS=1 LISTEN_PID=1")
     assert.truthy(text:find("the sockets of systemd are for another process: LISTEN_PID is not its own", 1, true), text)
+    text = started_with("LISTEN_FDS=1")
+    assert.truthy(text:find("the sockets of systemd are for another process: LISTEN_PID is not set", 1, true), text)
+    text = started_with("LISTEN_FDS=1 LISTEN_PID=x")
+    assert.truthy(text:find('the sockets of systemd are for another process: LISTEN_PID is "x"', 1, true), text)
     text = child.run(("sh -c %s 3</dev/null"):format(child.quote(("LISTEN_FDS=1 LISTEN_PID=$$ exec env %s %s"):format(
       environment(), quoted_lua(PROGRAM:format("systemd"))))))
     assert.truthy(text:find("descriptor 3 is no socket that can be listened on: ", 1, true), text)

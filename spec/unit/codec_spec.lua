@@ -143,6 +143,23 @@ describe("frames of the codec", function()
     assert.same({ "abc", true, 1, 8, false }, { codec.decode("\129\126\0\3abc") })
   end)
 
+  it("are decoded from a position inside the bytes, or right after them", function()
+    assert.same({ nil, 2 }, { codec.decode("", 1) })
+    assert.same({ nil, 2 }, { codec.decode("\129\0", 3) })
+    for _, case in ipairs({
+      { "ab", 0, "0" }, { "ab", -1, "-1" }, { "ab", 4, "4" }, { "", 2, "2" }, { "ab", 1.5, "1.5" },
+      { "ab", "1", '"1"' }, { "ab", {}, "table" }, { "ab", false, "false" },
+    }) do
+      local is_good, message = pcall(function() codec.decode(case[1], case[2]) end)
+      assert.is_false(is_good)
+      assert.equal(("bad argument #2 to 'decode' (position 1 to %d expected, got %s)"):format(#case[1] + 1, case[3]),
+        message:match("^.*codec_spec%.lua:%d+: (.*)$"))
+    end
+    for _, position in ipairs({ math.huge, -math.huge, 0 / 0 }) do
+      assert.error_matches(function() codec.decode("ab", position) end, "position 1 to 3 expected, got ")
+    end
+  end)
+
   it("that are not whole tell how many bytes are missing", function()
     for i = 0, #MASKED_HELLO - 1 do
       local payload, missing = codec.decode(MASKED_HELLO:sub(1, i))

@@ -66,11 +66,14 @@ end
 
 -- See sd_listen_fds(3).
 local function of_systemd(name)
-  local given, pid = os.getenv("LISTEN_FDS"), tonumber(os.getenv("LISTEN_PID"))
+  local given, pid = os.getenv("LISTEN_FDS"), os.getenv("LISTEN_PID")
   if not given then return nil, "systemd has passed no socket: LISTEN_FDS is not set" end
   local count = given:find("^%d+$") and tonumber(given) or 0
   if count < 1 then return nil, "systemd has passed no socket: LISTEN_FDS is " .. errors.describe(given) end
-  if pid ~= own_pid() then return nil, "the sockets of systemd are for another process: LISTEN_PID is not its own" end
+  if not pid or tonumber(pid) ~= own_pid() then
+    local why = not pid and "not set" or tonumber(pid) and "not its own" or errors.describe(pid)
+    return nil, "the sockets of systemd are for another process: LISTEN_PID is " .. why
+  end
   local place = 0
   if name then
     local names = os.getenv("LISTEN_FDNAMES") or ""
