@@ -1232,6 +1232,8 @@ return {
     spec = "spec/unit/codec_spec.lua", test = "is accepted with the first subprotocol that is served" },
   { area = "method", name = "codec.encode, codec.decode, codec.frame_bytes",
     spec = "spec/unit/codec_spec.lua", test = "are decoded without judgement" },
+  { area = "rule", name = "a server's answer that is not HTTP is told as such, whole or not",
+    spec = "spec/behaviour/handshake_breach_spec.lua", test = "bytes that are not HTTP, and the end" },
   { area = "rule", name = "codec.decode takes a position inside of the bytes",
     spec = "spec/unit/codec_spec.lua", test = "are decoded from a position inside the bytes, or right after them" },
   { area = "method", name = "codec.may_close, codec.is_utf8, codec.sha1, codec.base64",

@@ -149,6 +149,30 @@ describe("a client, answered with", function()
     return log
   end
 
+  it("bytes that are not HTTP, and the end: the message says what they are not", function()
+    for _, bytes in ipairs({ "SSH-2.0-x\r\n", "220 mail.example ESMTP\r\n", "SSH" }) do
+      local s = server.start({ protocols = {} })
+      local p = peer.listen(s)
+      local _, log = p:connect()
+      p:read_request()
+      p:send(bytes)
+      p:close()
+      s:pump(function() return log.closed[1] end)
+      assert.same({ "the server's answer is not HTTP", "handshake" }, { log.closed[1][2], log.closed[1][4] })
+    end
+  end)
+
+  it("nothing, and the end: the message says so", function()
+    local s = server.start({ protocols = {} })
+    local p = peer.listen(s)
+    local _, log = p:connect()
+    p:read_request()
+    p:close()
+    s:pump(function() return log.closed[1] end)
+    assert.matches("ended the connection before it answered$", log.closed[1][2])
+    assert.equal("closed", log.closed[1][4])
+  end)
+
   it("nothing wrong: on_open", function()
     assert.equal(1, answered().open)
     assert.equal(1, answered({ Upgrade = "WebSocket", Connection = "keep-alive, upgrade" }).open)

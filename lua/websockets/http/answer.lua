@@ -8,17 +8,19 @@ local answer = {}
 answer.__index = answer
 
 local find, match, sub = string.find, string.match, string.sub
+local concat, min = table.concat, math.min
 
 local SWITCHING_PROTOCOLS, NO_CONTENT, NOT_MODIFIED = 101, 204, 304
 -- Another side could go on with interim answers without end.
 local MAX_INTERIM_ANSWERS = 16
 -- Of status and reason phrase, which errors and logs repeat.
 local MAX_TEXT_BYTES = 200
+local BEGINNING = "HTTP/1."
 
 --- Begins to look for the head of an answer.
 -- @treturn answer
 function answer.new()
-  return setmetatable({ scanner = http.scanner(), interim_count = 0, interim_bytes = 0 }, answer)
+  return setmetatable({ scanner = http.scanner(), has_begun = false, interim_count = 0, interim_bytes = 0 }, answer)
 end
 
 -- RFC 9112 4
@@ -39,6 +41,16 @@ local function may_go_on(self, head, limits)
   return self.interim_count <= MAX_INTERIM_ANSWERS and self.interim_bytes <= limits.max_header_bytes
 end
 
+-- Whether what has come of a head may become one: a server of another protocol may say a line, and then wait or end.
+local function may_become_head(self)
+  local pieces, count = self.scanner.pieces, self.scanner.count
+  if self.has_begun or not pieces then return true end
+  local bytes = concat(pieces, "", 1, min(count, #BEGINNING))
+  self.has_begun = #bytes >= #BEGINNING
+  -- An empty line may come before it.
+  return bytes == "\r" or sub(bytes, 1, #BEGINNING) == sub(BEGINNING, 1, #bytes)
+end
+
 --- Takes bytes until the head of the final answer is whole; interim answers are passed over.
 -- @rfc 9110 15.2
 -- @tparam string bytes
@@ -53,7 +65,11 @@ function answer:feed(bytes, limits)
   while position <= #bytes do
     local head, after = http.scan(self.scanner, bytes, position, limits)
     if head == false then return false, after == 400 and "is not HTTP" or "has too long a head" end
-    if not head then return nil end
+    if not head then
+      if may_become_head(self) then return nil end
+      return false, "is not HTTP"
+    end
+    self.has_begun = false
     if not is_interim(head) then return head, after end
     if not may_go_on(self, head, limits) then return false, "came after too many interim ones" end
     position = after
@@ -94,7 +110,7 @@ function answer.body(read, max_bytes)
   end
   -- A length that cannot be read, or none: the body goes on to the end of the connection.
   length = not coding and length and find(length, "^%d+$") and tonumber(length) or math.huge
-  return body.new({ length = math.min(length, max_bytes), chunked = false }, max_bytes)
+  return body.new({ length = min(length, max_bytes), chunked = false }, max_bytes)
 end
 
 return answer

@@ -71,7 +71,9 @@ describe("a tunnel of an HTTP proxy", function()
       { new("ws://a"):feed("HTTP/1.1 200 OK\r\nX: " .. ("x"):rep(2000)) })
     assert.same({ false, "gave an answer that came after too many interim ones", false },
       { new("ws://a"):feed(("HTTP/1.1 100 x\r\n\r\n"):rep(17)) })
+    assert.same({ false, "gave an answer that is not HTTP", false }, { new("ws://a"):feed("220 mail ESMTP\r\n") })
     local tunnel, said = new("ws://a"), {}
+    tunnel:feed("HTTP/1.1 200 OK\r\n")
     for _ = 1, 1000 do
       if said[1] == nil then said = { tunnel:feed("x: y\r\n") } end
     end

@@ -52,6 +52,22 @@ describe("the head of an answer", function()
     assert.same({ false, "is not HTTP" }, { feed("\5\0") })
     assert.same({ false, "is not HTTP" }, { feed("HTTP/1.1 200 OK\n\n") })
   end)
+
+  it("is refused as soon as it cannot begin as one, however it is cut", function()
+    for _, bytes in ipairs({ "SSH-2.0-x\r\n", "220 ESMTP\r\n", "+OK\r\n", "HTTP/2 2", "HTTX", "\r\nSSH", "\rx" }) do
+      for _, step in ipairs({ false, 1, 2 }) do
+        assert.same({ false, "is not HTTP" }, { feed(bytes, step or nil) }, bytes)
+      end
+      local interim = "HTTP/1.1 100 Continue\r\n\r\n"
+      for _, step in ipairs({ false, 1, 2 }) do
+        assert.same({ false, "is not HTTP" }, { feed(interim .. bytes, step or nil) }, bytes)
+      end
+    end
+    for _, bytes in ipairs({ "\r", "\r\n", "H", "HTTP/1", "HTTP/1.", "HTTP/1.1 200 OK\r\nA: b\r\n", "\r\nHTTP" }) do
+      for _, step in ipairs({ false, 1, 2 }) do assert.is_nil((feed(bytes, step or nil))) end
+    end
+    assert.equal(OK, (feed("\r\n" .. OK, 1)))
+  end)
 end)
 
 describe("answer.read", function()
