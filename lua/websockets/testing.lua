@@ -6,6 +6,7 @@
 -- follows from what they were told: when they return, each callback has been called, and each answer has arrived.
 -- An error of a callback without `on_error` is raised by the method that led to it.
 -- @classmod websockets.testing
+local address = require("websockets.protocol.address")
 local context = require("websockets.context")
 local definition = require("websockets.options.definition")
 local errors = require("websockets.errors")
@@ -33,7 +34,18 @@ local OF_SYSTEM = {
 -- Of the option `options`: what asks for a client's certificate.
 local REQUIRE_CLIENT_CERTIFICATE = 2
 
-local function is_table(value) return type(value) == "table" end
+local function is_list(value)
+  if type(value) ~= "table" then return false end
+  for i, one in ipairs(value) do
+    if type(one) ~= "string" then return false, errors.entry(value, i) end
+  end
+  return true
+end
+
+local function is_address(value)
+  return type(value) == "string" and (value == "unix" or address.pack(value) ~= nil)
+end
+
 local function is_text(value) return type(value) == "string" and fields.is_value(value) end
 
 -- Right or wrong: a handler may have to deal with both.
@@ -43,11 +55,11 @@ end
 
 local OF_PEER = {
   target = define("/", is_target, "path and query, without blanks"),
-  protocols = define(nil, is_table, "list of subprotocol names"),
+  protocols = define(nil, is_list, "list of subprotocol names"),
   origin = define(nil, is_text, "origin"),
   host = define("localhost", is_text, "host name, with or without a port"),
-  headers = define(nil, is_table, "table of header name -> value or list of values"),
-  address = define("127.0.0.1", is_text, "IP address"),
+  headers = networks.HEADERS,
+  address = define("127.0.0.1", is_address, 'IP address or "unix"'),
   capacity = define(nil, function(value) return definition.is_integer(value, 1, math.huge) end, "bytes above 0"),
   answers_pings = define(true, function(value) return type(value) == "boolean" end, "boolean"),
   handshake = define(true, function(value) return type(value) == "boolean" end, "boolean"),
@@ -124,7 +136,7 @@ end
 
 --- Connects a peer to this context, with an opening handshake.
 -- @tparam[opt] table given `target` ("/"), `protocols` (list), `origin`, `headers`, `host`; `address`: IP address that
--- the context sees; `capacity`: bytes that wait for it at most while it is paused; `answers_pings` (true);
+-- the context sees, or `"unix"`; `capacity`: bytes that wait for it at most while it is paused; `answers_pings` (true);
 -- `handshake = false`: it says nothing, and sends bytes of its own
 -- @treturn[1] peer its WebSocket is open; or is not yet, where the context has not answered
 -- @treturn[2] nil

@@ -185,6 +185,14 @@ describe("websockets.testing, a context", function()
       ["bad option 'target' (path and query, without blanks expected, got \"/ x\")"] =
         function() context:peer({ target = "/ x" }) end,
       ["bad argument #1 to 'peer' (table expected, got \"/\")"] = function() context:peer("/") end,
+      ["bad option 'address' (IP address or \"unix\" expected, got \"10.0.0.256\")"] =
+        function() context:peer({ address = "10.0.0.256" }) end,
+      ["bad option 'address' (IP address or \"unix\" expected, got \"[::1]\")"] =
+        function() context:request("GET", "/", { address = "[::1]" }) end,
+      ["bad option 'headers' (table of header name -> value or list of values expected, got [\"A\"] = true)"] =
+        function() context:peer({ headers = { A = true } }) end,
+      ["bad option 'protocols' (list of subprotocol names expected, got [1] = table)"] =
+        function() context:peer({ protocols = { {} } }) end,
       ["bad argument #1 to 'advance' (number of seconds from 0 expected, got -1)"] =
         function() context:advance(-1) end,
       ["bad argument #2 to 'request' (path and query, without blanks expected, got \"\")"] =

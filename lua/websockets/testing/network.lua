@@ -3,10 +3,28 @@
 -- @module websockets.testing.network
 local definition = require("websockets.options.definition")
 local entry_point = require("websockets.testing.entry_point")
+local errors = require("websockets.errors")
 local memory = require("websockets.transport.memory")
 local memory_poller = require("websockets.poller.memory")
 
+local function is_value(value) return type(value) == "string" or type(value) == "number" end
+
+-- What can be written; whether HTTP allows it is for the other side to judge.
+local function is_headers(given)
+  if type(given) ~= "table" then return false end
+  for name, value in pairs(given) do
+    local list = type(value) == "table" and value or { value }
+    if type(name) ~= "string" or #list == 0 then return false, errors.entry(given, name) end
+    for _, one in ipairs(list) do
+      if not is_value(one) then return false, errors.entry(given, name) end
+    end
+  end
+  return true
+end
+
 local network = {
+  --- The field `headers` of requests and answers.
+  HEADERS = definition.new(nil, is_headers, "table of header name -> value or list of values"),
   --- The field `timeout` of what waits: seconds that may pass on the clock of the test.
   TIMEOUT = definition.new(0, function(value) return type(value) == "number" and value >= 0 and value < math.huge end,
     "number of seconds from 0"),
@@ -211,5 +229,7 @@ function network:pass(poller, seconds)
   self.now = self.now + passing
   return passing
 end
+
+require("websockets.loading").interpret(is_headers)
 
 return network

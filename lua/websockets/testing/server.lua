@@ -17,7 +17,7 @@ local define = definition.new
 local ACCEPT = {
   protocol = define(nil, function(value) return value == false or type(value) == "string" end,
     "name of a subprotocol, or false"),
-  headers = define(nil, function(value) return type(value) == "table" end, "table"),
+  headers = networks.HEADERS,
   handshake = define(true, function(value) return type(value) == "boolean" end, "boolean"),
   timeout = networks.TIMEOUT,
 }
@@ -99,6 +99,16 @@ function server:accept(given)
   return peer
 end
 
+local function check_refusal(status, headers, body)
+  if status ~= nil and not definition.is_integer(status, 100, 999) then
+    errors.argument(1, "refuse", "status 100 to 999", status, 4)
+  end
+  local is_good, culprit = headers == nil, nil
+  if not is_good then is_good, culprit = networks.HEADERS.check(headers) end
+  if not is_good then errors.argument(2, "refuse", networks.HEADERS.expected, headers, 4, culprit) end
+  if body ~= nil and type(body) ~= "string" then errors.argument(3, "refuse", "string", body, 4) end
+end
+
 --- Answers the opening handshake that has waited longest with another status, and ends the connection.
 -- @tparam[opt=503] integer status
 -- @tparam[opt] table headers name -> value
@@ -106,9 +116,10 @@ end
 -- @treturn[1] table request: `method`, `uri`, `headers`
 -- @treturn[2] nil
 -- @treturn[2] string `timeout`: none waits
--- @raise the error of a callback
+-- @raise the error of a callback; for a wrong argument
 function server:refuse(status, headers, body)
   errors.check_object(self, "entry_point", "server:refuse")
+  check_refusal(status, headers, body)
   local peer = next_waiting(self, 0)
   if not peer then return nil, "timeout" end
   body = body or ""

@@ -127,12 +127,27 @@ describe("websockets.testing.server", function()
       ["unknown option 'protocols'"] = function() server:accept({ protocols = {} }) end,
       ["bad option 'protocol' (name of a subprotocol, or false expected, got 5)"] =
         function() server:accept({ protocol = 5 }) end,
+      ["bad option 'headers' (table of header name -> value or list of values expected, got [\"A\"] = true)"] =
+        function() server:accept({ headers = { A = true } }) end,
+      ["bad argument #1 to 'refuse' (status 100 to 999 expected, got \"busy\")"] =
+        function() server:refuse("busy") end,
+      ["bad argument #1 to 'refuse' (status 100 to 999 expected, got 1000)"] = function() server:refuse(1000) end,
+      ["bad argument #1 to 'refuse' (status 100 to 999 expected, got 400.5)"] = function() server:refuse(400.5) end,
+      ["bad argument #2 to 'refuse' (table of header name -> value or list of values expected, got \"A: b\")"] =
+        function() server:refuse(401, "A: b") end,
+      ["bad argument #2 to 'refuse' (table of header name -> value or list of values expected, got [1] = \"A: b\")"] =
+        function() server:refuse(401, { "A: b" }) end,
+      ["bad argument #3 to 'refuse' (string expected, got table)"] = function() server:refuse(401, nil, {}) end,
     }) do
       local is_good, err = pcall(call)
       assert.is_false(is_good)
       assert.matches("server_spec.lua:%d+: ", err)
       assert.matches(expected, err, 1, true)
     end
+    -- Nothing that is wrong takes a client.
+    connect("ws://example.com/")
+    assert.is_false((pcall(server.refuse, server, "busy")))
+    assert.equal("/", server:refuse(401, { A = { "b", 1 } }, "no").uri)
     assert.matches("server:accept must be called with a colon", (select(2, pcall(server.accept))), 1, true)
   end)
 end)
