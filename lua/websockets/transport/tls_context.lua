@@ -19,6 +19,12 @@ local FAULTS = {
   { "^error loading CA locations", "cannot use the CA file '%s': %s", "cafile" },
 }
 
+-- Of these fields its words do not say which one it refuses either.
+local SUSPECTS = {
+  "protocol", "ciphers", "ciphersuites", "verify", "options", "depth", "dhparam", "curve", "curveslist", "verifyext",
+  "alpn",
+}
+
 -- LuaSec; what was wrong with it: Lua 5.1 and LuaJIT tell that only once.
 local library, fault
 
@@ -71,7 +77,34 @@ local function unreadable(config)
   end
 end
 
-local function explain(config, why)
+-- A LuaSec context; nil and what is wrong.
+local function try(ssl, config)
+  local called, context, why = pcall(ssl.newcontext, config)
+  if not called then context, why = nil, tostring(context) end
+  return context or nil, tostring(why)
+end
+
+-- What OpenSSL says at its end may be left from something else that has failed.
+local function own_words(why) return (why:gsub(" %b()$", "")) end
+
+-- The fields that LuaSec refuses for a reason also where each is alone; without the key, whose password may be asked
+-- for at each try.
+local function culprits(ssl, config, given, reason)
+  local function refuses(name)
+    local alone = { mode = config.mode, protocol = "any" }
+    if name then alone[name] = config[name] end
+    local context, why = try(ssl, alone)
+    return not context and own_words(why) == own_words(reason)
+  end
+  local names = {}
+  if refuses(nil) then return names end
+  for _, name in ipairs(SUSPECTS) do
+    if given[name] ~= nil and refuses(name) then names[#names + 1] = ("'%s'"):format(name) end
+  end
+  return names
+end
+
+local function explain(ssl, config, given, why)
   if why == "private key does not match public key" then
     return ("the key file '%s' does not belong to the first certificate in '%s'"):format(config.key, config.certificate)
   end
@@ -85,7 +118,9 @@ local function explain(config, why)
       return one[2]:format(path, detail)
     end
   end
-  return "LuaSec made no context: " .. why
+  local names = culprits(ssl, config, given, why)
+  local cause = names[1] and ", because of " .. table.concat(names, " and ") or ""
+  return ("LuaSec made no context%s: %s"):format(cause, why)
 end
 
 local function options_of(ssl, settings, is_verifying)
@@ -127,10 +162,9 @@ local function make(ssl, settings, mode, own)
   config.password = config.password or ""
   local trouble = unreadable(config)
   if trouble then return nil, trouble, "tls" end
-  local called, context, why = pcall(ssl.newcontext, config)
-  if not called then context, why = nil, tostring(context) end
+  local context, why = try(ssl, config)
   if context then return context end
-  return nil, explain(config, tostring(why)), "tls"
+  return nil, explain(ssl, config, settings, why), "tls"
 end
 
 -- The names that a server's certificate is for.

@@ -53,11 +53,44 @@ describe("websockets.transport.tls_context", function()
     end)
   end
 
-  it("says what LuaSec says of other options", function()
+  it("says what LuaSec says of other options, and of which", function()
     local _, message, code = tls_context.server(pair("good", { ciphers = "none of these" }))
-    assert.equal("LuaSec made no context: error setting cipher list (no cipher match)", message)
+    assert.matches("^LuaSec made no context, because of 'ciphers': error setting cipher list %(.+%)$", message)
     assert.equal("tls", code)
     assert.equal("TLS needs a certificate", (select(2, tls_context.server({}))))
+    for name, case in pairs({
+      ciphersuites = { "none", "error setting cipher list" }, options = { { "no_ticket", "nope" }, "(nope)" },
+      verify = { { "peer", "nope" }, "(nope)" }, verifyext = { "nope", "(nope)" }, curve = { "nope", "nope" },
+      curveslist = { "P-256:nope", "nope" }, alpn = { { ("x"):rep(256) }, "ALPN" },
+    }) do
+      -- What is right beside it is not named, and no part of the certificate is needed to tell.
+      local given = pair("good", { ciphers = "HIGH", depth = 3, cafile = path "ca.pem", capath = path "" })
+      given[name] = case[1]
+      message = select(2, tls_context.server(given)) or "a context"
+      local expected = ("LuaSec made no context, because of '%s': "):format(name)
+      assert.equal(expected, message:sub(1, #expected))
+      assert.truthy(message:find(case[2], #expected, true), message)
+    end
+  end)
+
+  it("names the fields that LuaSec refuses with the same words, and of others the first that it refuses", function()
+    local _, message = tls_context.client({ ciphers = "none", ciphersuites = "none" })
+    assert.matches("^LuaSec made no context, because of 'ciphers' and 'ciphersuites': error setting cipher list",
+      message)
+    _, message = tls_context.client({ ciphers = "none", curve = "nope" })
+    assert.matches("^LuaSec made no context, because of 'ciphers': error setting cipher list", message)
+  end)
+
+  it("names no field where none of them is refused by itself, and asks for the password once", function()
+    local count = 0
+    local function password()
+      count = count + 1
+      error("no password here", 0)
+    end
+    local _, message = tls_context.server({ certificate = path "good.pem", key = path "locked.key", ciphers = "HIGH",
+      password = password })
+    assert.equal("LuaSec made no context: no password here", message)
+    assert.equal(1, count)
   end)
 
   describe("of several certificates", function()
