@@ -645,6 +645,8 @@ return {
     spec = "spec/behaviour/keepalive_spec.lua", test = "idle_timeout closes 1001" },
   { area = "limit", name = "high_water_bytes",
     spec = "spec/behaviour/slow_consumer_spec.lua", test = "passing it flushes at once" },
+  { area = "limit", name = "high_water_bytes above max_buffered_bytes raises",
+    spec = "spec/unit/options/context_spec.lua", test = "refuses a high_water_bytes that max_buffered_bytes keeps" },
   { area = "limit", name = "max_buffered_bytes",
     spec = "spec/behaviour/slow_consumer_spec.lua", test = "judged on what remains after a flush" },
   { area = "limit", name = "what waits takes no more than twice what is counted",

@@ -101,6 +101,7 @@ function client_options.read(context, given, level)
     made[name] = definition.check(client_options.KNOWN, name, value, level + 1)
   end
   if made.tls then made.tls = tls.client(made.tls, level + 1) end
+  if given then options.settle_buffers(made, given, level + 1) end
   made.reconnect = reconnect.settle(made.reconnect, made.max_buffered_bytes, level + 1)
   if made.compression ~= settings.compression or made.slow_consumer ~= settings.slow_consumer then
     made.compression = compression.settle(made.compression, made, engine.that_compresses(context.engine), level + 1)

@@ -200,6 +200,22 @@ function options.check_sockets(settings, chosen, level)
   return chosen
 end
 
+--- Keeps `high_water_bytes` within `max_buffered_bytes`: one that was not chosen beside it is lowered.
+-- @tparam table made option name -> value, for every option
+-- @tparam table given what of it the caller has chosen here
+-- @tparam integer level of the caller, as for `error`
+-- @tparam[opt="high_water_bytes"] string label how the message names the option
+-- @raise where the caller has chosen one that can never be reached
+function options.settle_buffers(made, given, level, label)
+  local high, most = made.high_water_bytes, made.max_buffered_bytes
+  if high <= most then return end
+  if given.high_water_bytes ~= nil then
+    error(("option '%s' (%.0f) is above 'max_buffered_bytes' (%.0f) and could never be reached"):format(
+      label or "high_water_bytes", high, most), level)
+  end
+  made.high_water_bytes = most
+end
+
 --- Checks the options and fills in the defaults.
 -- @tparam table given option name -> value
 -- @tparam integer level of the caller, as for `error`
@@ -235,6 +251,7 @@ function options.read(given, level)
   if settings.backplane then
     settings.backplane = load("websockets.options.backplane").settle(settings.backplane, level + 1)
   end
+  options.settle_buffers(settings, given, level + 1)
   if settings.routes then settings.router = routes.read(options, settings, level + 1) end
   return settings
 end

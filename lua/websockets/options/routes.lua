@@ -29,12 +29,13 @@ local function read_route(options, settings, pattern, level)
   for name, value in pairs(given) do
     route[name] = check(options, ("routes['%s'].%s"):format(pattern, tostring(name)), name, value, level + 1)
   end
+  options.settle_buffers(route, given, level + 1, ("routes['%s'].high_water_bytes"):format(pattern))
   route.protocols = route.protocols and copy(route.protocols)
   return route
 end
 
 --- Reads the option `routes`.
--- @tparam table options the module `websockets.options.context`: `KNOWN`
+-- @tparam table options the module `websockets.options.context`: `KNOWN`, `settle_buffers`
 -- @tparam table settings of the context, for every option
 -- @tparam integer level of the caller, as for `error`
 -- @treturn router whose routes have settings for every option

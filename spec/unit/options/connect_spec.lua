@@ -119,6 +119,18 @@ describe("what a connection has", function()
     assert.same({ 7, 3, 99 }, { made.ping_interval, made.timeout, made.high_water_bytes })
   end)
 
+  it("has no high_water_bytes above max_buffered_bytes", function()
+    assert.equal(50, read({ max_buffered_bytes = 50 }, { high_water_bytes = 99 }).high_water_bytes)
+    assert.equal(9, read({ max_buffered_bytes = 50, high_water_bytes = 9 }).high_water_bytes)
+    for _, case in ipairs({
+      { { high_water_bytes = 99 }, { max_buffered_bytes = 50 } },
+      { { high_water_bytes = 99, max_buffered_bytes = 50 }, {} },
+    }) do
+      assert.has_error(function() read(case[1], case[2]) end,
+        "option 'high_water_bytes' (99) is above 'max_buffered_bytes' (50) and could never be reached")
+    end
+  end)
+
   it("is its own where it says so", function()
     local given = { ping_interval = 8, timeout = 2, protocols = { "a" }, origin = "http://a" }
     local made = read(given, { ping_interval = 7 })

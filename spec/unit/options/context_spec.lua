@@ -84,6 +84,19 @@ describe("websockets.options", function()
     return settings
   end
 
+  it("refuses a high_water_bytes that max_buffered_bytes keeps from being reached, and lowers the default", function()
+    assert.has_error(function() read({ high_water_bytes = 2000, max_buffered_bytes = 1000 }) end,
+      "option 'high_water_bytes' (2000) is above 'max_buffered_bytes' (1000) and could never be reached")
+    assert.has_error(function() read({ high_water_bytes = math.huge }) end,
+      "option 'high_water_bytes' (inf) is above 'max_buffered_bytes' (16777216) and could never be reached")
+    local made = read({ max_buffered_bytes = 1000 })
+    assert.same({ 1000, 1000 }, { made.high_water_bytes, made.max_buffered_bytes })
+    made = read({ high_water_bytes = math.huge, max_buffered_bytes = math.huge })
+    assert.equal(math.huge, made.high_water_bytes)
+    made = read({ high_water_bytes = 1000, max_buffered_bytes = 1000 })
+    assert.equal(1000, made.high_water_bytes)
+  end)
+
   it("has a case here for every option", function()
     for name in pairs(options.KNOWN) do assert.truthy(CASES[name], name) end
     for name in pairs(CASES) do assert.truthy(options.KNOWN[name], name) end

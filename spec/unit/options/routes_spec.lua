@@ -32,6 +32,16 @@ describe("the option routes", function()
     end
   end)
 
+  it("refuses a high_water_bytes that max_buffered_bytes keeps from being reached, and lowers the context's", function()
+    assert.matches("option 'routes['/a'].high_water_bytes' (2000) is above 'max_buffered_bytes' (1000)",
+      refusal({ ["/a"] = { high_water_bytes = 2000, max_buffered_bytes = 1000 } }), 1, true)
+    local settings = options.read({
+      high_water_bytes = 500, routes = { ["/a"] = { max_buffered_bytes = 300 }, ["/b"] = {} },
+    }, 1)
+    assert.equal(300, settings.router:match("/a").settings.high_water_bytes)
+    assert.equal(500, settings.router:match("/b").settings.high_water_bytes)
+  end)
+
   it("refuses patterns that mean nothing or the same", function()
     assert.matches("route 'a' must begin with a slash", refusal({ a = {} }), 1, true)
     assert.matches("route '/:b' means the same paths as '/:a'", refusal({ ["/:a"] = {}, ["/:b"] = {} }), 1, true)
