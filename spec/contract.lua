@@ -645,6 +645,8 @@ return {
     spec = "spec/behaviour/keepalive_spec.lua", test = "idle_timeout closes 1001" },
   { area = "limit", name = "high_water_bytes",
     spec = "spec/behaviour/slow_consumer_spec.lua", test = "passing it flushes at once" },
+  { area = "rule", name = "a further signal does nothing until launcher:run returns",
+    spec = "spec/behaviour/workers_spec.lua", test = "a further signal comes before run has returned" },
   { area = "limit", name = "high_water_bytes above max_buffered_bytes raises",
     spec = "spec/unit/options/context_spec.lua", test = "refuses a high_water_bytes that max_buffered_bytes keeps" },
   { area = "limit", name = "max_buffered_bytes",

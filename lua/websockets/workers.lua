@@ -119,8 +119,11 @@ function workers:run()
   local state = self.launcher.state
   if state == "ended" then error("the workers have ended", 2) end
   if state == "new" then self.launcher:start() end
+  self.launcher:keep_signals()
   while self.launcher.state ~= "ended" do self.uv.run("once") end
   -- What the last callback has closed is closing until then, and luv crashes where the program ends meanwhile.
+  self.uv.run("nowait")
+  self.launcher:close_signals()
   self.uv.run("nowait")
 end
 

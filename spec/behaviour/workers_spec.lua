@@ -373,6 +373,73 @@ describe("workers", function()
       assert.same({ "over", 0 }, { output, code })
     end)
 
+    -- Runs a launcher to its end, sends it signals at some points, and gives its output and how it ended.
+    local function signalled(body)
+      return child.run(("%s timeout %d %s -e %s"):format(child.library_path(), 2 * DEADLINE_SECONDS,
+        child.quote(child.this_lua()), child.quote(([[
+          local uv = require("luv")
+          local launcher = require("websockets").workers{
+            port = "any", interf = "127.0.0.1", count = 1, command = { %q, "-e", %q },
+          }
+          local pid = uv.os_getpid()
+          local idle, count = uv.new_idle(), 0
+          %s
+        ]]):format(child.this_lua(), WORKER, body))))
+    end
+
+    it("have ended, and a further signal comes before run has returned: nothing happens", function()
+      for _, name in ipairs({ "sigterm", "sigint" }) do
+        local output, code = signalled(([[
+          local function has_ended() return not launcher:get_port() end
+          idle:start(function()
+            local worker = launcher:list()[1]
+            if count == 0 and worker and worker.state == "ready" then
+              count = 1
+              uv.kill(pid, %q)
+            elseif count == 1 and has_ended() then
+              count = 2
+              idle:close()
+              uv.kill(pid, %q)
+            end
+          end)
+          launcher:run()
+          io.write("over ", count)
+        ]]):format(name, name))
+        assert.same({ "over 2", 0 }, { output, code })
+      end
+    end)
+
+    it("have ended, and run has returned: signals are the program's own again", function()
+      local output, code = signalled([[
+        idle:start(function()
+          idle:close()
+          launcher:stop()
+        end)
+        launcher:run()
+        io.write("over")
+        io.stdout:flush()
+        uv.kill(pid, "sigterm")
+        uv.sleep(20000)
+        io.write("still there")
+      ]])
+      assert.matches("^over", output)
+      assert.is_nil(output:find("still there"))
+      assert.not_equal(0, code)
+    end)
+
+    it("have ended: a program that has called start, and runs luv's loop, comes to its end", function()
+      local output, code = signalled([[
+        launcher:start()
+        idle:start(function()
+          idle:close()
+          launcher:stop()
+        end)
+        uv.run()
+        io.write("over")
+      ]])
+      assert.same({ "over", 0 }, { output, code })
+    end)
+
     it("get the signals that are to be forwarded", function()
       local pid = launch('forward = { "sigusr1" },')
       uv.kill(pid, "sigusr1")

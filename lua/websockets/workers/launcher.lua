@@ -22,7 +22,8 @@ local TWICE_SECONDS = 1
 function launcher.new(uv, socket, settings)
   settings.fd = math.floor(socket:getfd())
   return setmetatable({
-    uv = uv, socket = socket, settings = settings, slots = {}, signals = {}, has_been_ready = false,
+    uv = uv, socket = socket, settings = settings, slots = {}, signals = {}, keeps_signals = false,
+    has_been_ready = false,
     -- All processes that have not ended, as a set, and how many there are.
     all = {}, alive = 0,
     -- `stopping`; the place of the slot whose worker is being replaced, false for none; whether all are to be replaced
@@ -40,10 +41,21 @@ end
 
 local start, roll_on
 
-local function close_handles(self)
+--- Leaves signals to the program again.
+function launcher:close_signals()
   for _, handle in ipairs(self.signals) do handle:close() end
+  self.signals, self.keeps_signals = {}, false
+end
+
+local function close_handles(self)
   for _, slot in ipairs(self.slots) do slot.timer:close() end
-  self.signals, self.state = {}, "ended"
+  if self.keeps_signals then
+    -- An error may keep `run` from closing them, and a loop of the program's is to come to its end.
+    for _, handle in ipairs(self.signals) do handle:unref() end
+  else
+    self:close_signals()
+  end
+  self.state = "ended"
   if not self.settings.is_adopted then self.socket:close() end
 end
 
@@ -201,6 +213,11 @@ function launcher:start()
     on_signal(self, name, function() each(self, function(one) one:signal(name) end) end)
   end
   for _, slot in ipairs(self.slots) do start(self, slot) end
+end
+
+--- Has a further signal do nothing once the workers have ended, until `close_signals`: it would end the program.
+function launcher:keep_signals()
+  self.keeps_signals = true
 end
 
 --- Lists the processes of the workers, by their numbers.
