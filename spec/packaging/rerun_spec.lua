@@ -39,7 +39,8 @@ describe("a whole run", function()
   -- A tree of its own, with one spec. `spec/support` is this one.
   before_each(function()
     folder = child.make_folder()
-    child.run(("mkdir %s/spec && cp -r spec/run.lua spec/support %s/spec && cp .busted %s"):format(folder, folder, folder))
+    child.run(("mkdir %s/spec && cp .busted %s && cp -r spec/run.lua spec/support %s/spec"):format(folder, folder,
+      folder))
   end)
   after_each(function() child.remove_folder(folder) end)
 

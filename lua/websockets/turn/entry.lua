@@ -168,7 +168,7 @@ function entry.service(context, seconds)
   run(context, turn.serve, seconds)
 end
 
---- Serves what is ready, without waiting, for the loop of the poller. That may be amid the end of a turn of `run`, which
+--- Serves what is ready, without waiting, for the loop of the poller. That may be at the end of a turn of `run`, which
 -- still has to hear that it is told to stop.
 -- @tparam table context
 function entry.serve_ready(context)
