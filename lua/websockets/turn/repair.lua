@@ -8,10 +8,10 @@ local turn = require("websockets.turn.turn")
 
 local repair = {}
 
--- The owner of a timer that has not been able to do its work; a listener tries again.
+-- The connection of a timer that has not been able to do its work; anything else, as a listener, tries again.
 local function end_firing(timers)
   local owner = timers.firing
-  if owner and owner.state then lifecycle.abort(owner, "error") end
+  if owner and owner.wire then lifecycle.abort(owner, "error") end
   timers.firing = false
 end
 

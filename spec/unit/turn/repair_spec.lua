@@ -1,6 +1,7 @@
 --- What an error in the library has left half done is brought to an end, without sockets.
 -- @module spec.unit.turn.repair_spec
 local fakes = require("spec.support.fakes")
+local jobs = require("websockets.pubsub.redis.jobs")
 local lifecycle = require("websockets.connection.lifecycle")
 local repair = require("websockets.turn.repair")
 
@@ -28,6 +29,14 @@ describe("repair", function()
     repair.run(context)
     assert.same({ "closed", "error" }, { ws.state, ws.outcome.why })
     assert.equal(1, context.agenda.retired_count)
+  end)
+
+  it("ends no connection for a timer of anything else, whatever that has a state of", function()
+    local job = jobs.new({}, fakes.connection(context, "open"), nil, nil)
+    context.timers.firing = job
+    repair.run(context)
+    assert.is_false(context.timers.firing)
+    assert.same({ "open", 0 }, { job.ws.state, context.agenda.retired_count })
   end)
 
   it("has an end reported that was not on the list of ends, and counts the connections anew", function()

@@ -11,6 +11,8 @@ local slots = require("websockets.pubsub.redis.slots")
 local lanes = {}
 lanes.__index = lanes
 
+local max = math.max
+
 local MAX_UNANSWERED, MAX_UNANSWERED_BYTES = 10000, 8 * 1024 * 1024
 -- When is tried again what a connection does not take, because too much waits there.
 local RETRY_SECONDS = 0.05
@@ -59,9 +61,13 @@ local function dispatch(self, lane)
   lane.link = its_link
   repeat
     local entry = lane.entries[lane.sent + 1]
-    if not its_link:send(entry.command, entry) then return try_again(self, lane) end
-    lane.sent, lane.flying = lane.sent + 1, lane.flying + 1
-  until lane.is_narrow or lane.sent == lane.last
+    -- One that was refused for good, after one that is sent again.
+    if not entry.is_done then
+      if not its_link:send(entry.command, entry) then return try_again(self, lane) end
+      lane.flying = lane.flying + 1
+    end
+    lane.sent = lane.sent + 1
+  until lane.is_narrow and lane.flying > 0 or lane.sent == lane.last
 end
 
 function again(lane)
@@ -73,13 +79,13 @@ end
 local function finish(self, entry, id, fault, word)
   entry.is_done = true
   self.count, self.bytes = self.count - 1, self.bytes - #entry.command
-  self.store:answered(entry.name, entry.number, id)
-  if not entry.on_stored then return end
-  if id then
+  if entry.on_stored and id then
     self.context.agenda:call(nil, entry.on_stored, id)
-  else
+  elseif entry.on_stored then
     self.context.agenda:call(nil, entry.on_stored, nil, fault, word)
   end
+  -- Last: it may find no memory.
+  self.store:answered(entry.name, entry.number, id)
 end
 
 local function drop_done(lane)
@@ -88,6 +94,7 @@ local function drop_done(lane)
     entries[lane.first] = nil
     lane.first = lane.first + 1
   end
+  lane.sent = max(lane.sent, lane.first - 1)
   if lane.first <= lane.last then return end
   lane.first, lane.last, lane.sent = 1, 0, 0
   lane.is_held, lane.fault = false, false
@@ -113,8 +120,10 @@ local function follow(self, lane)
   end
 end
 
--- What was sent is sent again, once there is a connection: the first one alone.
+-- What was sent is sent again, once there is a connection: the first one alone. An error may have left those that are
+-- answered.
 local function rewind(self, lane)
+  drop_done(lane)
   lane.sent, lane.fault, lane.is_narrow = lane.first - 1, false, true
   dispatch(self, lane)
 end

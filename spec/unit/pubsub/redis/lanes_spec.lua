@@ -16,9 +16,9 @@ local function start()
       return self.is_taken
     end,
   }
-  self.lanes = lanes.new(self.context, {
-    carrier = { link_at = function() return self.is_up and self.link end }, report = function() end,
-  }, { answered = function() end })
+  self.store = { answered = function() end }
+  self.plane = { carrier = { link_at = function() return self.is_up and self.link end }, report = function() end }
+  self.lanes = lanes.new(self.context, self.plane, self.store)
   function self.add(command)
     return self.lanes:add(false, {
       name = "topic", number = 1, command = command,
@@ -26,10 +26,12 @@ local function start()
     })
   end
   -- Answers what was sent, in order.
-  function self.answer(id)
+  local function answer(value)
     local entry = table.remove(self.sent, 1)[2]
-    entry.reply(self.link, { id }, entry)
+    entry.reply(self.link, value, entry)
   end
+  function self.answer(id) answer({ id }) end
+  function self.refuse(fault) answer({ fault = fault }) end
   function self.commands()
     local list = {}
     for i, one in ipairs(self.sent) do list[i] = one[1] end
@@ -75,5 +77,39 @@ describe("websockets.pubsub.redis.lanes", function()
     self.is_up = false
     assert.equal("unavailable", select(3, self.add("a")))
     assert.same({ 0, 0 }, { self.lanes.count, self.lanes.bytes })
+  end)
+
+  it("sends what a node has referred elsewhere once more, and not what was refused after it", function()
+    local self = start()
+    self.plane.carrier.redirected, self.plane.carrier.link_for = function() end, function() end
+    assert.is_true(self.add("a"))
+    self.answer("1-0")
+    for _, command in ipairs({ "b", "c", "d" }) do assert.is_true(self.add(command)) end
+    self.refuse("TRYAGAIN later")
+    self.refuse("ERR no")
+    self.refuse("TRYAGAIN later")
+    self.lanes:ready()
+    assert.same({ "b" }, self.commands())
+    self.answer("2-0")
+    assert.same({ "d" }, self.commands())
+    self.answer("3-0")
+    assert.is_true(self.add("e"))
+    self.answer("4-0")
+    assert.same({ "a 1-0", "c nil", "b 2-0", "d 3-0", "e 4-0" }, self.stored)
+    assert.same({ 0, 0 }, { self.lanes.count, self.lanes.bytes })
+  end)
+
+  it("goes on after an error amid an answer, of which the message is told", function()
+    local self = start()
+    for _, command in ipairs({ "a", "b" }) do assert.is_true(self.add(command)) end
+    self.store.answered = function() error("not enough memory", 0) end
+    assert.is_false(pcall(self.answer, "1-0"))
+    self.store.answered = function() end
+    self.lanes:ready()
+    assert.same({ "b" }, self.commands())
+    self.answer("2-0")
+    assert.is_true(self.add("c"))
+    self.answer("3-0")
+    assert.same({ "a 1-0", "b 2-0", "c 3-0" }, self.stored)
   end)
 end)
