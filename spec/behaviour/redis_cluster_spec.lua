@@ -1,119 +1,28 @@
 --- The back plane in a Redis cluster: nodes that refer to each other, and answers that no cluster gives.
 -- @module spec.behaviour.redis_cluster_spec
-local client = require("spec.support.client")
+local fake_cluster = require("spec.support.fake_cluster")
 local fake_redis = require("spec.support.fake_redis")
 local prometheus = require("websockets.prometheus")
 local reader = require("spec.support.exposition")
-local server = require("spec.support.server")
 local slots = require("websockets.pubsub.redis.slots")
 
-local HELLO = "%4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:3\r\n"
-  .. "$4\r\nmode\r\n$7\r\ncluster\r\n"
-local ID = "1700000000000-0"
+local HELLO, ID = fake_cluster.HELLO, fake_cluster.ID
+local await_up, bulk, channel_of = fake_cluster.await_up, fake_cluster.bulk, fake_cluster.channel_of
+local count = fake_cluster.count
+local last_of, slots_answer, subscribe = fake_cluster.last_of, fake_cluster.slots_answer, fake_cluster.subscribe
+local topic_at, usual, wait = fake_cluster.topic_at, fake_cluster.usual, fake_cluster.wait
 
 local fakes
 
-local function bulk(text) return "$" .. #text .. "\r\n" .. text .. "\r\n" end
-
-local function channel_of(topic) return "ws:t:{" .. topic .. "}" end
-
--- An answer to CLUSTER SLOTS: ranges of first, last, port.
-local function slots_answer(ranges)
-  local parts = { "*" .. #ranges .. "\r\n" }
-  for _, range in ipairs(ranges) do
-    parts[#parts + 1] = ("*3\r\n:%d\r\n:%d\r\n*2\r\n%s:%d\r\n"):format(range[1], range[2], bulk("127.0.0.1"), range[3])
-  end
-  return table.concat(parts)
-end
-
--- What a node of a cluster answers.
-local function usual(words)
-  if words[1] == "HELLO" then return HELLO end
-  if words[1] == "SPUBLISH" then return ":1\r\n" end
-  if words[1] == "ASKING" then return "+OK\r\n" end
-  if words[1] == "EVAL" then return "*1\r\n" .. bulk(ID) end
-  return fake_redis.usual(words)
-end
-
--- How often a command has come.
-local function count(fake, name)
-  local found = 0
-  for _, words in ipairs(fake.commands) do
-    if words[1] == name then found = found + 1 end
-  end
-  return found
-end
-
--- A context whose back plane is a cluster of fakes: the first is that of the URL, the others have slots. `answers` has
--- for each a function as `fake_redis.new` takes it; what it gives nil for is answered as usual, "" not at all.
-local function start(answers, ranges)
-  fakes = {}
-  for i = 1, 3 do
-    fakes[i] = fake_redis.new(function(words, fake)
-      local answer = answers[i] and answers[i](words, fake)
-      if answer == "" then return nil end
-      if answer == nil and words[1] == "CLUSTER" then return slots_answer(fakes.ranges) end
-      return answer or usual(words)
-    end)
-  end
-  fakes.ranges = ranges or { { 0, 8191, fakes[2].port }, { 8192, 16383, fakes[3].port } }
-  local reported = {}
-  local handler, log = server.recorder()
-  local s = server.start({
-    default = handler, ping_interval = false, on_error = function(err) reported[#reported + 1] = err end,
-    topics = function(name) return name:find("^kept") and { history = {} } or nil end,
-    backplane = {
-      url = "redis://127.0.0.1:" .. fakes[1].port, timeout = 1000, reconnect = { min = 0.1, max = 0.1, jitter = 0 },
-    },
-  })
-  local turn = s.turn
-  function s.turn(...)
-    for _, fake in ipairs(fakes) do fake:step() end
-    return turn(...)
-  end
-  s.log, s.reported = log, reported
-  s:fake_time()
-  assert(s.context:publish("none", ""))
-  s.plane = s.context.pubsub.plane
+local function start(...)
+  local s = fake_cluster.start(...)
+  fakes = s.fakes
   return s
-end
-
-local function await_up(s)
-  s:pump(function() return s.plane.is_up end, "the cluster")
-end
-
--- Time passes, with turns between.
-local function wait(s, seconds)
-  for _ = 1, seconds / 0.1 do
-    s:advance(0.1)
-    s:turns(10)
-  end
-end
-
--- A topic with a name that begins so, and a slot of the second or third fake.
-local function topic_at(which, prefix)
-  for i = 1, 1000 do
-    local topic = prefix .. i
-    if slots.of(channel_of(topic)) <= 8191 == (which == 2) then return topic end
-  end
-end
-
-local function subscribe(s, topic, options)
-  local one = client.open(s)
-  assert.is_true(s.log.ws[#s.log.ws]:subscribe(topic, options))
-  return one, s.log.ws[#s.log.ws]
-end
-
-local function last_of(fake, name)
-  for i = #fake.commands, 1, -1 do
-    if fake.commands[i][1] == name then return fake.commands[i][2] end
-  end
 end
 
 describe("a back plane in a cluster", function()
   after_each(function()
-    server.stop_all()
-    for _, fake in ipairs(fakes or {}) do fake:close() end
+    fake_cluster.stop(fakes)
     fakes = nil
   end)
 

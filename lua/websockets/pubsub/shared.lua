@@ -240,8 +240,8 @@ end
 
 --- The carrier has found that its server is a node of a cluster.
 function shared:found_cluster()
-  if self.store then self.store:give_up("the server has become a cluster", "unavailable") end
   self.carrier = load("websockets.pubsub.redis.cluster").new(self.context, self.carrier, self)
+  if self.store then self.store:give_up("the server has become a cluster", "unavailable") end
 end
 
 --- The server that the URL leads to now is alone.

@@ -225,10 +225,7 @@ function carrier:ready()
   self.is_lost, self.has_refused, self.has_refused_channel = false, false, false
   self.held, self.is_in_doubt = {}, false
   local has_shards = self.link.is_cluster and self.settings.sharded and self.link.version >= SHARDED_VERSION
-  if has_shards and not (self.is_sharded or self.is_seed) then
-    self.is_seed = true
-    return self.receiver:found_cluster()
-  end
+  if has_shards and not (self.is_sharded or self.is_seed) then return self.receiver:found_cluster() end
   -- The URL leads to another server than before.
   if self.is_seed and not has_shards then self.receiver:left_cluster() end
   for channel in pairs(self.wanted) do enqueue(self, channel) end

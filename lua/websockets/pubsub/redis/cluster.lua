@@ -6,6 +6,8 @@
 -- It has the functions of `websockets.pubsub.redis.carrier`.
 -- @module websockets.pubsub.redis.cluster
 local carrier = require("websockets.pubsub.redis.carrier")
+local member = require("websockets.pubsub.redis.member")
+local settlement = require("websockets.pubsub.redis.settlement")
 local slots = require("websockets.pubsub.redis.slots")
 local topology = require("websockets.pubsub.redis.topology")
 
@@ -18,39 +20,8 @@ cluster.PUBLISH = "SPUBLISH"
 -- Slots of channels are remembered for so many.
 local MAX_REMEMBERED = 10000
 
---- What a carrier of a node tells.
-local member = {}
-member.__index = member
-
-function member:ready()
-  self.cluster.topology:reached()
-  self.cluster:member_ready()
-end
-
-function member:lost()
-  self.receiver:lost(self.carrier.wanted)
-  self.cluster.was_ready = false
-  self.cluster:refresh()
-end
-
-function member:message(channel, bytes) self.receiver:message(channel, bytes) end
-
-function member:subscribed(channel) self.receiver:subscribed(channel) end
-
-function member:refused(channel, fault) self.receiver:refused(channel, fault) end
-
-function member:message_refused() self.receiver:message_refused() end
-
-function member:report(what) self.receiver:report(what) end
-
-function member:moved(channel) self.cluster:moved(channel, self.carrier.link) end
-
-function member:redirected() self.cluster:refresh(self.carrier.link) end
-
 local function add_member(self, name, place)
-  local made = setmetatable({
-    cluster = self, receiver = self.receiver, carrier = carrier.new(self.context, self.settings, place),
-  }, member)
+  local made = member.new(self, place)
   self.members[name] = made
   made.carrier:open(made)
 end
@@ -71,6 +42,14 @@ function seed:report(what)
   if next(it.members) then it.context.agenda:log("warning", "back plane: " .. what) else it.receiver:report(what) end
 end
 
+-- The carrier is left as it is until nothing more can fail: after an error it finds the cluster anew.
+local function take_over(self, first)
+  local wanted, events = {}, setmetatable({ cluster = self }, seed)
+  for channel in pairs(first.wanted) do self:subscribe(channel) end
+  self:refresh(first.link)
+  first.wanted, first.receiver, first.is_seed = wanted, events, true
+end
+
 --- Takes the place of a carrier that has found a cluster, with the channels that it has.
 -- @tparam table context
 -- @tparam carrier first
@@ -88,11 +67,10 @@ function cluster.new(context, first, receiver)
     remembered = {}, remembered_count = 0,
   }, cluster)
   self.topology = topology.new(context, self)
-  local channels = first.wanted
-  first.wanted, first.receiver = {}, setmetatable({ cluster = self }, seed)
-  for channel in pairs(channels) do self:subscribe(channel) end
-  self:refresh(first.link)
-  return self
+  local is_good, err = pcall(take_over, self, first)
+  if is_good then return self end
+  self.topology:close()
+  error(err, 0)
 end
 
 --- Tells whether all nodes can be reached.
@@ -144,11 +122,16 @@ function cluster:link_for(fault, its_link)
   return one and one.carrier:link_at()
 end
 
+--- Gives the carrier of the node that has the slot of a channel.
+-- @tparam string channel
+-- @treturn ?carrier nil where that is not known
+function cluster:carrier_of(channel) return carrier_at(self, self:slot_of(channel)) end
+
 --- Tells whether a node was asked for a channel: what is sent from now on comes after that.
 -- @tparam string channel
 -- @treturn boolean
 function cluster:hears(channel)
-  local one = carrier_at(self, self:slot_of(channel))
+  local one = self:carrier_of(channel)
   return one ~= nil and one:hears(channel)
 end
 
@@ -157,14 +140,14 @@ end
 -- @tparam string bytes
 -- @return as the function of the carrier
 function cluster:publish(channel, bytes)
-  local one = carrier_at(self, self:slot_of(channel))
+  local one = self:carrier_of(channel)
   if not one then return carrier.refuse(bytes) end
   return one:publish(channel, bytes)
 end
 
 -- A wanted channel goes to the node that has its slot, or waits until there is one.
 local function settle(self, channel)
-  local one = carrier_at(self, self:slot_of(channel))
+  local one = self:carrier_of(channel)
   if not one then
     self.homeless[channel] = true
     return self:refresh()
@@ -220,6 +203,10 @@ function cluster:slot_moved(slot, old)
   end
 end
 
+local function settle_all(self)
+  for channel in pairs(self.homeless) do settle(self, channel) end
+end
+
 --- Follows the topology: it is known anew.
 -- @tparam table places name of a node -> its place
 function cluster:charted(places)
@@ -232,7 +219,7 @@ function cluster:charted(places)
   for name, place in pairs(places) do
     if not self.members[name] then add_member(self, name, place) end
   end
-  for channel in pairs(self.homeless) do settle(self, channel) end
+  settle_all(self)
   self:member_ready()
 end
 
@@ -264,10 +251,13 @@ function cluster:refresh(its_link) self.topology:refresh(its_link) end
 -- A node refers to another one. The carrier of a server alone has no function for that.
 cluster.redirected = cluster.refresh
 
---- Asks each node for what is wanted there, after an error.
+--- Asks each node for what is wanted there, after an error, and for the slots.
 function cluster:repair()
+  settlement.note_homeless(self)
+  settle_all(self)
   self.seed:repair()
   for _, one in pairs(self.members) do one.carrier:repair() end
+  self:refresh()
 end
 
 local function close_members(self)
@@ -293,7 +283,7 @@ function cluster:close()
   self.seed:close()
 end
 
-require("websockets.loading").interpret(seed.report, cluster.new, cluster.is_ready, cluster.unsubscribe,
-  cluster.slot_moved, cluster.charted, cluster.any_link, cluster.repair, close_members, cluster.hand_back)
+require("websockets.loading").interpret(seed.report, take_over, cluster.is_ready, cluster.unsubscribe,
+  cluster.slot_moved, settle_all, cluster.charted, cluster.any_link, cluster.repair, close_members, cluster.hand_back)
 
 return cluster

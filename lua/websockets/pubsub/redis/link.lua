@@ -176,7 +176,7 @@ function link:repair()
     ws.closed_handler = false
     lose(self, url.label(self.server) .. " was lost in an error", "error")
   end
-  if self.state == "down" and not self.place then self.context.timers:plan(self, self.context.now) end
+  if not (self.ws or self.place or self.state == "closed") then self.context.timers:plan(self, self.context.now) end
 end
 
 --- Ends the connection, so that it is opened again.
