@@ -61,7 +61,6 @@ local ELSEWHERE = {
   ["pubsub/redis/member"] = { "behaviour/redis_cluster", SOCKETS },
   ["pubsub/redis/mending"] = { "behaviour/backplane_repair", SOCKETS },
   ["pubsub/redis/pages"] = { "behaviour/history_answers", "it does nothing without answers of a server" },
-  ["pubsub/redis/questions"] = { "behaviour/redis_cluster", SOCKETS },
   ["pubsub/redis/scripts"] = { "interop/history", "they run in a server" },
   ["pubsub/redis/settlement"] = { "behaviour/cluster_repair", SOCKETS },
   ["pubsub/shared"] = { "behaviour/backplane", SOCKETS },

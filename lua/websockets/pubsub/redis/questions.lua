@@ -17,14 +17,18 @@ local MAX_SHORT, MAX_LONG = 256, 4
 local RETRY_SECONDS = 0.05
 local ASKING = resp.command("ASKING")
 
+-- Whether all questions were taken for lost since it was asked.
+local function is_over(question) return question.round ~= question.questions.round end
+
 -- Until the plane is ready, and there is a connection for its slot.
 local function wait(self, question)
+  if is_over(question) then return end
   local list = self.waiting[question.slot] or {}
   list[#list + 1], self.waiting[question.slot] = question, list
 end
 
 local function leave(question)
-  if question.window then question.window:leave() end
+  if question.window and not is_over(question) then question.window:leave() end
 end
 
 local again
@@ -47,7 +51,7 @@ end
 
 -- What a server alone was to be asked is over with the connection to it.
 function again(question)
-  if question.round == question.questions.round and not send(question) then leave(question) end
+  if not is_over(question) and not send(question) then leave(question) end
 end
 
 -- A server alone is asked anew by what follows the loss.
