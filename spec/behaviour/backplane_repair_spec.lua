@@ -3,6 +3,7 @@
 local client = require("spec.support.client")
 local fake_redis = require("spec.support.fake_redis")
 local inside = require("spec.support.inside")
+local jobs = require("websockets.pubsub.redis.jobs")
 local server = require("spec.support.server")
 
 local ID = "1700000000000-0"
@@ -158,5 +159,25 @@ describe("a back plane after an error", function()
     end
     assert.same({ "2two" }, numbers)
     assert.is_nil(inside.find_wrong_store(s.context))
+  end)
+
+  it("gives a channel up where a callback catches the error that came while a connection began to join", function()
+    local s = start()
+    client.open(s)
+    local ws, plane = s.log.ws[1], s.plane
+    for name, object in pairs({ note = jobs, new = jobs, watch_late = plane.store }) do
+      local before, found = rawget(object, name), nil
+      object[name] = function()
+        object[name] = before
+        error(OUT_OF_MEMORY, 0)
+      end
+      s.context:after(0, function()
+        found = { pcall(ws.subscribe, ws, "kept", { since = "all" }) }
+        found[3], found[4] = plane.uses["ws:t:{kept}"] or 0, ws:topics()[1]
+      end)
+      s:pump(function() return found end)
+      assert.same({ false, OUT_OF_MEMORY, 0 }, found, name)
+      await_channels(s, "")
+    end
   end)
 end)

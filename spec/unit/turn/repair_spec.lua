@@ -32,7 +32,8 @@ describe("repair", function()
   end)
 
   it("ends no connection for a timer of anything else, whatever that has a state of", function()
-    local job = jobs.new({}, fakes.connection(context, "open"), nil, nil)
+    local job = jobs.new(fakes.connection(context, "open"), nil, nil)
+    job.state = {}
     context.timers.firing = job
     repair.run(context)
     assert.is_false(context.timers.firing)

@@ -5,16 +5,15 @@ local jobs = {}
 local NONE = {}
 
 --- Makes one.
--- @tparam table state `websockets.pubsub.redis.joins`
 -- @tparam table ws
 -- @tparam ?string since
 -- @tparam ?function on_joined
--- @treturn table
-function jobs.new(state, ws, since, on_joined)
+-- @treturn table `state`: `websockets.pubsub.redis.joins`, once it is added there
+function jobs.new(ws, since, on_joined)
   return {
-    state = state, ws = ws, since = since, on_joined = on_joined, round = 0,
-    -- Its place among the jobs of the topic, false after its end.
-    place = false,
+    state = false, ws = ws, since = since, on_joined = on_joined, round = 0,
+    -- Its place among the jobs of the topic, false before it has one and after its end; whether that has come.
+    place = false, has_ended = false,
     -- Whether the server has been asked from where on, and has not answered; whether a page has come, and more follow.
     is_locating = false, is_more = false,
     -- Publisher -> number of its last message that the connection has got while it joins; numbers of our messages that
@@ -50,6 +49,16 @@ function jobs.drop(register, job)
   if not own then return end
   own[job] = nil
   if next(own) == nil then register[job.ws] = nil end
+end
+
+--- Forgets one that an error has kept from being added to its topic, or from being asked for.
+-- @tparam streams store
+-- @tparam table job
+-- @tparam string name of the topic, whose channel is retained for it
+function jobs.abandon(store, job, name)
+  if job.place then return job.state:cancel(job) end
+  jobs.drop(store.joining, job)
+  if not job.has_ended then store.plane:release(name) end
 end
 
 --- Lists the topics that a connection joins.

@@ -135,7 +135,7 @@ local function remove(self, job)
   if not place then return end
   local last = list[#list]
   list[place], last.place = last, place
-  list[#list], job.place = nil, false
+  list[#list], job.place, job.has_ended = nil, false, true
   jobs.drop(self.store.joining, job)
   self.store.plane:release(self.name)
 end
@@ -232,12 +232,10 @@ local function locate(self, job)
 end
 
 --- Begins to join a connection.
--- @tparam table ws
--- @tparam ?string since
--- @tparam ?function on_joined
-function joins:add(ws, since, on_joined)
-  local job = jobs.new(self, ws, since, on_joined)
+-- @tparam table job
+function joins:add(job)
   local place = #self.jobs + 1
+  job.state = self
   jobs.note(self.store.joining, job)
   self.jobs[place] = job
   job.place = place

@@ -95,10 +95,9 @@ end
 
 -- Of a topic that has a state. With another carrier it has another slot, or none.
 local function slot_of(self, state)
-  local plane = self.plane
-  if state.carrier ~= plane.carrier then
-    state.slot = plane.carrier:slot_of(plane:channel_of(state.name))
-    state.carrier = plane.carrier
+  local carrier = self.plane.carrier
+  if state.carrier ~= carrier then
+    state.slot, state.carrier = carrier:slot_of(self.plane:channel_of(state.name)), carrier
   end
   return state.slot
 end
@@ -165,9 +164,7 @@ end
 
 --- A topic has no subscriber any more, and none that joins.
 -- @tparam string name
-function streams:unwatch(name)
-  self.states[name] = nil
-end
+function streams:unwatch(name) self.states[name] = nil end
 
 --- Takes a message from the channel of a topic.
 -- @tparam string name
@@ -186,9 +183,9 @@ function streams:message(name, bytes)
   })
 end
 
-local function begin_join(self, ws, name, keep, since, on_joined)
+local function begin_join(self, name, keep, job)
   self:watch_late(name, keep)
-  self.states[name]:add(ws, since, on_joined)
+  self.states[name]:add(job)
 end
 
 --- Subscribes a connection, and gives it what it has missed.
@@ -199,11 +196,14 @@ end
 -- @tparam ?function on_joined
 -- @treturn boolean true
 function streams:join(ws, name, keep, since, on_joined)
+  local job = jobs.new(ws, since, on_joined)
   self.plane:retain(name)
-  local is_good, err = pcall(begin_join, self, ws, name, keep, since, on_joined)
-  if is_good then return true end
-  self:cancel(ws, name)
-  error(err, 0)
+  local is_good, err = pcall(begin_join, self, name, keep, job)
+  if not is_good then
+    jobs.abandon(self, job, name)
+    error(err, 0)
+  end
+  return true
 end
 
 --- Forgets that a connection joins a topic.
