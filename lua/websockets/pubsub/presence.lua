@@ -30,7 +30,8 @@ function presence.new(context, plane, seconds)
     context = context, plane = plane or false, seconds = seconds,
     -- Of this process: topic -> name -> how many connections; connection -> topic -> name. Changes that are not told.
     own = {}, named = {}, changes = {},
-    -- Topics of which the others have not been told all, because the carrier was away; how many they are.
+    -- Topics of which the others have not been told all, or were not asked, because the carrier was away -> `ALL` or
+    -- `ASK`; how many they are.
     untold = {}, untold_count = 0,
     -- What the other processes have told, and of which topics they are asked for it. What is not told again after the
     -- others could not be reached goes as late as what they could not tell is told.
@@ -63,13 +64,20 @@ local function all_names(self, topic)
   return table.concat(parts)
 end
 
--- Tells all names of a topic. Where the carrier does not take that, it is tried again with the next sign of life.
-local function tell_names(self, topic)
-  local is_told, was_untold = self.plane:tell(topic, ALL .. all_names(self, topic)), self.untold[topic]
-  if is_told and was_untold then
-    self.untold[topic], self.untold_count = nil, self.untold_count - 1
-  elseif not is_told and not was_untold and self.untold_count < MAX_UNTOLD then
-    self.untold[topic], self.untold_count = true, self.untold_count + 1
+-- Tells all names of a topic, with or without the question for those of the others. Where the carrier does not take
+-- that, it is tried again with the next sign of life.
+local function tell_names(self, topic, kind)
+  local before = self.untold[topic]
+  if kind == ASK then self.others:asked(topic, self.context.now) end
+  if self.plane:tell(topic, kind .. all_names(self, topic)) then
+    -- The names alone do not stand for a question.
+    if before and (kind == ASK or before == ALL) then
+      self.untold[topic], self.untold_count = nil, self.untold_count - 1
+    end
+  elseif before then
+    if kind == ASK then self.untold[topic] = ASK end
+  elseif self.untold_count < MAX_UNTOLD then
+    self.untold[topic], self.untold_count = kind, self.untold_count + 1
   end
 end
 
@@ -87,7 +95,10 @@ end
 function beat(self)
   local now = self.context.now
   self.plane:tell_all(LIFE)
-  for topic in pairs(self.untold) do tell_names(self, topic) end
+  for topic, kind in pairs(self.untold) do
+    if not self.tracked[topic] then self.untold[topic], kind = ALL, ALL end
+    tell_names(self, topic, kind)
+  end
   self.others:expire(now)
   self.context.timers:start(self.seconds / BEATS, now, self, beat)
 end
@@ -100,7 +111,7 @@ local function tell_change(self, topic)
   self.changes[topic] = nil
   local is_good, result = pcall(self.plane.tell, self.plane, topic, bytes)
   if is_good and result then return end
-  if is_good then return tell_names(self, topic) end
+  if is_good then return tell_names(self, topic, ALL) end
   self.changes[topic] = self.changes[topic] or names
   error(result, 0)
 end
@@ -159,11 +170,6 @@ function presence:enter(ws, topic, name)
   self:track(topic)
 end
 
-local function ask(self, topic)
-  self.others:asked(topic, self.context.now)
-  self.plane:tell(topic, ASK .. all_names(self, topic))
-end
-
 --- Follows a topic from now on: the names of other processes are asked for, at once or when its channel is confirmed.
 -- @tparam string topic
 function presence:track(topic)
@@ -172,7 +178,7 @@ function presence:track(topic)
   -- First: answers come while it asks. After an error it is asked again the next time.
   self.tracked[topic] = true
   if not self.plane:hears(topic) then return end
-  local is_good, err = pcall(ask, self, topic)
+  local is_good, err = pcall(tell_names, self, topic, ASK)
   if is_good then return end
   self.tracked[topic] = nil
   error(err, 0)
@@ -228,7 +234,7 @@ end
 --- The channel of a topic is confirmed, perhaps anew: what was told meanwhile is asked for.
 -- @tparam string topic
 function presence:subscribed(topic)
-  if self.tracked[topic] then ask(self, topic) end
+  if self.tracked[topic] then tell_names(self, topic, ASK) end
 end
 
 --- Nothing is heard of a topic any more.
@@ -263,7 +269,7 @@ end
 function presence:message(topic, origin, bytes, at)
   local kind = sub(bytes, at, at)
   if kind ~= CHANGE and kind ~= ALL and kind ~= ASK then return end
-  if kind == ASK and self.own[topic] then tell_names(self, topic) end
+  if kind == ASK and self.own[topic] then tell_names(self, topic, ALL) end
   if not self.tracked[topic] then return end
   local function each_name(fn) each(bytes, at + 1, fn) end
   self.others:take(origin, topic, kind ~= CHANGE, each_name, self.context.now)

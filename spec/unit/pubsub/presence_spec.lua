@@ -127,6 +127,32 @@ describe("websockets.pubsub.presence", function()
     assert.same({}, b:list("room"))
   end)
 
+  it("asks again where the carrier has not taken the question", function()
+    local all = fleet(A, B)
+    local a, b = all.list[A], all.list[B]
+    b:enter({}, "room", "grace")
+    a.is_cut = true
+    a:enter({}, "room", "ada")
+    a.is_cut = false
+    all.advance(11)
+    for _, one in pairs(all.list) do assert.same({ "ada", "grace" }, one:list("room")) end
+    a.is_cut = true
+    a:subscribed("room")
+    -- That the names are told does not stand for the question.
+    a.is_cut = false
+    a:message("room", B, "R", 1)
+    all.advance(20)
+    for _, one in pairs(all.list) do assert.same({ "ada", "grace" }, one:list("room")) end
+    assert.same({ 0, 0 }, { a.untold_count, b.untold_count })
+    -- A topic that is followed no more is not asked for.
+    a.is_cut = true
+    a:subscribed("room")
+    a:forget("room")
+    a.is_cut = false
+    all.advance(20)
+    assert.same({ {}, 0 }, { a.others.processes[B].topics, a.untold_count })
+  end)
+
   it("forgets a process that gives no sign of life, and at once one that says goodbye", function()
     local all = fleet(A, B)
     local a, b = all.list[A], all.list[B]
