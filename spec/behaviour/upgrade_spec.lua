@@ -112,12 +112,17 @@ describe("on_handshake", function()
 
   it("that gives no valid answer gives 500: a mistake lets no client in", function()
     for _, answer in ipairs({ { nil }, { 1 }, { "yes" }, { true, "chat" }, { true, { protcol = "chat" } },
-      { true, { protocol = "other" } }, { true, { headers = { ["X-A"] = "a\r\nb" } } },
+      { true, { protocol = "other" } }, { true, { protocol = "sports" } },
+      { true, { headers = { ["X-A"] = "a\r\nb" } } },
       { true, { headers = { ["X-A"] = "a\nb" } } }, { true, { headers = { Upgrade = "h2c" } } },
       { true, { headers = { ["Sec-WebSocket-Protocol"] = "x" } } }, { false, 200 }, { false, "403" },
       { false, 403, { ["X A"] = "1" } }, { false, 403, { ["X-A"] = "1\r" } }, { false, 403, nil, 5 } }) do
       errors_heard = {}
-      local status, headers, body = answer_to(start(function() return answer[1], answer[2], answer[3], answer[4] end))
+      local context = start(function() return answer[1], answer[2], answer[3], answer[4] end, {
+        -- "sports" is served here, and no client of these specs offers it.
+        protocols = { chat = recorder.echo, news = recorder.echo, sports = recorder.echo },
+      })
+      local status, headers, body = answer_to(context)
       assert.same({ 500, "500 Internal Server Error\n", nil }, { status, body, headers["x-a"] })
       assert.equal(1, #errors_heard)
       -- No line of the application is at fault, and none of the library is named.

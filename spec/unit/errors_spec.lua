@@ -22,6 +22,10 @@ describe("websockets.errors", function()
     end
   end)
 
+  it("gives the level of the same caller for a function that is called; 0 stays 0", function()
+    assert.same({ 2, 4, 0 }, { errors.deeper(1), errors.deeper(3), errors.deeper(0) })
+  end)
+
   local SHOWN = {
     { 3, "3" }, { -1.5, "-1.5" }, { true, "true" }, { false, "false" }, { nil, "no value" },
     { "short", '"short"' }, { ("x"):rep(80), '"' .. ("x"):rep(80) .. '"' },

@@ -81,11 +81,6 @@ function definition.defaults(definitions)
   return settings
 end
 
---- Gives the level, as for `error`, for a function that is called with the same caller in mind.
--- @tparam integer level of the caller; 0: the message has no position
--- @treturn integer one more, but 0 for 0
-function definition.deeper(level) return level > 0 and level + 1 or 0 end
-
 --- Checks one option.
 -- @tparam table definitions name -> definition
 -- @tparam string name
@@ -99,7 +94,7 @@ function definition.check(definitions, name, value, level, label)
   label = label or tostring(name)
   if not one then error(("unknown option '%s'"):format(label), level) end
   local is_good, culprit = one.check(value)
-  if not is_good then errors.option(label, one.expected, value, definition.deeper(level), culprit) end
+  if not is_good then errors.option(label, one.expected, value, errors.deeper(level), culprit) end
   if one.convert then return one.convert(value) end
   return value
 end

@@ -60,7 +60,7 @@ end
 local function read(given, name, level)
   local made = {}
   for key, value in pairs(given) do
-    made[key] = definition.check(topics.KNOWN, key, value, definition.deeper(level),
+    made[key] = definition.check(topics.KNOWN, key, value, errors.deeper(level),
       ("topics['%s'].%s"):format(name, tostring(key)))
   end
   return made

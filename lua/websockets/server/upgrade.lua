@@ -39,7 +39,7 @@ local function check_protocol(ws, wanted, name, level)
     if one == wanted then return end
   end
   -- RFC 6455 4.1: the client must fail a connection with a subprotocol that it did not ask for.
-  error(("protocol '%s' was not offered by the client"):format(wanted), level)
+  error(("%s: protocol '%s' was not offered by the client"):format(name, wanted), level)
 end
 
 --- Checks what the application accepts a client with.
