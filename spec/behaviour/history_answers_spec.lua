@@ -400,4 +400,27 @@ describe("a history in Redis", function()
     s.log.ws[1]:unsubscribe("t")
     assert.is_true(s.context.pubsub.plane:hears("t"))
   end)
+
+  it("is heard as long as it has subscribers, also those that the function of topics has subscribed", function()
+    local subscriber
+    local s = start(function() return NO_ENTRIES end, function(name)
+      local ws = subscriber
+      subscriber = nil
+      if ws then ws:subscribe(name) end
+      return name ~= "none" and { history = {} } or nil
+    end)
+    client.open(s)
+    local plane, ws = s.context.pubsub.plane, s.log.ws[1]
+    subscriber = ws
+    assert.same({}, s.context:presence("watched"))
+    assert.same({ 2, { "watched" } }, { plane.uses["ws:t:{watched}"], ws:topics() })
+    s:pump(function() return plane:hears("watched") and plane.store.states.watched.is_live end, "the history")
+    subscriber = ws
+    local joined
+    ws:subscribe("joined", { since = "all", on_joined = function() joined = true end })
+    s:pump(function() return joined end)
+    assert.equal(1, plane.uses["ws:t:{joined}"])
+    for _, name in ipairs(ws:topics()) do ws:unsubscribe(name) end
+    assert.same({ 1 }, { plane.uses["ws:t:{watched}"], plane.uses["ws:t:{joined}"] })
+  end)
 end)

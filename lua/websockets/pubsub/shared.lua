@@ -113,10 +113,9 @@ function shared:broadcast(group, data)
   self.carrier:publish(self.broadcast_prefix .. (group.name or ""), self.origin .. CAST .. data)
 end
 
-local function begin(self, channel, name)
+local function begin(self, channel, name, keep)
   -- What may find no memory first: a channel has a name once it is asked for.
   self.names[channel] = false
-  local keep = self.store and self.receiver:history_of(name)
   if keep then self.store:watch(name, keep) end
   self.carrier:subscribe(channel)
   self.names[channel] = name
@@ -125,11 +124,13 @@ end
 --- A topic has its first subscriber in this process, or a connection that joins it.
 -- @tparam string name
 function shared:retain(name)
-  local channel = channel_of(self, name)
+  local channel, keep = channel_of(self, name), nil
+  -- The application's function may have the channel used before it returns.
+  if self.store and (self.uses[channel] or 0) == 0 then keep = self.receiver:history_of(name) end
   local uses = self.uses[channel] or 0
   -- First what may find no memory: what is not counted is done again.
   self.uses[channel] = uses
-  if uses == 0 then begin(self, channel, name) end
+  if uses == 0 then begin(self, channel, name, keep) end
   self.uses[channel] = uses + 1
 end
 
