@@ -1,4 +1,5 @@
---- The chat in several processes on one port; they share their rooms through Redis, whose URL is in REDIS_URL.
+--- Runs the chat in several processes on one port. They share their rooms through Redis; the environment variable
+-- REDIS_URL has its URL.
 -- It needs luv: Debian's lua-luv, or the rock luv.
 -- `lua examples/chat/launch.lua [port [workers]]`; the default is port 8004 and a worker for each processor.
 -- @script launch

@@ -1,5 +1,6 @@
---- A chat: rooms, names, what was said before, who is here. It runs as one process, or as a worker of launch.lua; with
--- REDIS_URL in its environment, such as `redis://localhost`, any number of processes and machines share the rooms.
+--- A chat server with rooms, names, earlier messages and a list of who is present. It runs as one process, or as a
+-- worker of launch.lua. Processes with the same REDIS_URL in their environment, such as `redis://localhost`, share the
+-- rooms.
 -- `lua examples/chat/server.lua [port [address]]`; the default port is 8004; for `any` the system chooses one.
 -- @script chat
 
@@ -37,7 +38,8 @@ local function people_of(room)
   return '{"type":"people","names":[' .. table.concat(names, ",") .. "]}"
 end
 
--- Tells the members here who is in the room, if that has changed. The names are those of all processes.
+-- If the list of names in a room has changed, sends it to the members that are connected to this process. The list has
+-- the members of all processes.
 local function tell_people(name, room)
   local people = people_of(name)
   if people == room.people then return end

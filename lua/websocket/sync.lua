@@ -1,4 +1,5 @@
---- Connections of the API of 2.x whose methods wait: `extend` makes one of an object with functions for its bytes.
+--- The methods of connections in the API of 2.x that wait for their result. `extend` adds them to an object that has
+-- functions to send and receive bytes.
 -- `websocket.client_sync`, `websocket.client_copas` and `websocket.server_copas` are made of the same methods.
 -- @module websocket.sync
 local codec = require("websockets.codec")

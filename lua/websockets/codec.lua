@@ -44,7 +44,7 @@ local function want_string(position, name, value)
   return value
 end
 
---- Begins a connection whose opening handshake is done.
+--- Makes a session: one side of a connection, after the opening handshake.
 -- @tparam table options `role`: ours, `"client"` or `"server"`; `max_message_bytes` (16 MiB); `max_fragments` (1,024)
 -- @treturn codec session
 -- @raise for a wrong or unknown option
@@ -213,7 +213,7 @@ function codec.frame_bytes(bytes)
   return start - 1 + (is_masked and KEY_BYTES or 0) + length
 end
 
--- A head whose last empty line may be missing, as where it was read line by line.
+-- Adds the empty line that ends a head, if it is missing. Programs that read a head line by line leave it out.
 local function whole_head(head)
   return sub(head, -4) == "\r\n\r\n" and head or head:gsub("[\r\n]*$", "") .. "\r\n\r\n"
 end
